@@ -1,0 +1,343 @@
+//! Who is woken when.
+//!
+//! Most timers are time-outs, and most time-outs are cancelled: thousands are set for one that fires. So setting and
+//! cancelling must cost a handful of instructions, whatever else is pending, and only firing may cost more.
+//!
+//! A deadline is a number of nanoseconds, and the wheel reads it as eight digits and a rest:
+//!
+//! ```text
+//!     bit 63                                                       16 15          0
+//!       ┌─────────┬─────────┬─────────┬── · · ──┬─────────┬─────────┬─────────────┐
+//!       │ level 7 │ level 6 │ level 5 │         │ level 1 │ level 0 │  16 bits    │
+//!       └─────────┴─────────┴─────────┴── · · ──┴─────────┴─────────┴─────────────┘
+//!         9 years   52 days   20 hours            4 ms      66 µs     <- how long a slot lasts
+//!
+//!     level = the highest digit in which the deadline differs from now
+//!     slot  = that digit of the deadline              (64 slots a level, one bit each in a word)
+//!
+//!     slot ──► head ◄──► timer ◄──► tail    in order of insertion;   slot.earliest <= every deadline in it
+//! ```
+//!
+//! A slot is only a place to wait: deadlines stay exact, to the nanosecond. What the digits give is an order: all of a
+//! level comes before all of the next, and within a level the slots come in turn. The next deadline is therefore the
+//! `earliest` of the first occupied slot of the lowest occupied level. When now moves on, the slots that it has passed
+//! fire as a whole, however far it went; at most one slot is reached and not passed, and what is not due in it moves to
+//! lower levels. A timer moves at most once per level in its life, and nobody wakes up just to move one.
+//!
+//! Eight levels hold every `u64`: nothing wraps around, no deadline is too far, and `u64::MAX` is never.
+//!
+//! Now never goes back, no timer fires early, no deadline is skipped (I6). No waker is cloned, dropped or woken in here:
+//! wakers come in and go out by value, so that their code runs when the caller's borrow of the wheel is over (I3).
+//!
+//! Not here: what time it is (`clock`), who waits and why (`time`). Next: `time`.
+//!
+//! Hierarchical wheels: Varghese & Lauck 1987, scheme 7.
+
+use std::task::Waker;
+
+use slab::Slab;
+
+/// The lowest bits of a deadline choose no slot: a level-0 slot lasts 2^16 ns, about 66 µs. Finer would not be noticed
+/// (the kernel adds 50 µs of slack to a wait), and 16 leaves a multiple of [`DIGIT_BITS`] for the levels.
+const GRAIN_BITS: u32 = 16;
+
+/// A digit of a deadline has 6 bits, so that the 64 slots of a level have their occupied bits in one word.
+const DIGIT_BITS: u32 = 6;
+
+const SLOTS: usize = 1 << DIGIT_BITS;
+const LEVELS: usize = ((u64::BITS - GRAIN_BITS) / DIGIT_BITS) as usize;
+const _: () = assert!(
+    GRAIN_BITS + LEVELS as u32 * DIGIT_BITS == u64::BITS,
+    "every u64 has a place"
+);
+
+/// No timer: the end of a list. An index never gets there, see [`Wheel::insert`].
+const NIL: u32 = u32::MAX;
+
+/// Names one pending timer; stale once that has fired or is cancelled.
+///
+/// A stale key does nothing (I4). It could only be taken for another timer's if exactly a multiple of 2^32 insertions
+/// came between the two and both got the same entry.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TimerKey {
+    index: u32,
+    generation: u32,
+}
+
+/// A timer whose deadline has passed. To be woken after the borrow of the wheel has ended (I3).
+#[derive(Debug)]
+pub struct Fired {
+    /// The deadline that was asked for, in nanoseconds since the loop's epoch.
+    pub deadline: u64,
+    /// Whom to wake.
+    pub waker: Waker,
+}
+
+/// All pending timers of a loop.
+///
+/// Times are nanoseconds since the loop's epoch. It has no clock: now is what [`advance`](Wheel::advance) was last
+/// told. Memory: 8 KiB, and 40 bytes for each timer of the largest number that was ever pending at once.
+///
+/// # Cancel
+/// Dropping the wheel drops the wakers of all pending timers, which is foreign code: no borrow may be live (I3).
+pub struct Wheel {
+    now: u64,
+    generation: u32,
+    /// A bit for each slot that is not empty, a word for each level.
+    occupied: [u64; LEVELS],
+    /// The slots of level 0, then those of level 1, and so on. Boxed, so that moving a loop does not move 8 KiB.
+    slots: Box<[Slot; LEVELS * SLOTS]>,
+    entries: Slab<Entry>,
+}
+
+/// A list of timers in order of insertion.
+#[derive(Clone, Copy)]
+struct Slot {
+    /// No deadline in the slot is before this. Exact until a timer is cancelled: looking for the next one would cost a
+    /// scan, while keeping the old one costs at most one idle wake-up, which then puts it right.
+    earliest: u64,
+    head: u32,
+    tail: u32,
+}
+
+impl Slot {
+    const EMPTY: Slot = Slot {
+        earliest: u64::MAX,
+        head: NIL,
+        tail: NIL,
+    };
+}
+
+/// A pending timer: 40 bytes, with the slab's tag in the niche of the waker.
+struct Entry {
+    deadline: u64,
+    waker: Waker,
+    prev: u32,
+    next: u32,
+    generation: u32,
+    /// The index of its slot.
+    place: u16,
+}
+
+impl Wheel {
+    /// An empty wheel whose time is `now`.
+    pub fn new(now: u64) -> Wheel {
+        Wheel {
+            now,
+            generation: 0,
+            occupied: [0; LEVELS],
+            slots: Box::new([Slot::EMPTY; LEVELS * SLOTS]),
+            entries: Slab::new(),
+        }
+    }
+
+    /// Adds a timer that fires at the first [`advance`](Wheel::advance) to `deadline` or later; O(1).
+    ///
+    /// A deadline that has passed is legal and fires at the next advance. `u64::MAX` is never: it asks for no wake-up.
+    ///
+    /// # Panics
+    /// With 2^32 - 1 timers pending, in 160 GiB.
+    #[inline]
+    pub fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
+        let generation = self.generation;
+        self.generation = generation.wrapping_add(1);
+        let place = self.place(deadline);
+        let prev = self.slots[place].tail;
+        let entry = Entry {
+            deadline,
+            waker,
+            prev,
+            next: NIL,
+            generation,
+            place: place as u16,
+        };
+        let index = self.entries.insert(entry);
+        assert!(index < NIL as usize, "more than 2^32 - 1 timers pending");
+        self.append(place, prev, index as u32, deadline);
+        TimerKey {
+            index: index as u32,
+            generation,
+        }
+    }
+
+    /// Takes a timer out before it fires; O(1). `None` if it has fired or was cancelled before.
+    ///
+    /// The waker is the caller's to drop, after its borrow of the wheel has ended (I3).
+    #[inline]
+    pub fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
+        self.waker(key)?;
+        let Entry {
+            waker,
+            prev,
+            next,
+            place,
+            ..
+        } = self.entries.remove(key.index as usize);
+        let slot = &mut self.slots[place as usize];
+        match prev {
+            NIL => slot.head = next,
+            _ => self.entries[prev as usize].next = next,
+        }
+        match next {
+            NIL => slot.tail = prev,
+            _ => self.entries[next as usize].prev = prev,
+        }
+        if slot.head == NIL {
+            slot.earliest = u64::MAX;
+            self.occupied[place as usize / SLOTS] &= !(1 << (place as usize % SLOTS));
+        }
+        Some(waker)
+    }
+
+    /// The waker of a pending timer, to compare with that of the present poll. `None` if the key is stale.
+    #[inline]
+    pub fn waker(&self, key: TimerKey) -> Option<&Waker> {
+        let entry = self.entries.get(key.index as usize)?;
+        (entry.generation == key.generation).then_some(&entry.waker)
+    }
+
+    /// Gives a pending timer another waker. The old one comes back, to be dropped after the borrow has ended (I3).
+    ///
+    /// # Errors
+    /// The new waker comes back if the key is stale.
+    #[inline]
+    pub fn swap_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
+        match self.entries.get_mut(key.index as usize) {
+            Some(entry) if entry.generation == key.generation => Ok(std::mem::replace(&mut entry.waker, waker)),
+            _ => Err(waker),
+        }
+    }
+
+    /// Whether the timer has yet to fire.
+    #[inline]
+    pub fn is_pending(&self, key: TimerKey) -> bool {
+        self.waker(key).is_some()
+    }
+
+    /// How many timers are pending.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether no timer is pending.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// When the loop must wake up: the earliest deadline. `None` if there is none, or none but `u64::MAX`.
+    ///
+    /// Never later than the earliest deadline (I6). It may be earlier, by the deadline of a timer that was cancelled;
+    /// advancing to it puts that right, so each cancelled timer costs at most one idle wake-up. O(levels).
+    #[inline]
+    pub fn next_deadline(&self) -> Option<u64> {
+        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let slot = self.occupied[level].trailing_zeros() as usize;
+        let earliest = self.slots[level * SLOTS + slot].earliest;
+        (earliest != u64::MAX).then_some(earliest)
+    }
+
+    /// Moves on to `now` and appends to `fired` all timers whose deadline is not after it: in order of their deadlines,
+    /// and of their insertion where those are equal.
+    ///
+    /// A `now` before the present one is taken for the present one: clocks that go back move nothing (I6).
+    /// Costs what fires and what moves to another level, however far it goes.
+    #[inline]
+    pub fn advance(&mut self, now: u64, fired: &mut Vec<Fired>) {
+        let before = self.now;
+        self.now = now.max(before);
+        // In this level now has moved to another slot; in the levels above it has not moved at all.
+        let top = level(before ^ self.now);
+        for below in 0..top {
+            // The whole level lies behind us.
+            self.drain_all(below, self.occupied[below], fired);
+        }
+        let reached = u64::MAX >> (SLOTS - 1 - digit(self.now, top));
+        self.drain_all(top, self.occupied[top] & reached, fired);
+    }
+
+    fn drain_all(&mut self, level: usize, mut slots: u64, fired: &mut Vec<Fired>) {
+        while slots != 0 {
+            self.drain(level * SLOTS + slots.trailing_zeros() as usize, fired);
+            slots &= slots - 1;
+        }
+    }
+
+    /// Empties a slot that now has reached: what is due fires, the rest finds its place anew, on a lower level or, from
+    /// level 0, here again.
+    fn drain(&mut self, place: usize, fired: &mut Vec<Fired>) {
+        let Slot { earliest, head, .. } = self.slots[place];
+        if place < SLOTS && earliest > self.now {
+            return; // Level 0 with nothing due: all of it would come back.
+        }
+        self.slots[place] = Slot::EMPTY;
+        self.occupied[place / SLOTS] &= !(1 << (place % SLOTS));
+
+        let first_fired = fired.len();
+        let mut next = head;
+        while next != NIL {
+            let index = next;
+            let entry = &self.entries[index as usize];
+            next = entry.next;
+            if entry.deadline <= self.now {
+                let Entry { deadline, waker, .. } = self.entries.remove(index as usize);
+                fired.push(Fired { deadline, waker });
+            } else {
+                self.move_to_place(index);
+            }
+        }
+        // A slot's list is in order of insertion, also after a move: equal deadlines have always shared a slot, and
+        // left it together. The sort is stable, so it keeps that order.
+        fired[first_fired..].sort_by_key(|timer| timer.deadline);
+    }
+
+    fn move_to_place(&mut self, index: u32) {
+        let deadline = self.entries[index as usize].deadline;
+        let place = self.place(deadline);
+        let prev = self.slots[place].tail;
+        let entry = &mut self.entries[index as usize];
+        entry.place = place as u16;
+        entry.prev = prev;
+        entry.next = NIL;
+        self.append(place, prev, index, deadline);
+    }
+
+    /// The slot where a deadline waits, seen from now. What has passed waits with what is due now.
+    #[inline]
+    fn place(&self, deadline: u64) -> usize {
+        let deadline = deadline.max(self.now);
+        let level = level(deadline ^ self.now);
+        level * SLOTS + digit(deadline, level)
+    }
+
+    /// Ties an entry to the end of a slot's list, after `prev`; its own links are set already.
+    #[inline]
+    fn append(&mut self, place: usize, prev: u32, index: u32, deadline: u64) {
+        let slot = &mut self.slots[place];
+        slot.earliest = slot.earliest.min(deadline);
+        slot.tail = index;
+        match prev {
+            NIL => {
+                slot.head = index;
+                self.occupied[place / SLOTS] |= 1 << (place % SLOTS);
+            }
+            _ => self.entries[prev as usize].next = index,
+        }
+    }
+}
+
+/// The level of the highest digit in which two times differ, given their exclusive or.
+#[inline]
+fn level(difference: u64) -> usize {
+    (difference >> GRAIN_BITS | 1).ilog2() as usize / DIGIT_BITS as usize
+}
+
+/// The digit of a time that chooses its slot in `level`.
+#[inline]
+fn digit(time: u64, level: usize) -> usize {
+    (time >> (GRAIN_BITS as usize + level * DIGIT_BITS as usize)) as usize % SLOTS
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,81 @@
-//! placeholder
+//! # windlass-executor: who runs next
+//!
+//! The half of the [Windlass](https://docs.rs/windlass) event loop that knows no clock and no sockets: tasks, the queue
+//! of those that are ready, wakers that are numbers, and what becomes of a task when it ends. It stands alone; whoever
+//! owns an [`Executor`] decides when it runs and when it sleeps.
+//!
+//! ```text
+//!   spawn ──► entry in a slab ──► queue ──► poll ──► pending: it sleeps, and has said why
+//!                  ▲                 ▲         └───► ended: the join handle takes what it left
+//!                  │ number          │ wake
+//!                  └──── Waker: 12 bits loop, 26 bits index, 26 bits generation; Send + Sync, never dangling
+//! ```
+//!
+//! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
+//! `key` (the number), `inbox` (other threads), `join` (how tasks end), `waits` (why they sleep), `budget`, `blocking`.
+//!
+//! | type | `Send` | why |
+//! |---|---|---|
+//! | [`Waker`](std::task::Waker) of a task | yes, and `Sync` | it is a number |
+//! | [`JoinHandle`], [`Executor`], [`Enter`] | no | they count references without atomics |
+//! | [`Remote`], [`LoopId`], [`JoinError`], [`Blocking`] | yes | they hold nothing of the loop's own |
+
+#[cfg(not(target_pointer_width = "64"))]
+compile_error!("windlass needs a 64-bit target: a waker's number takes 64 bits");
+
+mod blocking;
+pub mod budget;
+mod cell;
+mod executor;
+mod inbox;
+mod join;
+mod key;
+mod names;
+mod pool;
+mod remote;
+mod task;
+pub mod waits;
+
+pub use blocking::{Blocking, spawn_blocking};
+pub use cell::Enter;
+pub use executor::{Counts, Executor, Nested, Stop};
+pub use inbox::{LoopId, TooManyLoops, post};
+pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
+pub use remote::{Closed, Remote};
+pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
+
+/// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
+/// and tests. Tasks that are left when `main` ends are dropped.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc<F: Future>(main: F) -> F::Output {
+    use std::task::Poll;
+    let thread = std::thread::current();
+    let executor = Executor::new(move || thread.unpark()).expect("fewer than 4,096 loops");
+    let _entered = executor.enter(std::panic::Location::caller()).expect("not in a loop");
+    let mut main = std::pin::pin!(main);
+    executor.begin_root(std::panic::Location::caller());
+    loop {
+        executor.read_inbox();
+        let polls_left = std::cell::Cell::new(u32::MAX);
+        match executor.run(&polls_left) {
+            Stop::Root => {
+                if let Poll::Ready(output) = executor.poll_root(main.as_mut()) {
+                    executor.end_root();
+                    executor.drop_tasks();
+                    return output;
+                }
+            }
+            Stop::Budget => {}
+            Stop::Idle => {
+                if executor.park() {
+                    std::thread::park();
+                    executor.unparked();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

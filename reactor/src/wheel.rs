@@ -46,10 +46,7 @@ const DIGIT_BITS: u32 = 6;
 
 const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = ((u64::BITS - GRAIN_BITS) / DIGIT_BITS) as usize;
-const _: () = assert!(
-    GRAIN_BITS + LEVELS as u32 * DIGIT_BITS == u64::BITS,
-    "every u64 has a place"
-);
+const _: () = assert!(GRAIN_BITS + LEVELS as u32 * DIGIT_BITS == u64::BITS, "every u64 has a place");
 
 /// No timer: the end of a list. An index never gets there, see [`Wheel::insert`].
 const NIL: u32 = u32::MAX;
@@ -101,11 +98,7 @@ struct Slot {
 }
 
 impl Slot {
-    const EMPTY: Slot = Slot {
-        earliest: u64::MAX,
-        head: NIL,
-        tail: NIL,
-    };
+    const EMPTY: Slot = Slot { earliest: u64::MAX, head: NIL, tail: NIL };
 }
 
 /// A pending timer: 40 bytes, with the slab's tag in the niche of the waker.
@@ -143,21 +136,11 @@ impl Wheel {
         self.generation = generation.wrapping_add(1);
         let place = self.place(deadline);
         let prev = self.slots[place].tail;
-        let entry = Entry {
-            deadline,
-            waker,
-            prev,
-            next: NIL,
-            generation,
-            place: place as u16,
-        };
+        let entry = Entry { deadline, waker, prev, next: NIL, generation, place: place as u16 };
         let index = self.entries.insert(entry);
         assert!(index < NIL as usize, "more than 2^32 - 1 timers pending");
         self.append(place, prev, index as u32, deadline);
-        TimerKey {
-            index: index as u32,
-            generation,
-        }
+        TimerKey { index: index as u32, generation }
     }
 
     /// Takes a timer out before it fires; O(1). `None` if it has fired or was cancelled before.
@@ -166,13 +149,7 @@ impl Wheel {
     #[inline]
     pub fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
         self.waker(key)?;
-        let Entry {
-            waker,
-            prev,
-            next,
-            place,
-            ..
-        } = self.entries.remove(key.index as usize);
+        let Entry { waker, prev, next, place, .. } = self.entries.remove(key.index as usize);
         let slot = &mut self.slots[place as usize];
         match prev {
             NIL => slot.head = next,

@@ -26,17 +26,11 @@ struct Bench {
 
 impl Bench {
     fn new(now: u64) -> Bench {
-        Bench {
-            wheel: Wheel::new(now),
-            log: Arc::default(),
-        }
+        Bench { wheel: Wheel::new(now), log: Arc::default() }
     }
 
     fn waker(&self, number: u32) -> Waker {
-        Waker::from(Arc::new(Numbered {
-            number,
-            log: Arc::clone(&self.log),
-        }))
+        Waker::from(Arc::new(Numbered { number, log: Arc::clone(&self.log) }))
     }
 
     fn insert(&mut self, deadline: u64, number: u32) -> TimerKey {
@@ -46,11 +40,7 @@ impl Bench {
 
     fn number_of(&self, waker: Waker) -> u32 {
         waker.wake();
-        self.log
-            .lock()
-            .unwrap()
-            .pop()
-            .expect("the waker has just written its number")
+        self.log.lock().unwrap().pop().expect("the waker has just written its number")
     }
 
     fn cancel(&mut self, key: TimerKey) -> Option<u32> {
@@ -86,22 +76,13 @@ fn check(wheel: &Wheel) {
     for (index, slot) in wheel.slots.iter().enumerate() {
         let bit = wheel.occupied[index / SLOTS] >> (index % SLOTS) & 1;
         assert_eq!(bit == 1, slot.head != NIL, "occupied bit of slot {index}");
-        assert!(
-            slot.head != NIL || slot.earliest == u64::MAX,
-            "empty slot {index} has a deadline"
-        );
+        assert!(slot.head != NIL || slot.earliest == u64::MAX, "empty slot {index} has a deadline");
         let (mut prev, mut next) = (NIL, slot.head);
         while next != NIL {
             let entry = &wheel.entries[next as usize];
             assert_eq!(entry.prev, prev);
             assert_eq!(usize::from(entry.place), index);
-            assert_eq!(
-                wheel.place(entry.deadline),
-                index,
-                "{:#x} at {:#x}",
-                entry.deadline,
-                wheel.now
-            );
+            assert_eq!(wheel.place(entry.deadline), index, "{:#x} at {:#x}", entry.deadline, wheel.now);
             assert!(slot.earliest <= entry.deadline);
             (prev, next) = (next, entry.next);
             seen += 1;
@@ -113,15 +94,7 @@ fn check(wheel: &Wheel) {
 
 /// Times at which a wheel could trip: around every level boundary, and where others have tripped (R66).
 fn awkward_times() -> Vec<u64> {
-    let mut times = vec![
-        0,
-        1,
-        u64::MAX / 2,
-        u64::MAX / 2 + 1,
-        u64::MAX - 1,
-        u64::MAX,
-        0xdead_beef_cafe_f00d,
-    ];
+    let mut times = vec![0, 1, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX, 0xdead_beef_cafe_f00d];
     for level in 0..=LEVELS as u32 {
         let width = 1u64.checked_shl(GRAIN_BITS + level * DIGIT_BITS).unwrap_or(u64::MAX);
         times.extend([width - 1, width, width.saturating_add(1)]);
@@ -136,10 +109,7 @@ fn awkward_times() -> Vec<u64> {
 
 #[test]
 fn an_entry_has_40_bytes_with_the_slabs_tag_and_a_key_8() {
-    #[expect(
-        dead_code,
-        reason = "only its size is looked at; the shape is that of slab's own entry"
-    )]
+    #[expect(dead_code, reason = "only its size is looked at; the shape is that of slab's own entry")]
     enum Tagged {
         Vacant(usize),
         Occupied(Entry),
@@ -157,11 +127,7 @@ fn a_timer_fires_at_its_deadline_and_not_a_nanosecond_before_from_any_time_to_an
             let key = bench.insert(deadline, 7);
             check(&bench.wheel);
             assert_eq!(bench.wheel.next_deadline(), (deadline != u64::MAX).then_some(deadline));
-            assert_eq!(
-                bench.advance(deadline - 1),
-                [],
-                "early: from {start:#x} to {deadline:#x}"
-            );
+            assert_eq!(bench.advance(deadline - 1), [], "early: from {start:#x} to {deadline:#x}");
             check(&bench.wheel);
             assert!(bench.wheel.is_pending(key));
             assert_eq!(bench.advance(deadline), [7], "missed: from {start:#x} to {deadline:#x}");
@@ -184,11 +150,7 @@ fn a_timer_fires_in_one_leap_and_in_leaps_from_one_awkward_time_to_the_next() {
             hopping.insert(deadline, 1);
             for &stop in awkward_times().iter().filter(|&&stop| stop > start) {
                 let expected: &[u32] = if stop == deadline { &[1] } else { &[] };
-                assert_eq!(
-                    hopping.advance(stop),
-                    expected,
-                    "from {start:#x} to {deadline:#x}, at {stop:#x}"
-                );
+                assert_eq!(hopping.advance(stop), expected, "from {start:#x} to {deadline:#x}, at {stop:#x}");
                 check(&hopping.wheel);
             }
         }
@@ -312,20 +274,13 @@ fn a_key_whose_entry_was_given_to_another_timer_is_stale() {
     let cancelled = bench.insert(20, 2);
     bench.cancel(cancelled);
     let live = bench.insert(30, 3);
-    assert_eq!(
-        (fired.index, cancelled.index),
-        (live.index, live.index),
-        "the entry was used again"
-    );
+    assert_eq!((fired.index, cancelled.index), (live.index, live.index), "the entry was used again");
     let stranger = bench.waker(4);
     for stale in [fired, cancelled] {
         assert!(!bench.wheel.is_pending(stale));
         assert!(bench.wheel.waker(stale).is_none());
         assert_eq!(bench.cancel(stale), None);
-        let back = bench
-            .wheel
-            .swap_waker(stale, stranger.clone())
-            .expect_err("a stale key has no waker");
+        let back = bench.wheel.swap_waker(stale, stranger.clone()).expect_err("a stale key has no waker");
         assert!(back.will_wake(&stranger));
     }
     assert_eq!(bench.advance(30), [3]);
@@ -355,11 +310,7 @@ fn generations_wrap_around_without_mixing_up_neighbours() {
     let again = bench.insert(1_000, 4);
     assert_eq!(again.index, keys[1].index);
     assert_eq!(bench.cancel(keys[1]), None);
-    assert_eq!(
-        bench.advance(1_000),
-        [0, 2, 3, 4],
-        "order of insertion, also where the counter wraps"
-    );
+    assert_eq!(bench.advance(1_000), [0, 2, 3, 4], "order of insertion, also where the counter wraps");
 }
 
 #[test]
@@ -394,10 +345,7 @@ fn swapping_gives_back_the_old_waker_and_wakes_the_new_one() {
 #[test]
 fn no_waker_is_cloned_or_dropped_inside() {
     let mut bench = Bench::new(0);
-    let counted = Arc::new(Numbered {
-        number: 1,
-        log: Arc::clone(&bench.log),
-    });
+    let counted = Arc::new(Numbered { number: 1, log: Arc::clone(&bench.log) });
     let waker = || Waker::from(Arc::clone(&counted));
     let key = bench.wheel.insert(1 << 40, waker());
     let old = bench.wheel.swap_waker(key, waker());
@@ -480,9 +428,7 @@ fn nobody_wakes_up_to_move_a_timer() {
 fn a_cancelled_timer_costs_at_most_one_idle_wake_up() {
     // 100 timers share a far slot; all but the last are cancelled. The slot keeps the first's deadline as its bound.
     let mut bench = Bench::new(0);
-    let keys: Vec<_> = (0..100)
-        .map(|number| bench.insert((1 << 40) + u64::from(number) * 1_000, number))
-        .collect();
+    let keys: Vec<_> = (0..100).map(|number| bench.insert((1 << 40) + u64::from(number) * 1_000, number)).collect();
     for &key in &keys[..99] {
         bench.wheel.cancel(key);
     }
@@ -589,19 +535,9 @@ impl History {
             _ => random.span(64),
         };
         let reach = 12 + random.below(53);
-        let model = Model {
-            now,
-            inserted: 0,
-            pending: BTreeMap::new(),
-            timers: Vec::new(),
-            idle_wake_ups: BTreeSet::new(),
-        };
-        History {
-            random,
-            reach,
-            bench: Bench::new(now),
-            model,
-        }
+        let model =
+            Model { now, inserted: 0, pending: BTreeMap::new(), timers: Vec::new(), idle_wake_ups: BTreeSet::new() };
+        History { random, reach, bench: Bench::new(now), model }
     }
 
     fn span(&mut self) -> u64 {
@@ -647,10 +583,7 @@ impl History {
     /// Who is pending with this key, by the model.
     fn owner(&self, (deadline, key): (u64, TimerKey)) -> Option<(u64, u32)> {
         let order = key.generation; // The counter starts at zero, so it is the order of insertion.
-        self.model
-            .pending
-            .contains_key(&(deadline, order))
-            .then_some((deadline, order))
+        self.model.pending.contains_key(&(deadline, order)).then_some((deadline, order))
     }
 
     fn cancel(&mut self) {
@@ -689,10 +622,7 @@ impl History {
             (Some(next), Some(true_next)) if next == true_next => {}
             (Some(next), Some(true_next)) => {
                 assert!(next < true_next, "would sleep until {next:#x}, past {true_next:#x}");
-                assert!(
-                    self.model.idle_wake_ups.remove(&next),
-                    "idle wake-up at {next:#x} for nobody"
-                );
+                assert!(self.model.idle_wake_ups.remove(&next), "idle wake-up at {next:#x} for nobody");
             }
             (next, true_next) => panic!("next deadline is {next:?}, the model says {true_next:?}"),
         }
@@ -716,11 +646,7 @@ impl History {
             }
             _ => {
                 // A fifth of the reach, mostly: what is pending should be many, and near and far.
-                let bits = if self.random.below(8) == 0 {
-                    self.reach
-                } else {
-                    self.reach / 5 + 1
-                };
+                let bits = if self.random.below(8) == 0 { self.reach } else { self.reach / 5 + 1 };
                 let span = self.random.span(bits);
                 self.advance(self.model.now.saturating_add(span));
             }
@@ -739,17 +665,8 @@ impl History {
         let most = self.model.pending.len() + self.model.idle_wake_ups.len();
         let turns = self.bench.run_dry();
         assert!(turns <= most, "{turns} wake-ups for {most} deadlines");
-        let nevers = self
-            .model
-            .pending
-            .keys()
-            .filter(|&&(deadline, _)| deadline == u64::MAX)
-            .count();
-        let at_the_end = if self.bench.wheel.now == u64::MAX {
-            0..=nevers
-        } else {
-            nevers..=nevers
-        };
+        let nevers = self.model.pending.keys().filter(|&&(deadline, _)| deadline == u64::MAX).count();
+        let at_the_end = if self.bench.wheel.now == u64::MAX { 0..=nevers } else { nevers..=nevers };
         assert!(at_the_end.contains(&self.bench.wheel.len()));
         check(&self.bench.wheel);
     }
@@ -768,10 +685,7 @@ impl Drop for Seed {
 
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")))
 }
 
 /// A million operations: 16,000 for each of 64 seeds, in histories of different lengths. `WHEEL_OPS` sets how many a

@@ -1,0 +1,558 @@
+//! Who runs next.
+//! A woken task waits here until the loop has time for it.
+//!
+//! ```text
+//!   wake (this thread) ──► queue ──────────────┐
+//!   wake (elsewhere) ──► inbox ──► queue ──────┴──► pop ──► poll ──► ended? settle and forget
+//! ```
+//!
+//! Order is first come, first served; nobody is queued twice for one poll:
+//! - **I1** A task is in the run queue iff its queued bit is set.
+//! - **I2** The bit is cleared before the poll, never after.
+//! - **I3** No foreign code runs while `sched` is borrowed. Every borrow below ends in its own statement.
+//! - **I4** A wake-up for a number whose generation has passed is counted and does nothing.
+//!
+//! Many polls share one `catch_unwind`: `current` says whose poll it was that panicked. An unwind with nobody current
+//! is our own bug, and goes on.
+//! Not here: when to stop and look at sockets and timers (the facade's loop).   Next: `cell`, for what a poll is.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::pending;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use slab::Slab;
+
+use crate::cell::{Enter, State, TaskRef, waker};
+use crate::inbox::{self, Inbox, LoopId, Message, TooManyLoops};
+use crate::join::{self, JoinHandle};
+use crate::key::{Key, TASKS_MAX};
+use crate::task::{TaskInfo, TaskState};
+use crate::waits::{self, WaitReason};
+use crate::{budget, names};
+
+/// The tasks of one loop and the queue of those that are ready.
+///
+/// It has no clock and no sockets: whoever owns it decides when to [`run`](Executor::run) and when to sleep.
+#[derive(Debug)]
+pub struct Executor(Rc<Core>);
+
+/// What wake-ups, spawns and leaf futures reach through the thread's current loop.
+pub(crate) struct Core {
+    sched: RefCell<Sched>,
+    /// The task whose poll is under way, set only while foreign code runs.
+    current: Cell<Key>,
+    /// That task was woken during its poll: it queues up again when the poll is over.
+    rewoken: Cell<bool>,
+    /// Why the task that is being polled will sleep, as far as it has said.
+    pub(crate) reason: Cell<u64>,
+    operations_left: Cell<u32>,
+    closing: Cell<bool>,
+    inbox: Arc<Inbox>,
+    id: LoopId,
+    /// A key of this loop, to compare others with.
+    any_key: Key,
+    entered_at: Cell<Option<&'static Location<'static>>>,
+    root: Cell<Option<Key>>,
+    blocking_out: Cell<u32>,
+    counts: Cells,
+    letters: RefCell<Vec<Message>>,
+}
+
+#[derive(Default)]
+struct Cells {
+    polls: Cell<u64>,
+    root_polls: Cell<u64>,
+    wakes: Cell<u64>,
+    remote_wakes: Cell<u64>,
+    stale_wakes: Cell<u64>,
+    spawned: Cell<u64>,
+}
+
+#[derive(Default)]
+struct Sched {
+    /// The tasks that have not ended, each at the index that its key names.
+    tasks: Slab<TaskRef>,
+    /// The front of the run queue, next one last: taking it is a `pop`.
+    front: Vec<TaskRef>,
+    /// The back of the run queue. It becomes the front, turned around, when that is used up.
+    back: Vec<TaskRef>,
+    last_id: u64,
+}
+
+/// Sums over an executor's life; differences of two give what happened in between.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Polls of tasks, the main future's included.
+    pub polls: u64,
+    /// Wake-ups that queued a task, or found it queued.
+    pub wakes: u64,
+    /// How many of the wake-ups came from outside the loop.
+    pub remote_wakes: u64,
+    /// Wake-ups for tasks that had ended.
+    pub stale_wakes: u64,
+    /// Tasks spawned.
+    pub spawned: u64,
+}
+
+/// Why [`Executor::run`] came back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stop {
+    /// No task is ready.
+    Idle,
+    /// The polls allowed are used up, and there are tasks ready.
+    Budget,
+    /// It is the main future's turn: poll it with [`Executor::poll_root`].
+    Root,
+}
+
+/// The thread is in a loop already.
+#[derive(Debug)]
+pub struct Nested {
+    /// Where that one was entered.
+    pub outer: &'static Location<'static>,
+}
+
+impl Sched {
+    /// Queues the task that `key` names, unless it is queued (I1). False if the key is stale (I4).
+    #[inline]
+    fn queue(&mut self, key: Key) -> bool {
+        match self.tasks.get(key.index()) {
+            Some(task) if task.key == key => {
+                if !task.queued.replace(true) {
+                    self.back.push(task.clone());
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.front.is_empty() && self.back.is_empty()
+    }
+
+    /// Forgets an ended task; its reference is handed out so that it is dropped after the borrow (I3).
+    fn retire(&mut self, key: Key) -> Option<TaskRef> {
+        self.get(key)?;
+        self.tasks.try_remove(key.index())
+    }
+
+    fn get(&self, key: Key) -> Option<&TaskRef> {
+        self.tasks.get(key.index()).filter(|task| task.key == key)
+    }
+}
+
+/// The front of the run queue while tasks run: taken out of the scheduler, so that taking the next task needs no
+/// borrow; what is left goes back, also when a poll unwinds.
+struct Front<'a> {
+    core: &'a Core,
+    tasks: Vec<TaskRef>,
+}
+
+impl<'a> Front<'a> {
+    fn take(core: &'a Core) -> Self {
+        Front { core, tasks: std::mem::take(&mut core.sched.borrow_mut().front) }
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<TaskRef> {
+        if self.tasks.is_empty() {
+            std::mem::swap(&mut self.tasks, &mut self.core.sched.borrow_mut().back);
+            self.tasks.reverse();
+        }
+        self.tasks.pop()
+    }
+}
+
+impl Drop for Front<'_> {
+    fn drop(&mut self) {
+        self.core.sched.borrow_mut().front = std::mem::take(&mut self.tasks);
+    }
+}
+
+impl Core {
+    /// True if `key` names a task of this loop.
+    #[inline]
+    pub(crate) fn owns(&self, key: Key) -> bool {
+        self.any_key.same_loop(key)
+    }
+
+    /// True if `key` names the task whose poll is under way.
+    #[inline]
+    pub(crate) fn is_current(&self, key: Key) -> bool {
+        self.current.get() == key
+    }
+
+    /// A wake-up of the task whose poll is under way.
+    #[inline]
+    pub(crate) fn wake_current(&self) {
+        self.rewoken.set(true);
+        self.counts.wakes.set(self.counts.wakes.get() + 1);
+    }
+
+    /// A wake-up on the loop's own thread.
+    #[inline]
+    pub(crate) fn wake(&self, key: Key) {
+        let known = self.sched.borrow_mut().queue(key);
+        let count = if known { &self.counts.wakes } else { &self.counts.stale_wakes };
+        count.set(count.get() + 1);
+    }
+
+    #[inline]
+    pub(crate) fn take_operation(&self) -> bool {
+        let left = self.operations_left.get();
+        self.operations_left.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Makes a task and queues it. While the loop closes, the future is dropped instead and the handle says cancelled.
+    #[inline]
+    pub(crate) fn spawn<F>(
+        &self,
+        future: F,
+        name: Option<Box<str>>,
+        at: &'static Location<'static>,
+    ) -> JoinHandle<F::Output>
+    where
+        F: Future<Output: 'static> + 'static,
+    {
+        let (id, index) = {
+            let mut sched = self.sched.borrow_mut();
+            sched.last_id += 1;
+            (sched.last_id, sched.tasks.vacant_key())
+        };
+        let key = Key::new(self.id.short(), index, id)
+            .unwrap_or_else(|| panic!("spawn at {at}: a loop can have {TASKS_MAX} tasks at one time, and has"));
+        let task = TaskRef::new(future, id, key, at);
+        if let Some(name) = name {
+            names::set_name(&task, name);
+        }
+        let handle = JoinHandle::new(task.clone());
+        if self.closing.get() {
+            join::abort(&task);
+            return handle;
+        }
+        self.counts.spawned.set(self.counts.spawned.get() + 1);
+        task.queued.set(true);
+        let mut sched = self.sched.borrow_mut();
+        sched.back.push(task.clone());
+        let placed = sched.tasks.insert(task);
+        debug_assert_eq!(placed, index, "nothing was inserted in between");
+        handle
+    }
+
+    /// Polls tasks until a reason to stop. What they panic with unwinds from here, with `current` set.
+    fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
+        let mut front = Front::take(self);
+        loop {
+            if polls_left.get() == 0 {
+                drop(front);
+                return if self.sched.borrow().is_idle() { Stop::Idle } else { Stop::Budget };
+            }
+            let Some(task) = front.pop() else { return Stop::Idle };
+            task.queued.set(false); // before the poll: a wake-up during it must queue the task again (I2)
+            if task.claim(State::Alive) {
+                polls_left.set(polls_left.get() - 1);
+                self.poll(task);
+            } else if task.state.get() == State::Root {
+                return Stop::Root;
+            } else {
+                self.retire(task.key); // aborted while it was queued
+            }
+        }
+    }
+
+    /// Polls a claimed task.
+    #[inline]
+    fn poll(&self, task: TaskRef) {
+        self.begin_poll(&task);
+        if task.poll() {
+            join::settle(&task);
+        } else if task.state.get() == State::Busy {
+            self.current.set(Key::NONE);
+            task.state.set(State::Alive);
+            task.reason.set(self.reason.get());
+            if self.rewoken.get() {
+                task.queued.set(true);
+                self.sched.borrow_mut().back.push(task);
+            }
+            return;
+        } else {
+            task.state.set(State::Busy);
+            join::abort_claimed(&task); // it asked for that in its own poll
+        }
+        self.current.set(Key::NONE);
+        self.retire(task.key);
+    }
+
+    #[inline]
+    fn begin_poll(&self, task: &TaskRef) {
+        self.reason.set(waits::UNKNOWN);
+        self.operations_left.set(budget::OPERATIONS_MAX);
+        task.polls.set(task.polls.get().wrapping_add(1));
+        self.current.set(task.key);
+        self.rewoken.set(false);
+    }
+
+    fn retire(&self, key: Key) {
+        let retired = self.sched.borrow_mut().retire(key);
+        drop(retired);
+    }
+
+    fn find(&self, key: Key) -> Option<TaskRef> {
+        self.sched.borrow().get(key).cloned()
+    }
+
+    /// A poll panicked: the task ends with that, and the others go on.
+    #[cold]
+    fn unwound(&self, panic: Box<dyn Any + Send>) {
+        let key = self.current.replace(Key::NONE);
+        let Some(task) = self.find(key) else { resume_unwind(panic) };
+        join::end_with_panic(&task, panic);
+        self.retire(key);
+    }
+
+    fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
+        let state = match task.state.get() {
+            _ if self.current.get() == task.key => TaskState::Running,
+            State::Alive | State::Root if task.queued.get() => TaskState::Ready,
+            State::Alive | State::Root => TaskState::Waiting,
+            State::Busy | State::Doomed | State::Finished | State::Empty => return None,
+        };
+        Some(TaskInfo::new(task, state))
+    }
+
+    pub(crate) fn current_task(&self) -> Option<TaskInfo> {
+        let sched = self.sched.borrow();
+        self.info(sched.get(self.current.get())?)
+    }
+
+    pub(crate) fn all_tasks(&self) -> Vec<TaskInfo> {
+        let sched = self.sched.borrow();
+        let mut tasks: Vec<_> = sched.tasks.iter().filter_map(|(_, task)| self.info(task)).collect();
+        tasks.sort_by_key(|task| task.id);
+        tasks
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.get()
+    }
+
+    pub(crate) fn blocking_began(&self) -> Arc<Inbox> {
+        self.blocking_out.set(self.blocking_out.get() + 1);
+        self.inbox.clone()
+    }
+
+    /// The `Enter` guard went.
+    pub(crate) fn left(&self) {
+        self.entered_at.set(None);
+    }
+}
+
+impl fmt::Debug for Core {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Core").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl Executor {
+    /// An executor without tasks. `unpark` is called, from any thread, to wake the loop when it is parked.
+    ///
+    /// # Errors
+    /// If the process has 4,095 loops already.
+    pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Result<Self, TooManyLoops> {
+        let inbox = inbox::open(Box::new(unpark))?;
+        Ok(Executor(Rc::new(Core {
+            sched: RefCell::default(),
+            current: Cell::new(Key::NONE),
+            rewoken: Cell::new(false),
+            any_key: Key::new(inbox.id().short(), 0, 0).expect("index 0 has room"),
+            reason: Cell::new(waits::UNKNOWN),
+            operations_left: Cell::new(budget::OPERATIONS_MAX),
+            closing: Cell::new(false),
+            id: inbox.id(),
+            inbox,
+            entered_at: Cell::new(None),
+            root: Cell::new(None),
+            blocking_out: Cell::new(0),
+            counts: Cells::default(),
+            letters: RefCell::default(),
+        })))
+    }
+
+    /// This loop's identity.
+    pub fn id(&self) -> LoopId {
+        self.0.id
+    }
+
+    /// Makes this the thread's current loop until the guard drops.
+    ///
+    /// # Errors
+    /// If the thread is in a loop already.
+    pub fn enter(&self, at: &'static Location<'static>) -> Result<Enter, Nested> {
+        if let Some(outer) = crate::cell::with_current(|core| core.map(|core| core.entered_at.get())) {
+            return Err(Nested { outer: outer.expect("a current loop was entered somewhere") });
+        }
+        self.0.entered_at.set(Some(at));
+        Ok(Enter::new(self.0.clone()))
+    }
+
+    /// Makes a task and queues it, as [`spawn`](crate::spawn) does from inside.
+    #[track_caller]
+    pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.0.spawn(future, None, Location::caller())
+    }
+
+    /// Gives the main future a place in line: its first turn is queued. It ends with [`Executor::end_root`].
+    pub fn begin_root(&self, at: &'static Location<'static>) {
+        // A task like any other but for its future, which lives on the caller's stack.
+        let task = self.0.spawn(pending::<()>(), Some("main".into()), at).into_task();
+        task.state.set(State::Root);
+        self.0.root.set(Some(task.key));
+    }
+
+    /// Polls the main future in its turn.
+    pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
+        let core = &self.0;
+        let task = core.root.get().and_then(|key| core.find(key)).expect("a main future has begun and not ended");
+        core.begin_poll(&task);
+        core.counts.root_polls.set(core.counts.root_polls.get() + 1);
+        let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
+        core.current.set(Key::NONE);
+        task.reason.set(core.reason.get());
+        if core.rewoken.get() {
+            core.sched.borrow_mut().queue(task.key);
+        }
+        outcome
+    }
+
+    /// Takes the main future's place out of the line.
+    pub fn end_root(&self) {
+        self.0.current.set(Key::NONE);
+        if let Some(task) = self.0.root.take().and_then(|key| self.0.find(key)) {
+            task.state.set(State::Empty);
+            self.0.retire(task.key);
+        }
+    }
+
+    /// Polls ready tasks, first come, first served, at most `polls_left` of them, which it counts down.
+    /// The loop must be entered.
+    #[inline]
+    pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
+        let before = polls_left.get();
+        let stop = loop {
+            match catch_unwind(AssertUnwindSafe(|| self.0.run_many(polls_left))) {
+                Ok(stop) => break stop,
+                Err(panic) => self.0.unwound(panic),
+            }
+        };
+        let polls = &self.0.counts.polls;
+        polls.set(polls.get() + (before - polls_left.get()) as u64);
+        stop
+    }
+
+    /// True if no task is ready.
+    pub fn is_idle(&self) -> bool {
+        self.0.sched.borrow().is_idle()
+    }
+
+    /// Does what other threads asked for. The loop must be entered.
+    pub fn read_inbox(&self) {
+        let core = &self.0;
+        let mut letters = core.letters.take();
+        while core.inbox.take(&mut letters) {
+            for letter in letters.drain(..) {
+                match letter {
+                    Message::Wake(key) => {
+                        core.counts.remote_wakes.set(core.counts.remote_wakes.get() + 1);
+                        core.wake(key);
+                    }
+                    // A call that panics is its sender's trouble; the panic hook has told.
+                    Message::Call(call) => drop(catch_unwind(AssertUnwindSafe(call))),
+                    Message::BlockingEnded => core.blocking_out.set(core.blocking_out.get() - 1),
+                }
+            }
+        }
+        core.letters.replace(letters);
+    }
+
+    /// Says that the loop is about to sleep, so that messages from now on unpark it. False if one is there already.
+    pub fn park(&self) -> bool {
+        self.0.inbox.park()
+    }
+
+    /// Says that the loop is awake again.
+    pub fn unparked(&self) {
+        self.0.inbox.unparked();
+    }
+
+    /// How many calls on the blocking pool have not come back.
+    pub fn blocking_out(&self) -> u32 {
+        self.0.blocking_out.get()
+    }
+
+    /// The sums so far.
+    pub fn counts(&self) -> Counts {
+        let counts = &self.0.counts;
+        Counts {
+            polls: counts.polls.get() + counts.root_polls.get(),
+            wakes: counts.wakes.get(),
+            remote_wakes: counts.remote_wakes.get(),
+            stale_wakes: counts.stale_wakes.get(),
+            spawned: counts.spawned.get(),
+        }
+    }
+
+    /// How many tasks are alive, the main future included.
+    pub fn alive(&self) -> usize {
+        let sched = self.0.sched.borrow();
+        sched
+            .tasks
+            .iter()
+            .filter(|(_, task)| matches!(task.state.get(), State::Alive | State::Root | State::Busy))
+            .count()
+    }
+
+    /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.
+    pub fn drop_tasks(&self) {
+        let core = &self.0;
+        core.closing.set(true);
+        let places = core.sched.borrow().tasks.capacity();
+        for index in 0..places {
+            let task = core.sched.borrow().tasks.get(index).cloned();
+            if let Some(task) = task {
+                join::abort(&task);
+            }
+        }
+        // Every task has ended: the references that go here drop nothing foreign.
+        let ended = core.sched.take();
+        core.sched.borrow_mut().last_id = ended.last_id;
+        core.closing.set(false);
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.drop_tasks();
+        self.0.closing.set(true);
+        let letters = inbox::close(&self.0.inbox);
+        drop(letters); // on the loop's thread, with no lock held
+    }
+}
+
+/// Whether the current loop refuses tasks; none if there is no current loop.
+pub(crate) fn is_closing() -> Option<bool> {
+    crate::cell::with_current(|core| core.map(Core::is_closing))
+}
+
+/// Notes that the current task yielded.
+pub(crate) fn note_yield() {
+    waits::note(WaitReason::Yield);
+}

@@ -1,0 +1,326 @@
+//! How a task ends, and who hears of it.
+//! A task ends once: with its output, with a panic, or aborted. What it leaves waits in its cell for the join handle.
+//!
+//! ```text
+//!   output ─┐                     ┌─ a handle:  stored, its waiter woken ──► JoinHandle::poll takes it, once
+//!   panic  ─┼──► stage, settled ──┤
+//!   abort  ─┘                     └─ no handle: dropped here; a panic that nobody will see is reported
+//! ```
+//!
+//! Everything foreign that can panic while a task ends (the future's drop, the output's, a waker) is caught here, so
+//! that one task's trouble is never another's.
+//! Not here: cancellation that lets a task clean up; `abort` drops.   Next: `task`, or `executor` for who polls.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::fmt;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use crate::cell::{State, TaskRef, waker};
+use crate::names;
+use crate::task::TaskId;
+use crate::waits::{self, WaitReason};
+
+/// Waits for a task and yields its output.
+///
+/// Dropping it detaches the task, which runs on. The output may be taken once.
+///
+/// # Errors
+/// [`JoinError`] if the task panicked or was aborted, or if its loop ended first.
+///
+/// # Panics
+/// When polled again after it yielded.
+///
+/// # Cancel
+/// Dropping the future that awaits a `&mut JoinHandle` loses nothing: await it again.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let task = windlass_executor::spawn(async { 6 * 7 });
+/// assert_eq!(task.await.unwrap(), 42);
+/// # });
+/// ```
+pub struct JoinHandle<T: 'static> {
+    task: TaskRef,
+    output: PhantomData<T>,
+}
+
+impl<T: 'static> JoinHandle<T> {
+    #[inline]
+    pub(crate) fn new(task: TaskRef) -> Self {
+        task.has_handle.set(true);
+        JoinHandle { task, output: PhantomData }
+    }
+
+    /// The task, detached.
+    pub(crate) fn into_task(self) -> TaskRef {
+        self.task.clone()
+    }
+
+    /// The number of the task, unique in its loop.
+    pub fn id(&self) -> TaskId {
+        TaskId(self.task.id())
+    }
+
+    /// The name that the task was given, or `Task-N`.
+    pub fn name(&self) -> String {
+        names::name_of(&self.task)
+    }
+
+    /// True once the task has ended, in whatever way.
+    pub fn is_finished(&self) -> bool {
+        matches!(self.task.state.get(), State::Finished | State::Empty)
+    }
+
+    /// Drops the task's future now; its destructors run before this returns, and the handle yields a
+    /// [cancelled](JoinError::is_cancelled) error. A task that aborts itself ends at its next suspension.
+    /// False if the task had ended already.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// assert!(task.abort());
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    pub fn abort(&self) -> bool {
+        abort(&self.task)
+    }
+}
+
+impl<T: 'static> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(output) = self.task.take() {
+            return Poll::Ready(output);
+        }
+        assert_ne!(self.task.state.get(), State::Empty, "a join handle yields its output once");
+        let waiting = self.task.joiner.take();
+        let waiting = match waiting {
+            Some(waiting) if waiting.will_wake(cx.waker()) => waiting,
+            _ => cx.waker().clone(),
+        };
+        drop(self.task.joiner.replace(Some(waiting)));
+        waits::note(WaitReason::Join { task: TaskId(self.task.id()) });
+        Poll::Pending
+    }
+}
+
+impl<T: 'static> Drop for JoinHandle<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.task.has_handle.set(false);
+        if let Some(waiting) = self.task.joiner.take() {
+            quietly(|| drop(waiting));
+        }
+        if self.task.state.get() == State::Finished {
+            drop_output(&self.task, self.task.take::<T>());
+        }
+    }
+}
+
+impl<T: 'static> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("id", &self.task.id()).finish_non_exhaustive()
+    }
+}
+
+/// The handle went before the output was taken.
+#[cold]
+fn drop_output<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
+    match output {
+        Some(Err(error)) if error.is_panic() => report(task, &error),
+        output => quietly(|| drop(output)),
+    }
+}
+
+/// Why a task gave no output.
+pub struct JoinError {
+    id: TaskId,
+    details: Option<Box<Details>>,
+}
+
+struct Details {
+    name: String,
+    // In a mutex only so that the error is `Sync` and can travel in an `io::Error` or a `Box<dyn Error + Send + Sync>`.
+    panic: Option<Mutex<Box<dyn Any + Send>>>,
+}
+
+impl JoinError {
+    fn cancelled(task: &TaskRef) -> Self {
+        let details = task.named.get().then(|| Box::new(Details { name: names::name_of(task), panic: None }));
+        JoinError { id: TaskId(task.id()), details }
+    }
+
+    pub(crate) fn panicked(id: TaskId, name: String, panic: Box<dyn Any + Send>) -> Self {
+        JoinError { id, details: Some(Box::new(Details { name, panic: Some(Mutex::new(panic)) })) }
+    }
+
+    /// The task it speaks of.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+
+    /// True if the task was aborted, or dropped with its loop.
+    pub fn is_cancelled(&self) -> bool {
+        !self.is_panic()
+    }
+
+    /// True if the task panicked.
+    pub fn is_panic(&self) -> bool {
+        self.details.as_ref().is_some_and(|details| details.panic.is_some())
+    }
+
+    /// What the task panicked with.
+    ///
+    /// # Errors
+    /// Gives the error back if it was no panic.
+    pub fn try_into_panic(mut self) -> Result<Box<dyn Any + Send>, JoinError> {
+        match self.details.as_mut().and_then(|details| details.panic.take()) {
+            Some(panic) => Ok(panic.into_inner().unwrap_or_else(PoisonError::into_inner)),
+            None => Err(self),
+        }
+    }
+
+    /// What the task panicked with, for [`std::panic::resume_unwind`].
+    ///
+    /// # Panics
+    /// If it was no panic.
+    #[track_caller]
+    pub fn into_panic(self) -> Box<dyn Any + Send> {
+        self.try_into_panic().expect("the task was cancelled, it did not panic")
+    }
+
+    fn message(&self) -> Option<String> {
+        let panic = self.details.as_ref()?.panic.as_ref()?;
+        let panic = panic.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+        Some(text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".into()))
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.details {
+            Some(details) => write!(f, "task {} ({})", self.id, details.name)?,
+            None => write!(f, "task {}", self.id)?,
+        }
+        match self.message() {
+            Some(message) => write!(f, " panicked: {message}"),
+            None => write!(f, " was cancelled"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+/// A panic that no join handle will ever see, as given to the hook of
+/// [`Executor::on_unobserved_panic`](crate::Executor::on_unobserved_panic).
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct UnobservedPanic<'a> {
+    /// The task's name.
+    pub name: &'a str,
+    /// Where it was spawned.
+    pub spawned_at: &'static Location<'static>,
+    /// What it panicked with.
+    pub error: &'a JoinError,
+}
+
+impl fmt::Display for UnobservedPanic<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, and nobody awaits it; spawned at {}", self.error, self.spawned_at)
+    }
+}
+
+thread_local! {
+    /// Hooks belong to a thread, as tasks do: a handle may be dropped when its loop is long gone.
+    static HOOK: Cell<Option<fn(&UnobservedPanic<'_>)>> = const { Cell::new(None) };
+}
+
+/// Calls `hook` instead of printing to stderr when a task of this thread panics and nobody will see it.
+pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
+    HOOK.set(hook);
+}
+
+fn report(task: &TaskRef, error: &JoinError) {
+    let panic = UnobservedPanic { name: &names::name_of(task), spawned_at: task.spawned_at, error };
+    match HOOK.get() {
+        Some(hook) => quietly(|| hook(&panic)),
+        None => eprintln!("windlass: {panic}"),
+    }
+}
+
+/// A claimed task holds its output: hand it on, or drop it if nobody will come for it. May call foreign code that panics.
+#[inline]
+pub(crate) fn settle(task: &TaskRef) {
+    if !task.has_handle.get() {
+        return discard(task);
+    }
+    task.state.set(State::Finished);
+    if let Some(waiting) = task.joiner.take() {
+        waiting.wake();
+    }
+}
+
+fn discard(task: &TaskRef) {
+    quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
+    task.state.set(State::Empty);
+}
+
+/// Ends a task whose poll panicked.
+#[cold]
+pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
+    let error = JoinError::panicked(TaskId(task.id()), names::name_of(task), panic);
+    // If the task had ended, it was the waker of its joiner that panicked.
+    let claimed = matches!(task.state.get(), State::Busy | State::Doomed);
+    if !claimed || !task.has_handle.get() {
+        report(task, &error);
+    }
+    if claimed {
+        task.state.set(State::Busy);
+        quietly(|| task.end(error));
+        quietly(|| settle(task));
+    }
+}
+
+/// Ends a task by dropping its future; a task in its own poll ends after it. False if it had ended.
+pub(crate) fn abort(task: &TaskRef) -> bool {
+    if task.claim(State::Alive) {
+        abort_claimed(task);
+        waker(task.key).wake(); // so that the executor meets it, and forgets it
+        return true;
+    }
+    let polled = matches!(task.state.get(), State::Busy | State::Doomed);
+    if polled {
+        task.state.set(State::Doomed);
+    }
+    polled
+}
+
+/// Ends a claimed task by dropping its future.
+pub(crate) fn abort_claimed(task: &TaskRef) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.end(JoinError::cancelled(task)))) {
+        return end_with_panic(task, panic);
+    }
+    quietly(|| settle(task));
+}
+
+/// Runs foreign code whose panic is nobody's: the panic hook has printed it, the payload is forgotten, since dropping
+/// it could panic again.
+fn quietly(f: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
+        std::mem::forget(panic);
+    }
+}

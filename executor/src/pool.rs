@@ -1,0 +1,92 @@
+//! Where task memory waits for its next task.
+//! Half of what spawning costs elsewhere is malloc and free; a finished task's memory is kept here, by size, so that
+//! a warm loop allocates nothing.
+//!
+//! ```text
+//!   spawn ──► take(104 bytes) ──► class 6: [mem][mem][mem] ◄── keep ◄── the last reference to a finished task
+//! ```
+//!
+//! One pool a thread, since tasks never leave theirs (I5).
+//! Not here: what lies in the memory (`cell`).   Next: `executor`.
+
+use std::alloc::Layout;
+use std::cell::RefCell;
+
+use crate::cell::Memory;
+
+/// Classes of 16n + 8 bytes, the sizes that glibc's malloc hands out without waste; the largest is 1,016 bytes.
+const CLASSES: usize = 64;
+/// Pieces kept per class, so that a burst of a million tasks does not hold its memory for ever.
+const KEPT: usize = 4096;
+
+thread_local! {
+    static POOL: RefCell<[Vec<Memory>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
+}
+
+/// Memory for a value of `layout`, recycled if there is any.
+#[inline]
+pub(crate) fn take(layout: Layout) -> Memory {
+    let class = class_of(layout);
+    class
+        .and_then(|class| POOL.try_with(|pool| pool.borrow_mut()[class].pop()).ok().flatten())
+        .unwrap_or_else(|| Memory::new(class.map_or(layout, class_layout)))
+}
+
+/// Keeps `memory` for the next task, or frees it if there is enough, or the thread is ending.
+#[inline]
+pub(crate) fn keep(memory: Memory) {
+    let _ = POOL.try_with(|pool| {
+        let mut pool = pool.borrow_mut();
+        if let Some(class) = class_of(memory.layout())
+            && pool[class].len() < KEPT
+        {
+            pool[class].push(memory);
+        }
+    });
+}
+
+/// The layout that [`take`] allocates for a value of `layout`.
+pub(crate) fn rounded(layout: Layout) -> Layout {
+    class_of(layout).map_or(layout, class_layout)
+}
+
+fn class_of(layout: Layout) -> Option<usize> {
+    let class = layout.size().saturating_sub(8).div_ceil(16);
+    (class < CLASSES && layout.align() <= 16).then_some(class)
+}
+
+fn class_layout(class: usize) -> Layout {
+    Layout::from_size_align(class * 16 + 8, 16).expect("a class is a small layout")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_holds_what_it_is_asked_for_and_is_its_own_class() {
+        for size in 1..=1016 {
+            let layout = Layout::from_size_align(size, 8).unwrap();
+            let rounded = rounded(layout);
+            assert!(rounded.size() >= size && rounded.size() < size + 24, "{size} became {rounded:?}");
+            assert_eq!(class_of(rounded), class_of(layout));
+        }
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_aligned_goes_past_the_pool() {
+        let large = Layout::from_size_align(1017, 8).unwrap();
+        let aligned = Layout::from_size_align(64, 64).unwrap();
+        assert_eq!(rounded(large), large);
+        assert_eq!(rounded(aligned), aligned);
+    }
+
+    #[test]
+    fn memory_that_was_kept_is_taken_again() {
+        let layout = Layout::from_size_align(700, 8).unwrap();
+        let memory = take(layout);
+        let place = memory.place();
+        keep(memory);
+        assert_eq!(take(layout).place(), place);
+    }
+}

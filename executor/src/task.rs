@@ -1,0 +1,243 @@
+//! Tasks, as a program sees them.
+//! Spawning, names, who is here and what each waits for.
+//! Next: `join`, for how they end.
+
+use std::fmt;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
+
+use crate::cell::{TaskRef, with_current};
+use crate::executor;
+use crate::join::JoinHandle;
+use crate::names;
+use crate::waits::WaitReason;
+
+/// A task's number. The first task of a loop is 1; numbers are never used again in that loop.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct TaskId(pub(crate) u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Makes a task of `future` in the thread's current loop. It runs when its turn comes, never inside this call.
+///
+/// The future need not be `Send`: it never leaves its thread, neither to run nor to be dropped. Dropping the handle
+/// detaches the task.
+/// While the loop is ending, the future is dropped at once and the handle yields a cancelled error.
+///
+/// # Panics
+/// Outside a running loop.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// use std::rc::Rc;
+/// let shared = Rc::new(20);
+/// let task = windlass_executor::spawn({ let shared = shared.clone(); async move { *shared + 1 } });
+/// assert_eq!(task.await.unwrap() + *shared, 41);
+/// # });
+/// ```
+#[inline]
+#[track_caller]
+pub fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
+    spawn_at(future, None, Location::caller())
+}
+
+#[inline]
+#[track_caller]
+fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>) -> JoinHandle<F::Output>
+where
+    F: Future<Output: 'static> + 'static,
+{
+    with_current(|core| core.expect("spawn called outside a running loop").spawn(future, name, at))
+}
+
+/// Spawns a task with a name.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let task = windlass_executor::Builder::new().name("crank").spawn(async {});
+/// assert_eq!(task.name(), "crank");
+/// # });
+/// ```
+#[derive(Debug, Default)]
+#[must_use = "a builder does nothing until `spawn`"]
+pub struct Builder {
+    name: Option<Box<str>>,
+}
+
+impl Builder {
+    /// A task without a name of its own: it will be called `Task-N`.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Calls the task `name`. Names need not be unique.
+    pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// As [`spawn`].
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn spawn<F: Future<Output: 'static> + 'static>(self, future: F) -> JoinHandle<F::Output> {
+        spawn_at(future, self.name, Location::caller())
+    }
+}
+
+/// Lets every other ready task run once before it completes.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// windlass_executor::yield_now().await;
+/// # });
+/// ```
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// The future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless awaited"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        executor::note_yield();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// What a task is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum TaskState {
+    /// It is being polled.
+    Running,
+    /// It waits for its turn.
+    Ready,
+    /// It sleeps.
+    Waiting,
+}
+
+/// A task as it stood when it was asked about.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TaskInfo {
+    /// Its number.
+    pub id: TaskId,
+    /// Its name, `Task-N` if it was given none.
+    pub name: String,
+    /// What it is doing.
+    pub state: TaskState,
+    /// What it waits for, or last waited for.
+    pub waiting_for: WaitReason,
+    /// Where it was spawned.
+    pub spawned_at: &'static Location<'static>,
+    /// How often it was polled; starts over at 2^32.
+    pub polls: u32,
+}
+
+impl TaskInfo {
+    pub(crate) fn new(task: &TaskRef, state: TaskState) -> Self {
+        TaskInfo {
+            id: TaskId(task.id()),
+            name: names::name_of(task),
+            state,
+            waiting_for: WaitReason::unpack(task.reason.get()),
+            spawned_at: task.spawned_at,
+            polls: task.polls.get(),
+        }
+    }
+}
+
+impl fmt::Display for TaskInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: ", self.id, self.name)?;
+        match self.state {
+            TaskState::Running => write!(f, "running")?,
+            TaskState::Ready => write!(f, "ready")?,
+            TaskState::Waiting => write!(f, "waits for {}", self.waiting_for)?,
+        }
+        write!(f, "; {} polls, spawned at {}", self.polls, self.spawned_at)
+    }
+}
+
+/// The task that is being polled; none outside one.
+///
+/// ```
+/// assert!(windlass_executor::current().is_none());
+/// # windlass_executor::doc(async {
+/// assert_eq!(windlass_executor::current().unwrap().name, "main");
+/// # });
+/// ```
+pub fn current() -> Option<TaskInfo> {
+    with_current(|core| core?.current_task())
+}
+
+/// The tasks of the current loop that have not ended, the current one included, in the order of their numbers.
+///
+/// # Panics
+/// Outside a running loop.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let _asleep = windlass_executor::spawn(std::future::pending::<()>());
+/// for task in windlass_executor::all_tasks() {
+///     println!("{task}");
+/// }
+/// # assert_eq!(windlass_executor::all_tasks().len(), 2);
+/// # });
+/// ```
+#[track_caller]
+pub fn all_tasks() -> Vec<TaskInfo> {
+    with_current(|core| core.expect("all_tasks called outside a running loop").all_tasks())
+}
+
+/// Spawns on the thread's current loop through [`futures_task::LocalSpawn`], for code that asks for that trait.
+///
+/// ```
+/// use futures_task::LocalSpawn;
+/// # windlass_executor::doc(async {
+/// windlass_executor::Spawner.spawn_local_obj(Box::new(async {}).into()).unwrap();
+/// # });
+/// assert!(windlass_executor::Spawner.status_local().is_err());
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spawner;
+
+impl LocalSpawn for Spawner {
+    /// # Errors
+    /// `shutdown` outside a running loop, and while the loop is ending.
+    #[track_caller]
+    fn spawn_local_obj(&self, future: LocalFutureObj<'static, ()>) -> Result<(), SpawnError> {
+        self.status_local()?;
+        drop(spawn(future));
+        Ok(())
+    }
+
+    fn status_local(&self) -> Result<(), SpawnError> {
+        match executor::is_closing() {
+            Some(false) => Ok(()),
+            Some(true) | None => Err(SpawnError::shutdown()),
+        }
+    }
+}

@@ -116,13 +116,13 @@ impl Inbox {
 
 /// A loop's identity. No two loops of a process have the same, however many come and go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct LoopId(u64);
+pub struct LoopId(std::num::NonZeroU64);
 
 impl LoopId {
     /// The part that a waker has room for. It is used again when the loop is gone.
     #[inline]
     pub(crate) fn short(self) -> u16 {
-        (self.0 % LOOPS_MAX as u64) as u16
+        (self.0.get() % LOOPS_MAX as u64) as u16
     }
 }
 
@@ -152,11 +152,12 @@ pub(crate) fn open(unpark: Box<dyn Fn() + Send + Sync>) -> Result<Arc<Inbox>, To
     // Ids count up past the places still taken, so that the one longest unused comes first.
     let start = register.next;
     let id = (start..start + LOOPS_MAX as u64)
+        .filter_map(std::num::NonZeroU64::new)
         .map(LoopId)
         .filter(|id| id.short() != 0)
         .find(|id| register.loops.get(id.short() as usize).is_none_or(Option::is_none))
         .ok_or(TooManyLoops)?;
-    register.next = id.0 + 1;
+    register.next = id.0.get() + 1;
     let place = id.short() as usize;
     if register.loops.len() <= place {
         register.loops.resize_with(place + 1, || None);

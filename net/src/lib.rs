@@ -1,1 +1,5 @@
-//! placeholder
+//! x
+/// x
+pub mod net {}
+/// x
+pub mod http {}

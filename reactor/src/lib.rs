@@ -1,2 +1,95 @@
-//! placeholder
-pub mod wheel;
+//! # windlass-reactor: what the kernel and the clock say
+//!
+//! The half of the [Windlass](https://docs.rs/windlass) event loop that waits: for sources (anything with a file
+//! descriptor) to become ready, and for time to pass. It wakes tasks through [`std::task::Waker`] and knows of the
+//! executor only its budget, its wait reasons and its mailbox.
+//!
+//! ```text
+//!            ┌────────── turn(wait) ──────────┐
+//!   epoll ──►│ events ──► sources ──┐         │
+//!            │                      ├─► wakers, called when every borrow has ended (I3)
+//!   clock ──►│ now ─────► wheel ────┘         │
+//!            └────────────────────────────────┘
+//! ```
+//!
+//! Read in this order: [`reactor`](Reactor) (one turn), `sources` (who waits for what), `async_fd` (try, wait, try
+//! again), `wheel` (who is woken when), `clock` (real or paused), `time` and `interval` (the futures).
+//!
+//! | type | `Send` | why |
+//! |---|---|---|
+//! | [`AsyncFd`], [`Sleep`](time::Sleep), [`Interval`](time::Interval) | yes, if what is inside is | they hold keys, not references; used off their loop they give errors, dropped there they tell it |
+//! | [`Timeout`](time::Timeout) | if its future is | |
+//! | [`Reactor`], [`Enter`] | no | they count references without atomics |
+
+mod async_fd;
+mod clock;
+mod interval;
+mod reactor;
+mod sources;
+mod timer;
+mod wheel;
+
+pub use async_fd::{AsyncFd, Readiness};
+pub use reactor::{Counts, Enter, Reactor, Unparker, Wait, count_syscalls};
+pub use sources::Direction;
+
+/// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
+pub mod time {
+    pub use crate::clock::{Instant, advance, pause, resume};
+    pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
+    pub use crate::timer::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout, timeout_at};
+}
+
+/// Runs `main` on a reactor with a paused clock and no executor but a loop that polls: for examples and tests here,
+/// where the facade cannot be reached.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc<F: Future>(main: F) -> F::Output {
+    run(main, clock::Clock::paused())
+}
+
+/// As [`doc`], with the real clock.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc_real<F: Future>(main: F) -> F::Output {
+    run(main, clock::Clock::real())
+}
+
+#[track_caller]
+fn run<F: Future>(main: F, clock: clock::Clock) -> F::Output {
+    use std::cell::Cell;
+    use std::panic::Location;
+    use std::task::Poll;
+    use windlass_executor::{Executor, Stop};
+
+    let poll = mio::Poll::new().expect("a descriptor for epoll");
+    let unparker = Unparker::new(&poll).expect("a descriptor for the waker");
+    let executor = Executor::new(move || unparker.unpark()).expect("fewer than 4,095 loops");
+    let reactor = Reactor::with_clock(poll, executor.id(), clock);
+    let _executor = executor.enter(Location::caller()).expect("not in a loop");
+    let _reactor = reactor.enter();
+    let mut main = std::pin::pin!(main);
+    executor.begin_root(Location::caller());
+    loop {
+        executor.read_inbox();
+        let wait = match executor.run(&Cell::new(64)) {
+            Stop::Root => match executor.poll_root(main.as_mut()) {
+                Poll::Ready(output) => {
+                    executor.end_root();
+                    executor.drop_tasks();
+                    return output;
+                }
+                Poll::Pending => Wait::No,
+            },
+            Stop::Budget => Wait::No,
+            Stop::Idle if !executor.park() => Wait::No,
+            Stop::Idle if executor.blocking_out() > 0 => Wait::HoldClock,
+            Stop::Idle => Wait::Yes,
+        };
+        reactor.turn(wait).expect("epoll works");
+        executor.unparked();
+    }
+}
+
+#[cfg(test)]
+mod tests;

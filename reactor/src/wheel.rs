@@ -56,18 +56,18 @@ const NIL: u32 = u32::MAX;
 /// A stale key does nothing (I4). It could only be taken for another timer's if exactly a multiple of 2^32 insertions
 /// came between the two and both got the same entry.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct TimerKey {
+pub(crate) struct TimerKey {
     index: u32,
     generation: u32,
 }
 
 /// A timer whose deadline has passed. To be woken after the borrow of the wheel has ended (I3).
 #[derive(Debug)]
-pub struct Fired {
+pub(crate) struct Fired {
     /// The deadline that was asked for, in nanoseconds since the loop's epoch.
-    pub deadline: u64,
+    pub(crate) deadline: u64,
     /// Whom to wake.
-    pub waker: Waker,
+    pub(crate) waker: Waker,
 }
 
 /// All pending timers of a loop.
@@ -77,7 +77,7 @@ pub struct Fired {
 ///
 /// # Cancel
 /// Dropping the wheel drops the wakers of all pending timers, which is foreign code: no borrow may be live (I3).
-pub struct Wheel {
+pub(crate) struct Wheel {
     now: u64,
     generation: u32,
     /// A bit for each slot that is not empty, a word for each level.
@@ -114,7 +114,7 @@ struct Entry {
 
 impl Wheel {
     /// An empty wheel whose time is `now`.
-    pub fn new(now: u64) -> Wheel {
+    pub(crate) fn new(now: u64) -> Wheel {
         Wheel {
             now,
             generation: 0,
@@ -131,7 +131,7 @@ impl Wheel {
     /// # Panics
     /// With 2^32 - 1 timers pending, in 160 GiB.
     #[inline]
-    pub fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
+    pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
         let generation = self.generation;
         self.generation = generation.wrapping_add(1);
         let place = self.place(deadline);
@@ -147,7 +147,7 @@ impl Wheel {
     ///
     /// The waker is the caller's to drop, after its borrow of the wheel has ended (I3).
     #[inline]
-    pub fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
+    pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
         self.waker(key)?;
         let Entry { waker, prev, next, place, .. } = self.entries.remove(key.index as usize);
         let slot = &mut self.slots[place as usize];
@@ -168,7 +168,7 @@ impl Wheel {
 
     /// The waker of a pending timer, to compare with that of the present poll. `None` if the key is stale.
     #[inline]
-    pub fn waker(&self, key: TimerKey) -> Option<&Waker> {
+    pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
         let entry = self.entries.get(key.index as usize)?;
         (entry.generation == key.generation).then_some(&entry.waker)
     }
@@ -178,7 +178,7 @@ impl Wheel {
     /// # Errors
     /// The new waker comes back if the key is stale.
     #[inline]
-    pub fn swap_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
+    pub(crate) fn swap_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
         match self.entries.get_mut(key.index as usize) {
             Some(entry) if entry.generation == key.generation => Ok(std::mem::replace(&mut entry.waker, waker)),
             _ => Err(waker),
@@ -186,20 +186,20 @@ impl Wheel {
     }
 
     /// Whether the timer has yet to fire.
-    #[inline]
-    pub fn is_pending(&self, key: TimerKey) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_pending(&self, key: TimerKey) -> bool {
         self.waker(key).is_some()
     }
 
     /// How many timers are pending.
     #[inline]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether no timer is pending.
-    #[inline]
-    pub fn is_empty(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
@@ -208,7 +208,7 @@ impl Wheel {
     /// Never later than the earliest deadline (I6). It may be earlier, by the deadline of a timer that was cancelled;
     /// advancing to it puts that right, so each cancelled timer costs at most one idle wake-up. O(levels).
     #[inline]
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
         let level = self.occupied.iter().position(|&bits| bits != 0)?;
         let slot = self.occupied[level].trailing_zeros() as usize;
         let earliest = self.slots[level * SLOTS + slot].earliest;
@@ -221,7 +221,7 @@ impl Wheel {
     /// A `now` before the present one is taken for the present one: clocks that go back move nothing (I6).
     /// Costs what fires and what moves to another level, however far it goes.
     #[inline]
-    pub fn advance(&mut self, now: u64, fired: &mut Vec<Fired>) {
+    pub(crate) fn advance(&mut self, now: u64, fired: &mut Vec<Fired>) {
         let before = self.now;
         self.now = now.max(before);
         // In this level now has moved to another slot; in the levels above it has not moved at all.

@@ -1,0 +1,418 @@
+//! Try; if it would block, wait; try again.
+//! Every operation on a source goes this way, and here it is written once.
+//!
+//! ```text
+//!   poll_io ──► ready? ─ no ──► leave the waker, say why, Pending ◄─┐
+//!                 │ yes                                             │ would block: not ready
+//!                 └──► operation ───────────────────────────────────┘
+//!                          └─► done, or failed
+//! ```
+//!
+//! An [`AsyncFd`] owns what it watches. It may be sent to another thread, where operations are errors; wherever it is
+//! dropped, the source is deregistered before its descriptor is closed (I7).
+//! Next: `sources`, where the waker waits.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use windlass_executor::waits::{self, WaitReason};
+use windlass_executor::{LoopId, budget};
+
+use crate::reactor::{Inner, add, of_thread, with_current};
+use crate::sources::{Direction, Side, SourceKey};
+
+/// A file descriptor that tasks can wait on: a socket, a pipe, anything that epoll can watch.
+///
+/// It must be non-blocking already. Regular files cannot be watched.
+///
+/// # Errors
+/// Every operation gives an error of kind `Other`, "used outside its loop", elsewhere than in the loop that made it.
+///
+/// # Cancel
+/// Waiting may be given up at any time; dropping the whole deregisters the descriptor and then closes it.
+///
+/// ```
+/// # use windlass_reactor::AsyncFd;
+/// # use std::io::{Read, Write};
+/// # windlass_reactor::doc(async {
+/// let (ours, mut theirs) = std::os::unix::net::UnixStream::pair()?;
+/// ours.set_nonblocking(true)?;
+/// let ours = AsyncFd::new(ours)?;
+/// theirs.write_all(b"hello")?;
+/// let mut buffer = [0; 16];
+/// let n = ours.read_with(|mut io| io.read(&mut buffer)).await?;
+/// assert_eq!(&buffer[..n], b"hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+pub struct AsyncFd<T: AsFd + Send + 'static> {
+    io: Option<T>,
+    key: SourceKey,
+    loop_id: LoopId,
+}
+
+/// Whether an operation did all it was asked to.
+enum Done {
+    Fully,
+    /// Less: the kernel's buffer is drained.
+    Partly,
+}
+
+impl<T: AsFd + Send + 'static> AsyncFd<T> {
+    /// Has the current loop watch `io`, which must be non-blocking.
+    ///
+    /// # Errors
+    /// If the kernel cannot watch it.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn new(io: T) -> io::Result<Self> {
+        let registered = with_current(|reactor| reactor.register(io.as_fd()).map(|key| (key, reactor.loop_id)));
+        let (key, loop_id) = registered.expect("a source was made outside a running loop")?;
+        Ok(AsyncFd { io: Some(io), key, loop_id })
+    }
+
+    /// What is watched.
+    #[inline]
+    pub fn get_ref(&self) -> &T {
+        self.io.as_ref().expect("it is taken only by into_inner and drop")
+    }
+
+    /// Ends the watch and gives back what was watched, still non-blocking.
+    ///
+    /// # Errors
+    /// On another thread than its loop's; what was watched is closed then.
+    pub fn into_inner(mut self) -> io::Result<T> {
+        let reactor = of_thread(self.loop_id).ok_or_else(outside)?;
+        let io = self.io.take().expect("it is taken only by into_inner and drop");
+        reactor.deregister(self.key, io.as_fd());
+        Ok(io)
+    }
+
+    #[inline]
+    fn with_side<R>(&self, direction: Direction, f: impl FnOnce(&Inner, &mut Side) -> R) -> io::Result<R> {
+        with_current(|reactor| {
+            let mut sources = reactor.sources.borrow_mut();
+            let ours = reactor.loop_id == self.loop_id;
+            ours.then(|| Some(f(reactor, sources.side(self.key, direction)?))).flatten()
+        })
+        .flatten()
+        .ok_or_else(outside)
+    }
+
+    /// Calls `operation` when the source is ready in `direction`, and again when it would block.
+    #[inline]
+    pub fn poll_io<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+    ) -> Poll<io::Result<R>> {
+        self.poll_operation(direction, cx, || Ok((operation(self.get_ref())?, Done::Fully)))
+    }
+
+    #[inline]
+    fn poll_operation<R>(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        mut operation: impl FnMut() -> io::Result<(R, Done)>,
+    ) -> Poll<io::Result<R>> {
+        ready!(budget::poll_proceed(cx));
+        loop {
+            if !self.with_side(direction, |_, side| side.ready)? {
+                return self.poll_wait(direction, cx);
+            }
+            if let Some(result) = self.attempt(direction, &mut operation)? {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    /// One try. None if it would block.
+    #[inline]
+    fn attempt<R>(
+        &self,
+        direction: Direction,
+        operation: &mut impl FnMut() -> io::Result<(R, Done)>,
+    ) -> io::Result<Option<io::Result<R>>> {
+        let result = loop {
+            match operation() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                result => break result,
+            }
+        };
+        self.with_side(direction, |reactor, side| {
+            add(&reactor.counts.syscalls, 1);
+            match result {
+                Ok((value, Done::Fully)) => Some(Ok(value)),
+                Ok((value, Done::Partly)) => {
+                    side.drained();
+                    Some(Ok(value))
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    add(&reactor.counts.would_block, 1);
+                    side.clear();
+                    None
+                }
+                Err(error) => Some(Err(error)),
+            }
+        })
+    }
+
+    fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
+        let waker = cx.waker().clone();
+        let before = self.with_side(direction, |_, side| side.wait_poller(waker))?;
+        drop(before);
+        self.note(direction);
+        Poll::Pending
+    }
+
+    fn note(&self, direction: Direction) {
+        let source = self.key.index();
+        waits::note(match direction {
+            Direction::Read => WaitReason::Readable { source },
+            Direction::Write => WaitReason::Writable { source },
+        });
+    }
+
+    /// Waits for the source to be ready in `direction`: an operation tried then may still find that it would block.
+    /// Any number of tasks may wait.
+    ///
+    /// # Cancel
+    /// Dropping it loses nothing.
+    pub fn ready(&self, direction: Direction) -> Readiness<'_, T> {
+        Readiness { fd: self, direction, waiter: None }
+    }
+
+    /// Waits until something can be read, the end of the stream included.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.ready(Direction::Read).await
+    }
+
+    /// Waits until something can be written.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.ready(Direction::Write).await
+    }
+
+    /// Tries `operation` once.
+    ///
+    /// # Errors
+    /// `WouldBlock` if the source is not ready; the next [`ready`](Self::ready) then waits.
+    pub fn try_io<R>(&self, direction: Direction, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
+        if !self.with_side(direction, |_, side| side.ready)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let mut operation = Some(operation);
+        let mut once = || {
+            let operation = operation.take().ok_or(io::ErrorKind::WouldBlock)?;
+            Ok((operation(self.get_ref())?, Done::Fully))
+        };
+        self.attempt(direction, &mut once)?.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+    }
+
+    /// Does `operation` as soon as the source can be read, as often as it would block. Any number of tasks may wait.
+    ///
+    /// # Cancel
+    /// Dropping it loses nothing that `operation` did not take.
+    pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.io_with(Direction::Read, operation).await
+    }
+
+    /// Does `operation` as soon as the source can be written, as often as it would block. Any number of tasks may wait.
+    ///
+    /// # Cancel
+    /// Dropping it loses nothing that `operation` did not do.
+    pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        self.io_with(Direction::Write, operation).await
+    }
+
+    async fn io_with<R>(&self, direction: Direction, mut operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
+        loop {
+            self.ready(direction).await?;
+            match self.try_io(direction, &mut operation) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+        }
+    }
+}
+
+impl<T: AsFd + Send + 'static> AsyncFd<T>
+where
+    for<'a> &'a T: Read + Write,
+{
+    /// Reads from a stream socket or pipe; a read that fills less than the buffer has drained it, and the next one waits
+    /// without asking the kernel.
+    #[inline]
+    pub fn poll_read_stream(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_operation(Direction::Read, cx, || {
+            let n = self.get_ref().read(buffer)?;
+            Ok((n, if n > 0 && n < buffer.len() { Done::Partly } else { Done::Fully }))
+        })
+    }
+
+    /// As [`poll_read_stream`](Self::poll_read_stream), into several buffers.
+    pub fn poll_read_stream_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &mut [io::IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.poll_operation(Direction::Read, cx, || {
+            let n = self.get_ref().read_vectored(buffers)?;
+            Ok((n, if n > 0 && n < asked { Done::Partly } else { Done::Fully }))
+        })
+    }
+
+    /// Writes to a stream socket or pipe; a write that takes less than it was given has filled it, and the next one
+    /// waits without asking the kernel.
+    #[inline]
+    pub fn poll_write_stream(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_operation(Direction::Write, cx, || {
+            let n = self.get_ref().write(bytes)?;
+            Ok((n, if n < bytes.len() { Done::Partly } else { Done::Fully }))
+        })
+    }
+
+    /// As [`poll_write_stream`](Self::poll_write_stream), from several buffers.
+    pub fn poll_write_stream_vectored(
+        &self,
+        cx: &mut Context<'_>,
+        buffers: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
+        self.poll_operation(Direction::Write, cx, || {
+            let n = self.get_ref().write_vectored(buffers)?;
+            Ok((n, if n < asked { Done::Partly } else { Done::Fully }))
+        })
+    }
+
+    /// Reads from a stream, as soon as there is something.
+    pub async fn read_stream(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_read_stream(cx, buffer)).await
+    }
+}
+
+/// The bytes as they come, for streams of any kind.
+impl<T: AsFd + Send + Unpin + 'static> AsyncRead for AsyncFd<T>
+where
+    for<'a> &'a T: Read + Write,
+{
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.poll_read_stream(cx, buffer)
+    }
+}
+
+/// Closing flushes; the descriptor closes when this is dropped.
+impl<T: AsFd + Send + Unpin + 'static> AsyncWrite for AsyncFd<T>
+where
+    for<'a> &'a T: Read + Write,
+{
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_stream(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_io(Direction::Write, cx, |mut io| io.flush())
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
+
+fn outside() -> io::Error {
+    io::Error::other("a source was used outside its loop")
+}
+
+/// Ends the watch if this is the loop's thread, and then closes the descriptor (I7). A loop that is gone watches nothing.
+fn close<T: AsFd>(loop_id: LoopId, key: SourceKey, io: T) {
+    if let Some(reactor) = of_thread(loop_id) {
+        reactor.deregister(key, io.as_fd());
+        add(&reactor.counts.syscalls, 1);
+    }
+    drop(io);
+}
+
+impl<T: AsFd + Send + 'static> Drop for AsyncFd<T> {
+    fn drop(&mut self) {
+        let Some(io) = self.io.take() else { return };
+        let (loop_id, key) = (self.loop_id, self.key);
+        if of_thread(loop_id).is_some() {
+            return close(loop_id, key, io);
+        }
+        // On another thread: the loop's own does it. If the loop is gone, so is the watch, and the call that comes back
+        // is dropped with the descriptor in it.
+        let _ = windlass_executor::post(loop_id, Box::new(move || close(loop_id, key, io)));
+    }
+}
+
+impl<T: AsFd + Send + 'static> AsFd for AsyncFd<T> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.get_ref().as_fd()
+    }
+}
+
+impl<T: AsFd + Send + 'static> AsRawFd for AsyncFd<T> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
+impl<T: AsFd + Send + fmt::Debug + 'static> fmt::Debug for AsyncFd<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncFd").field("io", self.get_ref()).field("source", &self.key.index()).finish()
+    }
+}
+
+/// The future of [`AsyncFd::ready`].
+#[must_use = "futures do nothing unless awaited"]
+pub struct Readiness<'a, T: AsFd + Send + 'static> {
+    fd: &'a AsyncFd<T>,
+    direction: Direction,
+    waiter: Option<u32>,
+}
+
+impl<T: AsFd + Send + 'static> Future for Readiness<'_, T> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(budget::poll_proceed(cx));
+        if self.fd.with_side(self.direction, |_, side| side.ready)? {
+            return Poll::Ready(Ok(()));
+        }
+        let waker = cx.waker().clone();
+        let waiter = match self.waiter {
+            Some(waiter) => waiter,
+            None => {
+                let number = with_current(|reactor| reactor.sources.borrow_mut().waiter(self.fd.key));
+                *self.waiter.insert(number.flatten().ok_or_else(outside)?)
+            }
+        };
+        let before = self.fd.with_side(self.direction, |_, side| side.wait(waiter, waker))?;
+        drop(before);
+        self.fd.note(self.direction);
+        Poll::Pending
+    }
+}
+
+impl<T: AsFd + Send + 'static> Drop for Readiness<'_, T> {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter else { return };
+        // Outside its loop the waker stays until the next event, which then wakes for nothing: legal.
+        let waiting = self.fd.with_side(self.direction, |_, side| side.forget(waiter));
+        drop(waiting);
+    }
+}
+
+impl<T: AsFd + Send + 'static> fmt::Debug for Readiness<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Readiness").field("direction", &self.direction).finish_non_exhaustive()
+    }
+}

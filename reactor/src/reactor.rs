@@ -1,0 +1,372 @@
+//! One turn: what has happened, and what is due.
+//!
+//! ```text
+//!   turn(wait)
+//!     1. how long?   until the wheel's next deadline, or not at all
+//!     2. epoll_wait  the only place where a loop sleeps
+//!     3. events      token ──► source: mark, take wakers ┐
+//!     4. time        one look at the clock; due timers   ├─ borrows end
+//!     5. wake        all of them, in this order          ┘  then foreign code runs (I3)
+//! ```
+//!
+//! Events come before timers: an answer that arrived together with its time-out counts.
+//! A paused clock jumps in step 4, if nothing else happened and the loop had nothing else to do.
+//! Next: `sources` and `wheel`, the two tables; the facade, which calls `turn`.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+use windlass_executor::LoopId;
+
+use crate::clock::Clock;
+use crate::sources::{Happened, SourceKey, Sources, Wakers};
+use crate::wheel::{Fired, Wheel};
+
+/// Events taken from the kernel in one turn; more wait for the next.
+const EVENTS_MAX: usize = 1024;
+/// The longest wait that is asked of the kernel at once: epoll counts milliseconds in 31 bits, which is 24.8 days.
+const WAIT_MAX: Duration = Duration::from_secs(20 * 24 * 3600);
+/// The token of the loop's own waker: no source gets index 2^32 - 1.
+const UNPARK: Token = Token(usize::MAX);
+
+/// How a turn may pass its time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wait {
+    /// Not at all: tasks are ready.
+    No,
+    /// Until an event, the next deadline or an unpark. A paused clock may jump.
+    Yes,
+    /// As `Yes`, but a paused clock stands: something outside the loop (a blocking call) is still to come.
+    HoldClock,
+}
+
+/// Sums over a reactor's life; differences of two give what happened in between.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Events for sources.
+    pub events: u64,
+    /// Events for sources that were gone.
+    pub stale_events: u64,
+    /// Timers fired.
+    pub timers_fired: u64,
+    /// Time spent waiting in the kernel, in nanoseconds.
+    pub waited_ns: u64,
+    /// System calls made by the reactor and reported by those who make theirs through it.
+    pub syscalls: u64,
+    /// How many of those found nothing to do (`EAGAIN`).
+    pub would_block: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct Cells {
+    events: Cell<u64>,
+    stale_events: Cell<u64>,
+    timers_fired: Cell<u64>,
+    waited_ns: Cell<u64>,
+    pub(crate) syscalls: Cell<u64>,
+    pub(crate) would_block: Cell<u64>,
+}
+
+#[inline]
+pub(crate) fn add(cell: &Cell<u64>, n: u64) {
+    cell.set(cell.get() + n);
+}
+
+/// Wakes a loop that sleeps in its turn, from any thread.
+#[derive(Clone, Debug)]
+pub struct Unparker(Arc<mio::Waker>);
+
+impl Unparker {
+    /// The waker of `poll`, of which there can be one.
+    ///
+    /// # Errors
+    /// If there is no descriptor left for it.
+    pub fn new(poll: &Poll) -> io::Result<Self> {
+        Ok(Unparker(Arc::new(mio::Waker::new(poll.registry(), UNPARK)?)))
+    }
+
+    /// Ends the wait that is under way, or the next one.
+    pub fn unpark(&self) {
+        // It fails only if its descriptor was closed behind our back; the loop then finds its messages a turn later.
+        let _ = self.0.wake();
+    }
+}
+
+/// The sources and timers of one loop.
+#[derive(Debug)]
+pub struct Reactor(Rc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) loop_id: LoopId,
+    pub(crate) clock: Clock,
+    pub(crate) counts: Cells,
+    pub(crate) sources: RefCell<Sources>,
+    pub(crate) wheel: RefCell<Wheel>,
+    poll: RefCell<Poll>,
+    events: RefCell<Events>,
+    /// When the present turn began: what a future may take for now without asking the clock.
+    turn_began: Cell<u64>,
+    /// Room for wakers and timers on their way out, kept so that a warm turn allocates nothing.
+    wakers: Cell<Wakers>,
+    fired: Cell<Vec<Fired>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reactor").field("loop", &self.loop_id).finish_non_exhaustive()
+    }
+}
+
+impl Reactor {
+    /// A reactor on `poll` with the system's clock.
+    pub fn new(poll: Poll, loop_id: LoopId) -> Self {
+        Self::with_clock(poll, loop_id, Clock::real())
+    }
+
+    /// A reactor on `poll` whose clock is paused.
+    pub fn paused(poll: Poll, loop_id: LoopId) -> Self {
+        Self::with_clock(poll, loop_id, Clock::paused())
+    }
+
+    pub(crate) fn with_clock(poll: Poll, loop_id: LoopId, clock: Clock) -> Self {
+        let now = clock.now();
+        let inner = Rc::new(Inner {
+            loop_id,
+            clock,
+            counts: Cells::default(),
+            sources: RefCell::default(),
+            wheel: RefCell::new(Wheel::new(now)),
+            poll: RefCell::new(poll),
+            events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
+            turn_began: Cell::new(now),
+            wakers: Cell::default(),
+            fired: Cell::default(),
+        });
+        OF_THREAD.with_borrow_mut(|reactors| {
+            reactors.retain(|(_, reactor)| reactor.strong_count() > 0);
+            reactors.push((loop_id, Rc::downgrade(&inner)));
+        });
+        Reactor(inner)
+    }
+
+    /// Makes this the thread's current reactor until the guard drops.
+    pub fn enter(&self) -> Enter {
+        CURRENT.with_borrow_mut(|current| {
+            assert!(current.is_none(), "one loop at a time is entered on a thread");
+            *current = Some(self.0.clone());
+        });
+        Enter(())
+    }
+
+    /// One turn: waits as `wait` allows, then wakes whoever has an event or is due.
+    ///
+    /// # Errors
+    /// If the kernel will not wait, which only a broken epoll descriptor can cause.
+    pub fn turn(&self, wait: Wait) -> io::Result<()> {
+        let inner = &self.0;
+        let began = (wait != Wait::No).then(|| inner.clock.now());
+        let happened = inner.poll_events(inner.timeout(wait, began))?;
+        if wait == Wait::Yes && !happened && inner.clock.is_paused() {
+            let next = inner.wheel.borrow().next_deadline();
+            inner.clock.move_to(next.unwrap_or(0)); // back to 0 moves nothing
+        }
+        let now = inner.clock.now();
+        if let Some(began) = began {
+            add(&inner.counts.waited_ns, now.saturating_sub(began));
+        }
+        inner.turn_began.set(now);
+        inner.wake_sources();
+        inner.wake_timers(now);
+        Ok(())
+    }
+
+    /// When the loop must next turn for a timer, on its own clock, from now. None if there is no timer.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        let next = self.0.wheel.borrow().next_deadline()?;
+        Some(Duration::from_nanos(next.saturating_sub(self.0.clock.now())))
+    }
+
+    /// When the last turn ended, in nanoseconds since the epoch of [`Instant`](crate::time::Instant).
+    pub fn turned_at_ns(&self) -> u64 {
+        self.0.turn_began.get()
+    }
+
+    /// The sums so far.
+    pub fn counts(&self) -> Counts {
+        let counts = &self.0.counts;
+        Counts {
+            events: counts.events.get(),
+            stale_events: counts.stale_events.get(),
+            timers_fired: counts.timers_fired.get(),
+            waited_ns: counts.waited_ns.get(),
+            syscalls: counts.syscalls.get(),
+            would_block: counts.would_block.get(),
+        }
+    }
+
+    /// How many sources are registered.
+    pub fn sources(&self) -> usize {
+        self.0.sources.borrow().len()
+    }
+
+    /// How many timers are pending.
+    pub fn timers(&self) -> usize {
+        self.0.wheel.borrow().len()
+    }
+}
+
+impl AsRawFd for Reactor {
+    /// The epoll descriptor, which is readable when a turn would find an event.
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.poll.borrow().as_raw_fd()
+    }
+}
+
+impl Inner {
+    #[inline]
+    fn timeout(&self, wait: Wait, now: Option<u64>) -> Option<Duration> {
+        let now = match now {
+            None => return Some(Duration::ZERO),
+            Some(now) => now,
+        };
+        let next = self.wheel.borrow().next_deadline();
+        match (wait, next) {
+            // Nothing can run: if there is no event either, a paused clock jumps instead of waiting.
+            (Wait::Yes, Some(_)) if self.clock.is_paused() => Some(Duration::ZERO),
+            (Wait::HoldClock, Some(_)) if self.clock.is_paused() => None,
+            (_, None) => None,
+            (_, Some(next)) => Some(Duration::from_nanos(next.saturating_sub(now)).min(WAIT_MAX)),
+        }
+    }
+
+    /// Asks the kernel. True if anything happened, the loop's own unpark included.
+    fn poll_events(&self, timeout: Option<Duration>) -> io::Result<bool> {
+        add(&self.counts.syscalls, 1);
+        let mut events = self.events.borrow_mut();
+        match self.poll.borrow_mut().poll(&mut events, timeout) {
+            Ok(()) => Ok(!events.is_empty()),
+            // A signal: as if the wait had been too short. The clock decides what is due.
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                events.clear();
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn wake_sources(&self) {
+        let mut wakers = self.wakers.take();
+        {
+            let events = self.events.borrow();
+            let mut sources = self.sources.borrow_mut();
+            for event in events.iter().filter(|event| event.token() != UNPARK) {
+                let failed = event.is_error() || (event.is_read_closed() && event.is_write_closed());
+                let happened = Happened {
+                    readable: event.is_readable(),
+                    writable: event.is_writable(),
+                    read_closed: event.is_read_closed() || failed,
+                    write_closed: event.is_write_closed() || failed,
+                };
+                let known = sources.mark(SourceKey::from_token(event.token()), happened, &mut wakers);
+                add(if known { &self.counts.events } else { &self.counts.stale_events }, 1);
+            }
+        }
+        for waker in wakers.drain(..) {
+            waker.wake();
+        }
+        self.wakers.set(wakers);
+    }
+
+    fn wake_timers(&self, now: u64) {
+        let due = self.wheel.borrow().next_deadline().is_some_and(|next| next <= now);
+        if !due {
+            return;
+        }
+        let mut fired = self.fired.take();
+        self.wheel.borrow_mut().advance(now, &mut fired);
+        add(&self.counts.timers_fired, fired.len() as u64);
+        for timer in fired.drain(..) {
+            timer.waker.wake();
+        }
+        self.fired.set(fired);
+    }
+
+    /// What a future may take for now: the end of the last wait.
+    #[inline]
+    pub(crate) fn turn_began(&self) -> u64 {
+        self.turn_began.get()
+    }
+
+    /// Has the kernel watch `fd` in both directions, telling changes only.
+    pub(crate) fn register(&self, fd: BorrowedFd<'_>) -> io::Result<SourceKey> {
+        let key = self.sources.borrow_mut().insert();
+        add(&self.counts.syscalls, 1);
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let watched = self.poll.borrow().registry().register(&mut SourceFd(&fd.as_raw_fd()), key.to_token(), interest);
+        if let Err(error) = watched {
+            self.sources.borrow_mut().remove(key, &mut Wakers::new()); // nobody waits yet
+            return Err(error);
+        }
+        Ok(key)
+    }
+
+    /// Ends the watch. To be called while `fd` is open (I7). Who waits is woken, to find the source gone.
+    pub(crate) fn deregister(&self, key: SourceKey, fd: BorrowedFd<'_>) {
+        add(&self.counts.syscalls, 1);
+        // It can fail only if the descriptor is not watched any more, which is what we want.
+        let _ = self.poll.borrow().registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
+        let mut wakers = Wakers::new();
+        self.sources.borrow_mut().remove(key, &mut wakers);
+        for waker in wakers {
+            waker.wake();
+        }
+    }
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Rc<Inner>>> = const { RefCell::new(None) };
+    /// The reactors made on this thread, entered or not: what is dropped between two runs finds its own here.
+    static OF_THREAD: RefCell<Vec<(LoopId, Weak<Inner>)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Calls `f` with the thread's current reactor. None if there is none, or the thread is ending.
+#[inline]
+pub(crate) fn with_current<R>(f: impl FnOnce(&Inner) -> R) -> Option<R> {
+    CURRENT.try_with(|current| current.borrow().as_deref().map(f)).ok().flatten()
+}
+
+/// The reactor of loop `id`, if it is this thread's and alive.
+pub(crate) fn of_thread(id: LoopId) -> Option<Rc<Inner>> {
+    OF_THREAD
+        .try_with(|reactors| {
+            reactors.borrow().iter().find(|(of, _)| *of == id).and_then(|(_, reactor)| reactor.upgrade())
+        })
+        .ok()
+        .flatten()
+}
+
+/// Adds to the count of system calls of the current loop: for those that are not made through an
+/// [`AsyncFd`](crate::AsyncFd), such as `socket` and `connect`.
+pub fn count_syscalls(n: u64) {
+    with_current(|reactor| add(&reactor.counts.syscalls, n));
+}
+
+/// While this lives, its reactor is the thread's current one.
+#[derive(Debug)]
+#[must_use = "the reactor is left when this drops"]
+pub struct Enter(());
+
+impl Drop for Enter {
+    fn drop(&mut self) {
+        let left = CURRENT.try_with(|current| current.borrow_mut().take());
+        drop(left);
+    }
+}

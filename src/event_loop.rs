@@ -1,0 +1,448 @@
+//! The loop itself.
+//! Everything else in this workspace is called from here, or calls back into what is called from here.
+//!
+//! ```text
+//!   block_on(main)
+//!     └─ tick, tick, tick …                     until main has its output; then what is left is dropped
+//!          1. inbox     what other threads asked for
+//!          2. run       polls, first come, first served, at most a budget
+//!          3. turn      events and timers; sleeps if no task is ready
+//! ```
+//!
+//! Not here: tasks (`windlass_executor`), readiness and time (`windlass_reactor`).
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::Location;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, Remote, Stop};
+use windlass_reactor::{Reactor, Unparker, Wait};
+
+/// Polls in a row before sockets and timers get their turn. 61, a prime, is tokio's figure: work that comes in rounds
+/// of a power of two then does not fall into step with the loop's.
+const POLL_BUDGET: u32 = 61;
+/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn.
+const POLL_TIME_MAX_NS: u64 = 1_000_000;
+
+/// An event loop: one thread, its tasks, its sockets and its timers.
+///
+/// It runs only inside [`block_on`](Loop::block_on). Dropping it drops its tasks on this thread, with the loop entered.
+/// Wakers of its tasks may be used for ever, from anywhere: when it is gone they do nothing.
+///
+/// ```
+/// let crank = windlass::Loop::new()?;
+/// let answer = crank.block_on(async {
+///     let task = windlass::spawn(async { 6 * 7 });
+///     task.await.unwrap()
+/// });
+/// assert_eq!(answer, 42);
+/// # std::io::Result::Ok(())
+/// ```
+pub struct Loop {
+    shared: Rc<Shared>,
+    poll_budget: u32,
+}
+
+/// What `metrics()` reaches from inside.
+struct Shared {
+    executor: Executor,
+    reactor: Reactor,
+    ticks: Cell<u64>,
+    /// Polls allowed in the next tick: fewer than the budget if the last ones took long.
+    polls_allowed: Cell<u32>,
+    on_tick: RefCell<Option<TickHook>>,
+}
+
+type TickHook = Box<dyn FnMut(&Tick)>;
+
+/// What one turn of the loop did.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Tick {
+    /// Polls of tasks, the main future's included.
+    pub polls: u64,
+    /// Wake-ups of tasks.
+    pub wakes: u64,
+    /// How many of the wake-ups came from other threads.
+    pub remote_wakes: u64,
+    /// Wake-ups for tasks that had ended.
+    pub stale_wakes: u64,
+    /// Tasks spawned.
+    pub spawned: u64,
+    /// Events from the kernel.
+    pub events: u64,
+    /// Events for sources that were gone.
+    pub stale_events: u64,
+    /// Timers that fired.
+    pub timers: u64,
+    /// Time spent waiting in the kernel.
+    pub waited: Duration,
+    /// System calls: the loop's own, and those of its sockets.
+    pub syscalls: u64,
+    /// How many of those found nothing to do (`EAGAIN`).
+    pub would_block: u64,
+}
+
+/// Sums of ticks, over the loop's life.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// Ticks so far.
+    pub ticks: u64,
+    /// What they did in all.
+    pub sum: Tick,
+}
+
+impl std::ops::Deref for Metrics {
+    type Target = Tick;
+    fn deref(&self) -> &Tick {
+        &self.sum
+    }
+}
+
+impl Tick {
+    /// Where the counters stand: the sum of all ticks so far.
+    fn sum(shared: &Shared) -> Tick {
+        let (tasks, world) = (shared.executor.counts(), shared.reactor.counts());
+        Tick {
+            polls: tasks.polls,
+            wakes: tasks.wakes,
+            remote_wakes: tasks.remote_wakes,
+            stale_wakes: tasks.stale_wakes,
+            spawned: tasks.spawned,
+            events: world.events,
+            stale_events: world.stale_events,
+            timers: world.timers_fired,
+            waited: Duration::from_nanos(world.waited_ns),
+            syscalls: world.syscalls,
+            would_block: world.would_block,
+        }
+    }
+
+    fn since(self, before: Tick) -> Tick {
+        Tick {
+            polls: self.polls - before.polls,
+            wakes: self.wakes - before.wakes,
+            remote_wakes: self.remote_wakes - before.remote_wakes,
+            stale_wakes: self.stale_wakes - before.stale_wakes,
+            spawned: self.spawned - before.spawned,
+            events: self.events - before.events,
+            stale_events: self.stale_events - before.stale_events,
+            timers: self.timers - before.timers,
+            waited: self.waited - before.waited,
+            syscalls: self.syscalls - before.syscalls,
+            would_block: self.would_block - before.would_block,
+        }
+    }
+}
+
+impl Loop {
+    /// A loop with the system's clock.
+    ///
+    /// # Errors
+    /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
+    pub fn new() -> io::Result<Loop> {
+        Builder::default().build()
+    }
+
+    /// A loop with settings of its own.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Runs `main` to its end, and with it all tasks. Those that are left then are dropped, on this thread and with the
+    /// loop still entered, before this returns.
+    ///
+    /// A panic in `main` goes on from here, when that is done.
+    ///
+    /// # Panics
+    /// Inside a running loop: a loop inside a loop would stop the outer one. The message names both places.
+    #[track_caller]
+    pub fn block_on<F: Future>(&self, main: F) -> F::Output {
+        let running = self.enter(Location::caller());
+        let mut main = pin!(main);
+        self.shared.executor.begin_root(Location::caller());
+        loop {
+            if let Poll::Ready(output) = self.tick(main.as_mut()) {
+                drop(running); // drops what is left
+                return output;
+            }
+        }
+    }
+
+    /// One turn of the crank.
+    fn tick<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
+        let shared = &*self.shared;
+        let hooked = shared.on_tick.borrow().is_some();
+        let before = hooked.then(|| Tick::sum(shared));
+        shared.executor.read_inbox();
+        let output = self.run_tasks(main);
+        if output.is_pending() {
+            self.turn();
+        }
+        shared.ticks.set(shared.ticks.get() + 1);
+        if let (Some(before), Some(on_tick)) = (before, shared.on_tick.borrow_mut().as_mut()) {
+            on_tick(&Tick::sum(shared).since(before));
+        }
+        output
+    }
+
+    /// Polls what is ready, as far as is allowed.
+    fn run_tasks<F: Future>(&self, mut main: Pin<&mut F>) -> Poll<F::Output> {
+        let executor = &self.shared.executor;
+        let polls_left = Cell::new(self.shared.polls_allowed.get());
+        while executor.run(&polls_left) == Stop::Root {
+            polls_left.set(polls_left.get().saturating_sub(1));
+            if let Poll::Ready(output) = executor.poll_root(main.as_mut()) {
+                return Poll::Ready(output);
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Looks at sockets and timers; sleeps if there is nothing else to do.
+    fn turn(&self) {
+        let Shared { executor, reactor, polls_allowed, .. } = &*self.shared;
+        let wait = self.may_wait();
+        let before_ns = reactor.turned_at_ns();
+        reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
+        if wait == Wait::No {
+            // A row of slow polls is followed by a shorter one, so that nobody waits for the world longer than that.
+            let took_ns = reactor.turned_at_ns() - before_ns;
+            let fit = (polls_allowed.get() as u64 * POLL_TIME_MAX_NS).checked_div(took_ns).unwrap_or(u64::MAX);
+            polls_allowed.set(fit.clamp(1, self.poll_budget as u64) as u32);
+        } else {
+            executor.unparked();
+            polls_allowed.set(self.poll_budget);
+        }
+    }
+
+    /// Whether the turn may sleep: not while a task is ready or a message is there.
+    fn may_wait(&self) -> Wait {
+        let executor = &self.shared.executor;
+        if !executor.is_idle() || !executor.park() {
+            Wait::No
+        } else if executor.blocking_out() > 0 {
+            Wait::HoldClock
+        } else {
+            Wait::Yes
+        }
+    }
+
+    #[track_caller]
+    fn enter(&self, at: &'static Location<'static>) -> Running<'_> {
+        let entered = self.shared.executor.enter(at).unwrap_or_else(|nested| {
+            panic!(
+                "block_on at {at} called inside a running loop, which block_on at {} runs: await it there",
+                nested.outer
+            )
+        });
+        let reactor = self.shared.reactor.enter();
+        let outer = CURRENT.replace(Some(self.shared.clone()));
+        debug_assert!(outer.is_none(), "the executor lets in one loop at a time");
+        Running { executor: &self.shared.executor, _reactor: reactor, _executor: entered }
+    }
+
+    /// Makes a task, which runs when the loop does.
+    #[track_caller]
+    pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
+        self.shared.executor.spawn(future)
+    }
+
+    /// A way to this loop from other threads.
+    pub fn handle(&self) -> Handle {
+        Handle { remote: Remote::new(&self.shared.executor) }
+    }
+
+    /// Sums of all ticks so far.
+    pub fn metrics(&self) -> Metrics {
+        self.shared.metrics()
+    }
+
+    /// Calls `hook` after each tick with what it did. The hook must not call into the loop. There is one; the last set.
+    pub fn on_tick(&self, hook: impl FnMut(&Tick) + 'static) {
+        let before = self.shared.on_tick.replace(Some(Box::new(hook)));
+        drop(before);
+    }
+
+    /// How long the loop may sleep before a timer is due, on its own clock. None if it has no timer.
+    pub fn next_deadline(&self) -> Option<Duration> {
+        self.shared.reactor.next_deadline()
+    }
+}
+
+impl AsRawFd for Loop {
+    /// A descriptor that is readable when a socket of the loop has an event or another thread has called: with
+    /// [`next_deadline`](Loop::next_deadline), what another loop needs to know when this one wants to run.
+    fn as_raw_fd(&self) -> RawFd {
+        self.shared.reactor.as_raw_fd()
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // Tasks are dropped with the loop entered, unless another one is: then their loop is not there for them.
+        let entered = self.shared.executor.enter(Location::caller()).ok();
+        let reactor = entered.as_ref().map(|_| self.shared.reactor.enter());
+        self.shared.executor.drop_tasks();
+        drop((reactor, entered));
+    }
+}
+
+impl Shared {
+    fn metrics(&self) -> Metrics {
+        Metrics { ticks: self.ticks.get(), sum: Tick::sum(self) }
+    }
+}
+
+impl fmt::Debug for Loop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Loop").field("executor", &self.shared.executor).finish_non_exhaustive()
+    }
+}
+
+/// While this lives the loop is the thread's. Dropping it, also by a panic in main, drops the tasks that are left first.
+struct Running<'a> {
+    executor: &'a Executor,
+    _reactor: windlass_reactor::Enter,
+    _executor: Enter,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.executor.end_root();
+        self.executor.drop_tasks();
+        CURRENT.set(None);
+    }
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Rc<Shared>>> = const { Cell::new(None) };
+}
+
+/// Sums of all ticks so far of the current loop, and of what the one under way has done.
+///
+/// # Panics
+/// Outside a running loop.
+///
+/// ```
+/// # windlass::Loop::new().unwrap().block_on(async {
+/// windlass::task::yield_now().await;
+/// println!("{} polls", windlass::metrics().polls);
+/// # });
+/// ```
+#[track_caller]
+pub fn metrics() -> Metrics {
+    let shared = CURRENT.take().expect("metrics called outside a running loop");
+    let metrics = shared.metrics();
+    CURRENT.set(Some(shared));
+    metrics
+}
+
+/// Settings for a [`Loop`].
+///
+/// ```
+/// use std::time::Duration;
+/// let crank = windlass::Loop::builder().paused_clock().build()?;
+/// crank.block_on(windlass::time::sleep(Duration::from_secs(3600))); // an hour in no time
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct Builder {
+    paused: bool,
+    poll_budget: u32,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Builder { paused: false, poll_budget: POLL_BUDGET }
+    }
+}
+
+impl Builder {
+    /// The loop's clock stands still while anything can run, and jumps to the next deadline when nothing can.
+    pub fn paused_clock(mut self) -> Self {
+        self.paused = true;
+        self
+    }
+
+    /// How many polls in a row there may be before sockets and timers get their turn; 61 if not set.
+    ///
+    /// # Panics
+    /// If it is zero.
+    #[track_caller]
+    pub fn poll_budget(mut self, polls: u32) -> Self {
+        assert!(polls > 0, "a loop that may not poll does nothing");
+        self.poll_budget = polls;
+        self
+    }
+
+    /// Makes the loop.
+    ///
+    /// # Errors
+    /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
+    pub fn build(self) -> io::Result<Loop> {
+        let poll = mio::Poll::new()?;
+        let unparker = Unparker::new(&poll)?;
+        let executor = Executor::new(move || unparker.unpark()).map_err(io::Error::other)?;
+        let make = if self.paused { Reactor::paused } else { Reactor::new };
+        let shared = Shared {
+            reactor: make(poll, executor.id()),
+            executor,
+            ticks: Cell::default(),
+            polls_allowed: Cell::new(self.poll_budget),
+            on_tick: RefCell::default(),
+        };
+        Ok(Loop { shared: Rc::new(shared), poll_budget: self.poll_budget })
+    }
+}
+
+/// A loop, seen from any thread.
+///
+/// ```
+/// let crank = windlass::Loop::new()?;
+/// let handle = crank.handle();
+/// let (say, hear) = std::sync::mpsc::channel();
+/// std::thread::spawn(move || handle.spawn(async move { say.send("hello from the loop").unwrap() }));
+/// crank.block_on(async {
+///     while hear.try_recv().is_err() {
+///         windlass::task::yield_now().await;
+///     }
+/// });
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Handle {
+    remote: Remote,
+}
+
+impl Handle {
+    /// Spawns `future` on the loop's thread, detached. A loop between two runs begins it when it runs again.
+    ///
+    /// # Errors
+    /// [`Closed`] if the loop is gone.
+    #[track_caller]
+    pub fn spawn<F: Future<Output: 'static> + Send + 'static>(&self, future: F) -> Result<(), Closed> {
+        self.remote.spawn_with(move || future)
+    }
+
+    /// As [`spawn`](Handle::spawn) for a future that is not `Send`: `make` is, and makes it over there.
+    ///
+    /// # Errors
+    /// [`Closed`] if the loop is gone.
+    #[track_caller]
+    pub fn spawn_with<F, M>(&self, make: M) -> Result<(), Closed>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future<Output: 'static> + 'static,
+    {
+        self.remote.spawn_with(make)
+    }
+}

@@ -200,6 +200,15 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         self.ready(Direction::Write).await
     }
 
+    /// Forgets that the source was ready in `direction`: what comes next waits for an event. For descriptors that begin
+    /// with something under way, such as a connect.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    pub fn clear_ready(&self, direction: Direction) -> io::Result<()> {
+        self.with_side(direction, |_, side| side.clear())
+    }
+
     /// Tries `operation` once.
     ///
     /// # Errors

@@ -1,0 +1,20 @@
+//! TCP: streams, listeners, and sockets before they are either.
+//!
+//! ```text
+//!   TcpSocket ── connect ──► TcpStream ──┬─ split ──► ReadHalf, WriteHalf         (borrowed)
+//!       │                                └─ into_split ──► OwnedReadHalf, OwnedWriteHalf
+//!       └────── listen ───► TcpListener ── accept ──► TcpStream
+//! ```
+//!
+//! Every one of them is a descriptor in an [`AsyncFd`](windlass_reactor::AsyncFd): it may be sent to another thread,
+//! where operations are errors, and dropped anywhere.
+
+mod listener;
+mod socket;
+mod split;
+mod stream;
+
+pub use listener::TcpListener;
+pub use socket::TcpSocket;
+pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+pub use stream::TcpStream;

@@ -1,0 +1,126 @@
+//! Taking connections in.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::time::Duration;
+
+use windlass_reactor::{AsyncFd, Direction, count_syscalls, time};
+
+use super::{TcpSocket, TcpStream};
+
+/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+/// How long to wait for a descriptor to become free before accepting again.
+const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits for connections on a local address.
+///
+/// ```
+/// # use windlass_net::net::{TcpListener, TcpStream};
+/// # windlass_reactor::doc_real(async {
+/// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// let mut client = TcpStream::connect(listener.local_addr()?).await?;
+/// let (mut server, peer) = listener.accept().await?;
+/// assert_eq!(peer, client.local_addr()?);
+/// client.write_all(b"hello").await?;
+/// let mut buffer = [0; 5];
+/// server.read_exact(&mut buffer).await?;
+/// # assert_eq!(&buffer, b"hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct TcpListener {
+    fd: AsyncFd<std::net::TcpListener>,
+}
+
+impl TcpListener {
+    /// Listens on `address`, with `SO_REUSEADDR` and the largest backlog. Port 0 lets the kernel choose one.
+    ///
+    /// # Errors
+    /// If the address is taken or not ours.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        let socket = TcpSocket::new_for(address)?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    }
+
+    /// Takes in the next connection. Any number of tasks may wait.
+    ///
+    /// With no descriptor or kernel memory left for it, the connection waits in the backlog and is tried again every
+    /// 50 ms; one that its peer gave up while it waited is passed over.
+    ///
+    /// # Errors
+    /// Any other failure of `accept(2)`.
+    ///
+    /// # Cancel
+    /// Dropping it loses no connection.
+    pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        loop {
+            match self.fd.read_with(std::net::TcpListener::accept).await {
+                Ok((stream, peer)) => return Ok((TcpStream::from_std(stream)?, peer)),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_exhausted(&error) => time::sleep(NO_DESCRIPTOR_PAUSE).await,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes in a connection that waits.
+    ///
+    /// # Errors
+    /// `WouldBlock` if none does.
+    pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.fd.try_io(Direction::Read, std::net::TcpListener::accept)?;
+        Ok((TcpStream::from_std(stream)?, peer))
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().local_addr()
+    }
+
+    /// Takes over a listener of the standard library.
+    ///
+    /// # Errors
+    /// If it cannot be made non-blocking or watched.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+        count_syscalls(1);
+        listener.set_nonblocking(true)?;
+        Ok(TcpListener { fd: AsyncFd::new(listener)? })
+    }
+
+    /// Gives back the listener, still non-blocking.
+    ///
+    /// # Errors
+    /// On another thread than its loop's; it is closed then.
+    pub fn into_std(self) -> io::Result<std::net::TcpListener> {
+        self.fd.into_inner()
+    }
+}
+
+/// No descriptor (EMFILE 24, ENFILE 23), buffer (ENOBUFS 105) or memory (ENOMEM 12) left: Linux' numbers, accept(2).
+fn is_exhausted(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+}
+
+impl AsFd for TcpListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for TcpListener {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

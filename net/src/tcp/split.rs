@@ -1,0 +1,176 @@
+//! The two halves of a connection, which have nothing to say to each other.
+//! Each direction of a source waits for itself, so the halves need no lock: they share the stream and use one side each.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::TcpStream;
+
+pub(super) fn split(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
+    (ReadHalf { stream }, WriteHalf { stream })
+}
+
+pub(super) fn into_split(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+    let stream = Arc::new(stream);
+    (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, open: true })
+}
+
+pub(super) async fn read_exact(stream: &TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
+    while !buffer.is_empty() {
+        match poll_fn(|cx| stream.fd().poll_read_stream(cx, buffer)).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            n => buffer = &mut buffer[n..],
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match poll_fn(|cx| stream.fd().poll_write_stream(cx, bytes)).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            n => bytes = &bytes[n..],
+        }
+    }
+    Ok(())
+}
+
+/// The reading half of a borrowed stream; see [`TcpStream::split`].
+#[derive(Debug)]
+pub struct ReadHalf<'a> {
+    stream: &'a TcpStream,
+}
+
+/// The writing half of a borrowed stream; see [`TcpStream::split`].
+#[derive(Debug)]
+pub struct WriteHalf<'a> {
+    stream: &'a TcpStream,
+}
+
+/// The reading half of a stream; see [`TcpStream::into_split`].
+#[derive(Debug)]
+pub struct OwnedReadHalf {
+    stream: Arc<TcpStream>,
+}
+
+/// The writing half of a stream; see [`TcpStream::into_split`]. Dropping it ends our side of the connection.
+#[derive(Debug)]
+pub struct OwnedWriteHalf {
+    stream: Arc<TcpStream>,
+    open: bool,
+}
+
+macro_rules! reads {
+    ($half:ty) => {
+        impl $half {
+            /// As [`TcpStream::read`].
+            pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                poll_fn(|cx| self.stream.fd().poll_read_stream(cx, buffer)).await
+            }
+
+            /// As [`TcpStream::read_exact`].
+            pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+                read_exact(&self.stream, buffer).await
+            }
+
+            /// As [`TcpStream::peek`].
+            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream.peek(buffer).await
+            }
+        }
+
+        impl AsyncRead for $half {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+                self.stream.fd().poll_read_stream(cx, buffer)
+            }
+        }
+    };
+}
+
+macro_rules! writes {
+    ($half:ty) => {
+        impl $half {
+            /// As [`TcpStream::write`].
+            pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                poll_fn(|cx| self.stream.fd().poll_write_stream(cx, bytes)).await
+            }
+
+            /// As [`TcpStream::write_vectored`].
+            pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+                poll_fn(|cx| self.stream.fd().poll_write_stream_vectored(cx, buffers)).await
+            }
+
+            /// As [`TcpStream::write_all`].
+            pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+                write_all(&self.stream, bytes).await
+            }
+
+            /// Ends our side of the connection.
+            pub fn shutdown(&mut self) -> io::Result<()> {
+                self.stream.shutdown(Shutdown::Write)
+            }
+        }
+
+        impl AsyncWrite for $half {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+                self.stream.fd().poll_write_stream(cx, bytes)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(mut self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(self.shutdown())
+            }
+        }
+    };
+}
+
+reads!(ReadHalf<'_>);
+reads!(OwnedReadHalf);
+writes!(WriteHalf<'_>);
+writes!(OwnedWriteHalf);
+
+impl OwnedReadHalf {
+    /// Makes one stream again of two halves that belong together.
+    ///
+    /// # Errors
+    /// Gives both back if they do not.
+    pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+        if !Arc::ptr_eq(&self.stream, &write.stream) {
+            return Err(ReuniteError(self, write));
+        }
+        write.open = false; // not dropped: reunited
+        drop(write);
+        Ok(Arc::into_inner(self.stream).expect("two halves share one stream, and one is gone"))
+    }
+}
+
+impl Drop for OwnedWriteHalf {
+    fn drop(&mut self) {
+        if self.open {
+            // A connection that the peer has ended already cannot be shut down, and need not be.
+            let _ = self.stream.shutdown(Shutdown::Write);
+        }
+    }
+}
+
+/// Two halves of different streams.
+#[derive(Debug)]
+pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+
+impl fmt::Display for ReuniteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the halves are of different streams")
+    }
+}
+
+impl std::error::Error for ReuniteError {}

@@ -1,0 +1,256 @@
+//! A connection: bytes both ways.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use windlass_reactor::{AsyncFd, Direction, count_syscalls};
+
+use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
+use super::TcpSocket;
+use crate::resolve::{Address, resolve};
+
+/// A TCP connection.
+///
+/// Dropping it closes the connection. After a read that filled less than its buffer the next one waits without asking
+/// the kernel first.
+///
+/// # Errors
+/// Every operation gives one off its loop.
+///
+/// # Cancel
+/// Reads and writes may be dropped: what they did not report they did not do, but for
+/// [`write_all`](TcpStream::write_all) and [`read_exact`](TcpStream::read_exact), which may have got half-way.
+#[derive(Debug)]
+pub struct TcpStream {
+    fd: AsyncFd<std::net::TcpStream>,
+}
+
+impl TcpStream {
+    #[inline]
+    pub(crate) fn new(fd: AsyncFd<std::net::TcpStream>) -> Self {
+        TcpStream { fd }
+    }
+
+    /// Connects to an address, or to a name and port; of several addresses, to the first that answers.
+    ///
+    /// # Errors
+    /// If the name has no address, or none of them takes the connection: the last one's error.
+    ///
+    /// # Cancel
+    /// Dropping it closes what was begun.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    pub async fn connect(to: impl Into<Address>) -> io::Result<TcpStream> {
+        let mut last = None;
+        for address in resolve(to).await? {
+            match TcpSocket::new_for(address)?.connect(address).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
+    }
+
+    /// Reads what is there, at least one byte; 0 is the end of the stream.
+    #[inline]
+    pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.fd.poll_read_stream(cx, buffer)).await
+    }
+
+    /// As [`read`](Self::read), into several buffers.
+    pub async fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        poll_fn(|cx| self.fd.poll_read_stream_vectored(cx, buffers)).await
+    }
+
+    /// Fills the buffer.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` if the stream ends first.
+    pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        split::read_exact(self, buffer).await
+    }
+
+    /// Writes what the kernel takes at once, at least one byte.
+    #[inline]
+    pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        poll_fn(|cx| self.fd.poll_write_stream(cx, bytes)).await
+    }
+
+    /// As [`write`](Self::write), from several buffers.
+    pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        poll_fn(|cx| self.fd.poll_write_stream_vectored(cx, buffers)).await
+    }
+
+    /// Writes all of it.
+    #[inline]
+    pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        split::write_all(self, bytes).await
+    }
+
+    /// Reads without taking: the next read gives the same bytes again.
+    pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fd.read_with(|io| io.peek(buffer)).await
+    }
+
+    /// Waits until there is something to read, the end included.
+    pub async fn readable(&self) -> io::Result<()> {
+        self.fd.readable().await
+    }
+
+    /// Waits until there is room to write.
+    pub async fn writable(&self) -> io::Result<()> {
+        self.fd.writable().await
+    }
+
+    /// Reads what is there now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is nothing.
+    pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.fd.try_io(Direction::Read, |mut io| io.read(buffer))
+    }
+
+    /// As [`try_read`](Self::try_read), into several buffers.
+    pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        self.fd.try_io(Direction::Read, |mut io| io.read_vectored(buffers))
+    }
+
+    /// Writes what there is room for now.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none.
+    pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        self.fd.try_io(Direction::Write, |mut io| io.write(bytes))
+    }
+
+    /// As [`try_write`](Self::try_write), from several buffers.
+    pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.fd.try_io(Direction::Write, |mut io| io.write_vectored(buffers))
+    }
+
+    #[inline]
+    pub(crate) fn fd(&self) -> &AsyncFd<std::net::TcpStream> {
+        &self.fd
+    }
+
+    /// Ends one side of the connection, or both; the other side may go on.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        count_syscalls(1);
+        self.fd.get_ref().shutdown(how)
+    }
+
+    /// A reading and a writing half, for two futures of one task.
+    pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
+        split::split(self)
+    }
+
+    /// A reading and a writing half that may go separate ways. Dropping the writing half ends our side.
+    pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        split::into_split(self)
+    }
+
+    /// `TCP_NODELAY`: send small writes at once.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        count_syscalls(1);
+        self.fd.get_ref().set_nodelay(on)
+    }
+
+    /// Whether small writes are sent at once.
+    pub fn nodelay(&self) -> io::Result<bool> {
+        self.fd.get_ref().nodelay()
+    }
+
+    /// `SO_LINGER`: how long closing waits for unsent bytes; zero resets the connection.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        count_syscalls(1);
+        socket2::SockRef::from(self.fd.get_ref()).set_linger(linger)
+    }
+
+    /// Our address.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().local_addr()
+    }
+
+    /// The peer's address.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.fd.get_ref().peer_addr()
+    }
+
+    /// Takes over a stream of the standard library.
+    ///
+    /// # Errors
+    /// If it cannot be made non-blocking or watched.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        count_syscalls(1);
+        stream.set_nonblocking(true)?;
+        Ok(TcpStream { fd: AsyncFd::new(stream)? })
+    }
+
+    /// Gives back the stream, still non-blocking.
+    ///
+    /// # Errors
+    /// On another thread than its loop's; it is closed then.
+    pub fn into_std(self) -> io::Result<std::net::TcpStream> {
+        self.fd.into_inner()
+    }
+}
+
+impl AsyncRead for TcpStream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.fd.poll_read_stream(cx, buffer)
+    }
+
+    fn poll_read_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.fd.poll_read_stream_vectored(cx, buffers)
+    }
+}
+
+/// Closing ends our side of the connection.
+impl AsyncWrite for TcpStream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.fd.poll_write_stream(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffers: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.fd.poll_write_stream_vectored(cx, buffers)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // nothing is held back on our side of the kernel
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.shutdown(Shutdown::Write))
+    }
+}
+
+impl AsFd for TcpStream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl AsRawFd for TcpStream {
+    fn as_raw_fd(&self) -> RawFd {
+        self.fd.as_raw_fd()
+    }
+}

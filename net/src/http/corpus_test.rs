@@ -72,9 +72,9 @@ fn try_exchange<'a>(method: &str, mut reads: impl Iterator<Item = &'a [u8]>) -> 
     })
 }
 
-/// The places at which a stream is cut in two: all of them, or of a long one some, and those near both ends.
+/// The places at which a stream is cut in two: all of them; of a long one some, and those near both ends.
 fn cuts(len: usize) -> impl Iterator<Item = usize> {
-    (0..=len).filter(move |cut| len < 1_000 || cut % 997 == 0 || *cut < 60 || len - cut < 60)
+    (0..=len).filter(move |cut| len < 1_000 || cut % 9_973 == 0 || *cut < 10 || len - cut < 10)
 }
 
 fn check_all_cuts(case: &Case) {
@@ -204,4 +204,64 @@ fn broken_replies_never_panic_never_loop_and_do_not_depend_on_the_cut() {
             shown()
         );
     }
+}
+
+/// Status, head length and headers.
+type Read = (u16, usize, Vec<(Vec<u8>, Vec<u8>)>);
+
+fn by_httparse(stream: &[u8]) -> Option<Read> {
+    let mut slots = [httparse::EMPTY_HEADER; 100];
+    let mut reply = httparse::Response::new(&mut slots);
+    let Ok(httparse::Status::Complete(len)) = reply.parse(stream) else {
+        return None;
+    };
+    let fields = reply
+        .headers
+        .iter()
+        .map(|h| (h.name.as_bytes().to_vec(), h.value.to_vec()))
+        .collect();
+    Some((reply.code?, len, fields))
+}
+
+fn by_us(stream: &[u8]) -> Option<Read> {
+    let mut head = ResponseHead::new();
+    let len = head.parse(stream, &Limits::default()).ok()??;
+    let fields = head
+        .fields(stream)
+        .iter()
+        .map(|(name, value)| (name.to_vec(), value.to_vec()))
+        .collect();
+    Some((head.status(), len, fields))
+}
+
+/// Whether we refuse on purpose what httparse takes.
+fn is_stricter_here((status, len, _): &Read, stream: &[u8]) -> bool {
+    let bare_lf = |(at, byte): (usize, &u8)| *byte == b'\n' && (at == 0 || stream[at - 1] != b'\r');
+    !(100..600).contains(status)
+        || *status == 101
+        || stream[..*len].iter().enumerate().any(bare_lf)
+        || !stream.starts_with(b"HTTP/1.")
+}
+
+#[test]
+fn heads_are_read_as_httparse_reads_them_but_for_what_we_refuse() {
+    let mut random = Xorshift(0x0068_6561_6473);
+    let cases = cases();
+    let (mut accepted, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let mut stream = cases[random.below(cases.len())].stream.to_vec();
+        stream.truncate(2_000);
+        mutate(&mut stream, &mut random);
+        let (ours, theirs) = (by_us(&stream), by_httparse(&stream));
+        match theirs {
+            Some(read) if is_stricter_here(&read, &stream) => assert_eq!(ours, None, "{}", stream.escape_ascii()),
+            theirs => assert_eq!(ours, theirs, "{}", stream.escape_ascii()),
+        }
+        accepted += usize::from(ours.is_some());
+        refused += usize::from(ours.is_none());
+    }
+    assert!(
+        accepted > 1_000 && refused > 1_000,
+        "both ways are exercised: {accepted} and {refused}"
+    );
 }

@@ -6,22 +6,18 @@
 //! ```text
 //!   buf:  HTTP/1.1 200 OK␍␊Server: x␍␊Content-Length: 5␍␊␍␊hello
 //!         └──────────────────── head ───────────────────┘
-//!   1  Scan      finds the empty line; it remembers how far it came, so a head in many pieces is read once
-//!   2  httparse  names and values, in one pass over the complete head
-//!   3  Framing   three headers are looked at while the ranges are noted: what body follows, may we stay connected
+//!   Lines     each complete line once, and where its name and value lie
+//!   Digest    three headers are looked at as they pass: Content-Length, Transfer-Encoding, Connection
+//!   Framing   what body follows, and may we stay connected
 //! ```
 //!
-//! Step 2 waits for step 1 to be done, and step 1 looks at every byte once and in order. Therefore the outcome is a
-//! function of the bytes alone and never of how they were cut (the tests cut them everywhere).
+//! Lines are judged in order and each by its own bytes. Therefore the outcome is a function of the bytes alone and never of
+//! how they were cut (the tests cut them everywhere).
 //!
-//! Not here: the body itself (`body`), request heads (`request`, on the same parts). Next: `body`.
+//! Not here: the line parser (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
 
-use std::mem::MaybeUninit;
-
+use super::line::{Field, Lines, Span, is_word};
 use super::{Error, ErrorKind, Limits};
-
-/// Header lines in one head; the table that httparse fills has this size and lies on the stack.
-pub(super) const FIELDS_MAX: usize = 100;
 
 /// The head of a reply: status, headers as ranges, framing. Made once, used for reply after reply.
 ///
@@ -45,7 +41,7 @@ pub(super) const FIELDS_MAX: usize = 100;
 /// ```
 #[derive(Debug, Default)]
 pub struct ResponseHead {
-    scan: Scan,
+    lines: Lines,
     status: u16,
     version: Version,
     reason: Span,
@@ -83,15 +79,23 @@ impl ResponseHead {
     /// ```
     #[inline]
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        if !begins_like_http1(buf) {
-            return Err(protocol("reply head: it does not begin with HTTP/1."));
+        let head_max = limits.head_max.min(HEAD_MAX).saturating_sub(self.interim_bytes);
+        if self.lines.at_first() {
+            if !begins_like_http1(buf) {
+                return Err(protocol("reply head: it does not begin with HTTP/1."));
+            }
+            let Some(line) = self.lines.first(buf, head_max, limits)? else {
+                return Ok(None);
+            };
+            self.read_status_line(line, buf)?;
         }
-        let head_max = limits.head_max.saturating_sub(self.interim_bytes);
-        let Some(end) = self.scan.find_end(buf, head_max, limits)? else {
-            return Ok(None);
-        };
-        self.read(&buf[..end])?;
-        Ok(Some(end))
+        let (digest, ranges) = (&mut self.digest, &mut self.ranges);
+        let end = self.lines.fields(buf, head_max, limits, |field| {
+            digest.note(field, buf);
+            ranges.push(field);
+        })?;
+        self.head_len = end.unwrap_or(0);
+        Ok(end)
     }
 
     /// Forgets the reply; the memory stays.
@@ -272,40 +276,33 @@ impl ResponseHead {
         framing != Framing::Close && self.digest.keep_alive(self.version)
     }
 
-    /// Takes a complete head apart. `head` ends with its empty line.
-    fn read(&mut self, head: &[u8]) -> Result<(), Error> {
-        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut reply = httparse::Response::new(&mut []);
-        match httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut reply, head, &mut slots) {
-            Ok(httparse::Status::Complete(len)) => debug_assert_eq!(len, head.len()),
-            Ok(httparse::Status::Partial) => return Err(protocol("reply head: it has no end")),
-            Err(e) => return Err(malformed("reply head", e)),
-        }
-        self.status = reply.code.expect("httparse sets the code of a complete head");
-        self.version = Version::of(reply.version);
-        if !(100..600).contains(&self.status) {
-            return Err(protocol("reply head: the status is not between 100 and 599"));
-        }
+    /// `HTTP/1.1 200 OK`, and strictly so (9112 4); only the space before an absent reason may be absent too.
+    fn read_status_line(&mut self, line: Span, buf: &[u8]) -> Result<(), Error> {
+        let Some([minor @ (b'0' | b'1'), b' ', code @ ..]) = line.of(buf).strip_prefix(b"HTTP/1.") else {
+            return Err(protocol("reply head: the version is not HTTP/1.0 or HTTP/1.1"));
+        };
+        let Some(([a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'], [] | [b' ', ..])) = code.split_first_chunk()
+        else {
+            return Err(protocol("reply head: the status is not a number from 100 to 599"));
+        };
+        self.version = Version::of(*minor);
+        self.status = [a, b, c].iter().fold(0, |n, digit| n * 10 + u16::from(**digit - b'0'));
+        self.reason = Span {
+            start: line.end.min(REASON_START),
+            end: line.end,
+        };
         if self.status == 101 {
             return Err(protocol("reply head: 101, but no upgrade was asked for"));
         }
-        self.digest = note_fields(reply.headers, head, &mut self.ranges);
-        let line_end = self
-            .ranges
-            .first()
-            .map_or(head.len() - 2, |first| first.name.start as usize)
-            - 2;
-        self.reason = Span {
-            start: line_end.min(REASON_START) as u32,
-            end: line_end as u32,
-        };
-        self.head_len = head.len();
         Ok(())
     }
 }
 
-/// Where the reason begins: behind "HTTP/1.1 200 ", which httparse takes in no other form.
-const REASON_START: usize = 13;
+/// No limit is above this: offsets have 32 bits.
+pub(super) const HEAD_MAX: usize = u32::MAX as usize;
+
+/// Where the reason begins: behind "HTTP/1.1 200 ".
+const REASON_START: u32 = 13;
 
 /// Whether the request wants a body in the reply. A reply to HEAD never has one, whatever its headers announce.
 ///
@@ -370,8 +367,8 @@ pub enum Version {
 
 impl Version {
     #[inline]
-    pub(super) fn of(minor: Option<u8>) -> Version {
-        if minor == Some(0) {
+    pub(super) fn of(minor: u8) -> Version {
+        if minor == b'0' {
             Version::Http10
         } else {
             Version::Http11
@@ -466,59 +463,6 @@ impl std::fmt::Debug for Fields<'_> {
     }
 }
 
-/// One header line: where its name and its value lie.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Field {
-    name: Span,
-    value: Span,
-}
-
-/// A range of offsets; 32 bits, since a head is bounded long before that.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    /// Where `part` lies in `whole`, of which it is a slice.
-    #[inline]
-    pub(super) fn locate(part: &[u8], whole: &[u8]) -> Span {
-        let start = part.as_ptr().addr() - whole.as_ptr().addr();
-        Span {
-            start: start as u32,
-            end: (start + part.len()) as u32,
-        }
-    }
-
-    #[inline]
-    pub(super) fn of(self, buf: &[u8]) -> &[u8] {
-        &buf[self.start as usize..self.end as usize]
-    }
-}
-
-/// Notes where the headers lie, and on the way reads the three that decide about the connection.
-#[inline]
-pub(super) fn note_fields(headers: &[httparse::Header<'_>], head: &[u8], ranges: &mut Vec<Field>) -> Digest {
-    let mut digest = Digest::default();
-    ranges.clear();
-    ranges.extend(headers.iter().map(|header| {
-        let name = header.name.as_bytes();
-        // The length of a name is at hand and tells nearly all of them apart.
-        match name.len() {
-            10 if name.eq_ignore_ascii_case(b"connection") => digest.note_connection(header.value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => digest.note_length(header.value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => digest.note_coding(header.value),
-            _ => {}
-        }
-        Field {
-            name: Span::locate(name, head),
-            value: Span::locate(header.value, head),
-        }
-    }));
-    digest
-}
-
 /// What Content-Length, Transfer-Encoding and Connection say, all their lines taken together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Digest {
@@ -556,6 +500,18 @@ pub(super) enum Announced {
 }
 
 impl Digest {
+    /// Looks at a header in passing. The length of a name is at hand and tells nearly all of them apart.
+    #[inline]
+    pub(super) fn note(&mut self, field: Field, buf: &[u8]) {
+        let (name, value) = (field.name.of(buf), field.value.of(buf));
+        match name.len() {
+            10 if is_word(name, b"connection") => self.note_connection(value),
+            14 if is_word(name, b"content-length") => self.note_length(value),
+            17 if is_word(name, b"transfer-encoding") => self.note_coding(value),
+            _ => {}
+        }
+    }
+
     /// # Errors
     /// If the two headers contradict themselves or each other (9112 6.3, rules 3 to 5).
     #[inline]
@@ -582,15 +538,25 @@ impl Digest {
         self.coding != Coding::Absent
     }
 
+    #[inline]
     fn note_connection(&mut self, value: &[u8]) {
+        if is_word(value, b"keep-alive") {
+            self.keep_alive = true; // nearly always this and nothing else
+            return;
+        }
         for option in elements(value) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.close |= is_word(option, b"close");
+            self.keep_alive |= is_word(option, b"keep-alive");
         }
     }
 
     /// `5`, or `5, 5` from a proxy that merged two lines (9110 8.6); anything else is bad and stays so.
+    #[inline]
     fn note_length(&mut self, value: &[u8]) {
+        if let (Length::Absent, Some(n)) = (self.length, decimal(value)) {
+            self.length = Length::Bytes(n);
+            return;
+        }
         for element in elements(value) {
             self.length = match (self.length, decimal(element)) {
                 (Length::Bad(why), _) => Length::Bad(why),
@@ -604,7 +570,7 @@ impl Digest {
     /// A list of codings in the order in which they were applied; lines join (9112 6.1).
     fn note_coding(&mut self, value: &[u8]) {
         for element in elements(value).filter(|element| !element.is_empty()) {
-            let chunked = element.eq_ignore_ascii_case(b"chunked");
+            let chunked = is_word(element, b"chunked");
             let known = CODINGS.iter().any(|name| element.eq_ignore_ascii_case(name));
             self.coding = match self.coding {
                 Coding::Bad(why) => Coding::Bad(why),
@@ -643,82 +609,6 @@ pub(super) fn decimal(text: &[u8]) -> Option<u64> {
     })
 }
 
-/// The search for the empty line that ends a head, resumed where the last bytes ended.
-///
-/// Checks of each line what can be checked in passing: its length, its number, and that it ends in CRLF.
-#[derive(Debug, Default)]
-pub(super) struct Scan {
-    /// No line ends before this offset but those that were counted.
-    next: usize,
-    line_start: usize,
-    lines: usize,
-}
-
-impl Scan {
-    /// The length of the head with its empty line, or `None` if it is not complete.
-    ///
-    /// A line without its LF is measured as if CR and LF were next, so that a limit passed is reported at the same byte
-    /// whether that byte came alone or with a thousand others.
-    #[inline]
-    pub(super) fn find_end(&mut self, buf: &[u8], head_max: usize, limits: &Limits) -> Result<Option<usize>, Error> {
-        loop {
-            let lf = find_lf(&buf[self.next..]).map(|at| self.next + at);
-            let line_end = lf.unwrap_or(buf.len());
-            let line_len = line_end - self.line_start; // with CR, without LF
-            if line_end >= head_max {
-                return Err(too_large("head: longer than the limit"));
-            }
-            if line_len > self.line_max(limits).saturating_add(1) {
-                return Err(too_large("head: a line is longer than the limit"));
-            }
-            let Some(lf) = lf else {
-                self.next = buf.len();
-                return Ok(None);
-            };
-            if line_len == 0 || buf[lf - 1] != b'\r' {
-                return Err(protocol("head: a line ends in LF without CR"));
-            }
-            if line_len == 1 {
-                return Ok(Some(lf + 1));
-            }
-            if self.lines > limits.fields_max.min(FIELDS_MAX) {
-                return Err(too_large("head: more header lines than the limit"));
-            }
-            self.lines += 1;
-            self.next = lf + 1;
-            self.line_start = lf + 1;
-        }
-    }
-
-    fn line_max(&self, limits: &Limits) -> usize {
-        if self.lines == 0 {
-            limits.status_line_max
-        } else {
-            limits.line_max
-        }
-    }
-}
-
-/// Where the first LF is: eight bytes at a time, since std's memchr is not public.
-///
-/// A byte of `x` is zero where the input has LF. Subtracting one from every byte borrows into the top bit of exactly
-/// those, up to the first; what happens above it does not matter. (Mycroft 1987.)
-#[inline]
-fn find_lf(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
-    const TOPS: u64 = u64::from_ne_bytes([0x80; 8]);
-    const LFS: u64 = u64::from_ne_bytes([b'\n'; 8]);
-    let (words, tail) = bytes.as_chunks::<8>();
-    for (index, word) in words.iter().enumerate() {
-        let x = u64::from_le_bytes(*word) ^ LFS;
-        let hits = x.wrapping_sub(ONES) & !x & TOPS;
-        if hits != 0 {
-            return Some(index * 8 + hits.trailing_zeros() as usize / 8);
-        }
-    }
-    tail.iter().position(|&b| b == b'\n').map(|at| words.len() * 8 + at)
-}
-
 /// Whether `buf` can still become a reply. Told at the first wrong byte: a server that does not speak HTTP may never
 /// send an empty line.
 #[inline]
@@ -738,11 +628,6 @@ pub(super) fn protocol(what: &'static str) -> Error {
 #[cold]
 pub(super) fn too_large(what: &'static str) -> Error {
     Error::new(ErrorKind::TooLarge, what)
-}
-
-#[cold]
-pub(super) fn malformed(what: &'static str, e: httparse::Error) -> Error {
-    Error::new(ErrorKind::Protocol, what).with_source(e)
 }
 
 #[cfg(test)]
@@ -806,30 +691,6 @@ mod tests {
         head.clear();
         assert!(head.parse(NGINX, &Limits::default()).unwrap().is_some());
         assert_eq!((head.ranges.as_ptr(), head.ranges.capacity()), before);
-    }
-
-    #[test]
-    fn a_byte_that_was_searched_is_not_searched_again() {
-        let mut head = ResponseHead::new();
-        for end in 0..NGINX.len() {
-            assert_eq!(head.parse(&NGINX[..end], &Limits::default()).unwrap(), None);
-            assert_eq!(head.scan.next, end);
-        }
-    }
-
-    #[test]
-    fn the_first_lf_is_found_wherever_it_is() {
-        for len in 0..40 {
-            assert_eq!(find_lf(&vec![b'\x0b'; len]), None); // one above LF, which borrows
-            for at in 0..len {
-                for rest in [b'\n', b'\x0b', b'\x8a', b'\0'] {
-                    let mut bytes = vec![b'\x0b'; len];
-                    bytes[at..].fill(rest);
-                    bytes[at] = b'\n';
-                    assert_eq!(find_lf(&bytes), Some(at));
-                }
-            }
-        }
     }
 
     // H25

@@ -69,6 +69,7 @@
 pub mod body;
 mod error;
 pub mod head;
+mod line;
 pub mod request;
 mod url;
 
@@ -132,7 +133,7 @@ impl Default for Limits {
             head_max: 64 * 1024,
             status_line_max: 8 * 1024,
             line_max: 16 * 1024,
-            fields_max: head::FIELDS_MAX,
+            fields_max: line::FIELDS_MAX,
             interim_max: 16,
             chunk_ext_max: 16 * 1024,
             trailer_max: 16 * 1024,

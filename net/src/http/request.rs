@@ -15,10 +15,8 @@
 //!
 //! Not here: bodies (`body::write_chunk`), Date, cookies, authentication. Next: the client that stands on these parts.
 
-use std::mem::MaybeUninit;
-
-use super::head::{Announced, Digest, FIELDS_MAX, Field, Fields, Framing, Scan, Span, Version};
-use super::head::{decimal, malformed, note_fields, protocol};
+use super::head::{Announced, Digest, Fields, Framing, HEAD_MAX, Version, decimal, protocol};
+use super::line::{Field, Lines, Span, is_token, is_word};
 use super::{Error, ErrorKind, Limits, Url};
 
 /// For requests and replies that add no header of their own: names the types that an empty list leaves open.
@@ -247,12 +245,15 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 /// ```
 #[derive(Debug, Default)]
 pub struct RequestHead {
-    scan: Scan,
+    lines: Lines,
+    /// 2 if an empty line came first.
+    before: usize,
     method: Span,
     target: Span,
     version: Version,
     ranges: Vec<Field>,
     digest: Digest,
+    hosts: usize,
 }
 
 impl RequestHead {
@@ -279,19 +280,32 @@ impl RequestHead {
     /// assert!(RequestHead::new().parse(b"GET / HTTP/1.1\r\n\r\n", &Limits::default()).is_err()); // no Host
     /// ```
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        let before = if buf.starts_with(b"\r\n") { 2 } else { 0 };
-        match &buf[before..] {
-            [] | [b'\r'] => return Ok(None), // an empty line may be under way, so nothing is counted yet
-            [first, ..] if !is_token(&[*first]) => {
-                return Err(protocol("request head: it does not begin with a method"));
+        if self.lines.at_first() {
+            self.before = if buf.starts_with(b"\r\n") { 2 } else { 0 };
+            match &buf[self.before..] {
+                [] | [b'\r'] => return Ok(None), // an empty line may be under way, so nothing is counted yet
+                [first, ..] if is_token(&[*first]) => {}
+                _ => return Err(protocol("request head: it does not begin with a method")),
             }
-            _ => {}
         }
-        let Some(end) = self.scan.find_end(&buf[before..], limits.head_max, limits)? else {
-            return Ok(None);
-        };
-        self.read(&buf[..before + end])?;
-        Ok(Some(before + end))
+        let head_max = limits.head_max.min(HEAD_MAX);
+        // Offsets begin behind the empty line.
+        let head = &buf[self.before..];
+        if self.lines.at_first() {
+            let Some(line) = self.lines.first(head, head_max, limits)? else {
+                return Ok(None);
+            };
+            self.read_request_line(line, head)?;
+        }
+        let (digest, ranges, hosts) = (&mut self.digest, &mut self.ranges, &mut self.hosts);
+        let end = self.lines.fields(head, head_max, limits, |field| {
+            digest.note(field, head);
+            *hosts += usize::from(is_word(field.name.of(head), b"host"));
+            ranges.push(field);
+        })?;
+        let Some(end) = end else { return Ok(None) };
+        self.check_host_count()?;
+        Ok(Some(self.before + end))
     }
 
     /// Forgets the request; the memory stays.
@@ -325,7 +339,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn method<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.method.of(buf)
+        self.method.of(self.behind_empty_line(buf))
     }
 
     /// The target: path and query, an absolute `http` URL, or `*`; ASCII without spaces and controls.
@@ -339,7 +353,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn target<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.target.of(buf)
+        self.target.of(self.behind_empty_line(buf))
     }
 
     /// The version that the client speaks.
@@ -411,29 +425,33 @@ impl RequestHead {
         self.digest.keep_alive(self.version)
     }
 
-    /// Takes a complete head apart. `head` ends with its empty line.
-    fn read(&mut self, head: &[u8]) -> Result<(), Error> {
-        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(head, &mut slots) {
-            Ok(httparse::Status::Complete(len)) => debug_assert_eq!(len, head.len()),
-            Ok(httparse::Status::Partial) => return Err(protocol("request head: it has no end")),
-            Err(e) => return Err(malformed("request head", e)),
+    fn behind_empty_line<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        &buf[self.before..]
+    }
+
+    /// `GET /x HTTP/1.1`: three words and single spaces, strictly so (9112 3).
+    fn read_request_line(&mut self, line: Span, head: &[u8]) -> Result<(), Error> {
+        let version = line
+            .of(head)
+            .split_last()
+            .and_then(|(minor, rest)| Some((minor, rest.strip_suffix(b" HTTP/1.")?)));
+        let Some((minor @ (b'0' | b'1'), words)) = version else {
+            return Err(protocol("request head: the version is not HTTP/1.0 or HTTP/1.1"));
+        };
+        let method_len = words.iter().position(|&b| b == b' ').unwrap_or(words.len());
+        let (method, target) = (&words[..method_len], words.get(method_len + 1..).unwrap_or_default());
+        if !is_token(method) {
+            return Err(protocol("request head: the method is not a token"));
         }
-        let method = request
-            .method
-            .expect("httparse sets the method of a complete head")
-            .as_bytes();
-        let target = request
-            .path
-            .expect("httparse sets the path of a complete head")
-            .as_bytes();
         check_target(method, target)?;
-        self.method = Span::locate(method, head);
-        self.target = Span::locate(target, head);
-        self.version = Version::of(request.version);
-        self.digest = note_fields(request.headers, head, &mut self.ranges);
-        match self.fields(head).get_all("host").count() {
+        self.method = Span::new(0, method_len);
+        self.target = Span::new(method_len + 1, words.len());
+        self.version = Version::of(*minor);
+        Ok(())
+    }
+
+    fn check_host_count(&self) -> Result<(), Error> {
+        match self.hosts {
             1 => Ok(()),
             0 if self.version == Version::Http10 => Ok(()),
             _ => Err(protocol("request head: not exactly one host header")),
@@ -448,7 +466,7 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), Error> {
         || target
             .get(..7)
             .is_some_and(|begin| begin.eq_ignore_ascii_case(b"http://"));
-    if form && target.is_ascii() {
+    if form && target.iter().all(u8::is_ascii_graphic) {
         Ok(())
     } else {
         Err(protocol("request head: the target is no path and no http url"))
@@ -489,14 +507,6 @@ fn check_host(value: &[u8]) -> Result<(), Error> {
     } else {
         Err(refuse("the host header is no authority"))
     }
-}
-
-/// 1*tchar (9110 5.6.2).
-fn is_token(text: &[u8]) -> bool {
-    !text.is_empty()
-        && text
-            .iter()
-            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b))
 }
 
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {

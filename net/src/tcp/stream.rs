@@ -11,8 +11,8 @@ use std::time::Duration;
 use futures_io::{AsyncRead, AsyncWrite};
 use windlass_reactor::{AsyncFd, Direction, count_syscalls};
 
-use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::TcpSocket;
+use super::split::{self, OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use crate::resolve::{Address, resolve};
 
 /// A TCP connection.

@@ -22,7 +22,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use windlass_executor::{Closed, Enter, Executor, JoinHandle, Remote, Stop};
-use windlass_reactor::{Reactor, Unparker, Wait};
+use windlass_reactor::{Poller, Reactor, Wait};
 
 /// Polls in a row before sockets and timers get their turn. 61, a prime, is tokio's figure: work that comes in rounds
 /// of a power of two then does not fall into step with the loop's.
@@ -389,12 +389,11 @@ impl Builder {
     /// # Errors
     /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
     pub fn build(self) -> io::Result<Loop> {
-        let poll = mio::Poll::new()?;
-        let unparker = Unparker::new(&poll)?;
+        let (poller, unparker) = Poller::new()?;
         let executor = Executor::new(move || unparker.unpark()).map_err(io::Error::other)?;
         let make = if self.paused { Reactor::paused } else { Reactor::new };
         let shared = Shared {
-            reactor: make(poll, executor.id()),
+            reactor: make(poller, executor.id()),
             executor,
             ticks: Cell::default(),
             polls_allowed: Cell::new(self.poll_budget),

@@ -50,15 +50,7 @@ impl Executor {
     pub(crate) fn new(bell: impl Fn() + Send + Sync + 'static) -> Executor {
         let (id, inbox) = Inbox::new(bell);
         let (cells, free, ready, stale, boxes) = Default::default();
-        Executor {
-            id,
-            inbox,
-            cells,
-            free,
-            ready,
-            stale,
-            boxes,
-        }
+        Executor { id, inbox, cells, free, ready, stale, boxes }
     }
 
     /// Adds a task, in a cell that has become free if there is one. Its first poll comes when it is its turn.

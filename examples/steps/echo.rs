@@ -27,9 +27,7 @@ pub(crate) fn serve(lp: &Rc<Loop>, clients: u64) -> io::Result<SocketAddr> {
         for _ in 0..clients {
             let (stream, _) = listener.ready(|l| l.accept()).await.expect("a client is on its way");
             let stream = Socket::new(stream, &server.reactor).expect("epoll has room for one more");
-            server
-                .executor
-                .spawn(async { echo(stream).await.expect("a client stays until it has its answer") });
+            server.executor.spawn(async { echo(stream).await.expect("a client stays until it has its answer") });
         }
     });
     Ok(addr)
@@ -81,10 +79,7 @@ pub(crate) fn with_threads(clients: u32, rounds: u8) -> io::Result<()> {
     let mut ends: Vec<_> = (0..clients).map(|_| thread::spawn(client)).collect();
     for _ in 0..clients {
         let (mut stream, _) = listener.accept()?;
-        ends.push(thread::spawn(move || {
-            io::copy(&mut stream.try_clone()?, &mut stream).map(drop)
-        }));
+        ends.push(thread::spawn(move || io::copy(&mut stream.try_clone()?, &mut stream).map(drop)));
     }
-    ends.into_iter()
-        .try_for_each(|end| end.join().expect("neither end panics"))
+    ends.into_iter().try_for_each(|end| end.join().expect("neither end panics"))
 }

@@ -54,11 +54,8 @@ impl Executor {
     /// Adds a task. Its first poll comes when it is its turn: to spawn is to wake.
     pub(crate) fn spawn(&self, future: impl Future<Output = ()> + 'static) {
         let mut tasks = self.tasks.borrow_mut();
-        let waker = Arc::new(TaskWaker {
-            index: tasks.len(),
-            queued: AtomicBool::new(false),
-            queue: Arc::clone(&self.queue),
-        });
+        let waker =
+            Arc::new(TaskWaker { index: tasks.len(), queued: AtomicBool::new(false), queue: Arc::clone(&self.queue) });
         Waker::from(Arc::clone(&waker)).wake();
         let future = Box::pin(future);
         tasks.push(Some(Task { future, waker }));
@@ -104,10 +101,7 @@ struct RunQueue {
 
 impl RunQueue {
     fn pop(&self) -> Option<usize> {
-        self.ready
-            .lock()
-            .expect("nobody panics with the queue locked")
-            .pop_front()
+        self.ready.lock().expect("nobody panics with the queue locked").pop_front()
     }
 }
 
@@ -125,11 +119,7 @@ impl Wake for TaskWaker {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        queue
-            .ready
-            .lock()
-            .expect("nobody panics with the queue locked")
-            .push_back(self.index);
+        queue.ready.lock().expect("nobody panics with the queue locked").push_back(self.index);
         if thread::current().id() != queue.home {
             (queue.bell)();
         }

@@ -88,12 +88,7 @@ impl Inbox {
     /// The inbox of the loop on this thread, and the loop's id. `bell` ends the loop's sleep.
     pub(crate) fn new(bell: impl Fn() + Send + Sync + 'static) -> (u64, Arc<Inbox>) {
         let home = thread::current().id();
-        let inbox = Arc::new(Inbox {
-            numbers: Mutex::default(),
-            wakes: 0.into(),
-            home,
-            bell: Box::new(bell),
-        });
+        let inbox = Arc::new(Inbox { numbers: Mutex::default(), wakes: 0.into(), home, bell: Box::new(bell) });
         let mut loops = LOOPS.lock().expect("nobody panics with this locked");
         loops.push(Arc::downgrade(&inbox));
         (loops.len() as u64 - 1, inbox)
@@ -101,10 +96,7 @@ impl Inbox {
 
     fn put(&self, number: Number) {
         self.wakes.fetch_add(1, Ordering::Relaxed);
-        self.numbers
-            .lock()
-            .expect("nobody panics with this locked")
-            .push(number);
+        self.numbers.lock().expect("nobody panics with this locked").push(number);
         if thread::current().id() != self.home {
             (self.bell)();
         }

@@ -39,13 +39,7 @@ impl Reactor {
     pub(crate) fn new() -> io::Result<(Rc<Reactor>, Bell)> {
         let epoll = Epoll::new()?;
         let bell = Bell::new(epoll.registry(), BELL)?;
-        Ok((
-            Rc::new(Reactor {
-                epoll: RefCell::new(epoll),
-                sources: RefCell::default(),
-            }),
-            bell,
-        ))
+        Ok((Rc::new(Reactor { epoll: RefCell::new(epoll), sources: RefCell::default() }), bell))
     }
 
     /// Sleeps until there is news, or `timeout` has passed, and wakes those whom it is for. Returns the number of
@@ -57,12 +51,7 @@ impl Reactor {
         }
         let mut woken = Vec::new();
         for event in &*events {
-            woken.extend(
-                self.sources
-                    .borrow_mut()
-                    .get_mut(event.token().0)
-                    .and_then(Option::take),
-            );
+            woken.extend(self.sources.borrow_mut().get_mut(event.token().0).and_then(Option::take));
         }
         woken.into_iter().for_each(Waker::wake); // no borrow is held any more: a wake is somebody else's code
         Ok(events.iter().count() as u64)
@@ -79,16 +68,8 @@ pub(crate) struct Socket<S: Source> {
 impl<S: Source> Socket<S> {
     pub(crate) fn new(mut io: S, reactor: &Rc<Reactor>) -> io::Result<Socket<S>> {
         let token = Token(reactor.sources.borrow_mut().insert(None));
-        reactor
-            .epoll
-            .borrow()
-            .registry()
-            .register(&mut io, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Socket {
-            io,
-            token,
-            reactor: Rc::clone(reactor),
-        })
+        reactor.epoll.borrow().registry().register(&mut io, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Socket { io, token, reactor: Rc::clone(reactor) })
     }
 
     /// Completes when `op` says something else than "would block".

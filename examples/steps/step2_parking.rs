@@ -58,23 +58,13 @@ impl Wake for Parker {
 /// Runs `future` to its end on this thread, which sleeps whenever there is nothing to poll.
 fn block_on<F: Future>(future: F) -> (F::Output, Counts) {
     let mut future = pin!(future);
-    let parker = Arc::new(Parker {
-        thread: thread::current(),
-        woken: false.into(),
-        wakes: 0.into(),
-    });
+    let parker = Arc::new(Parker { thread: thread::current(), woken: false.into(), wakes: 0.into() });
     let waker = Waker::from(Arc::clone(&parker));
     let mut polls = 0;
     loop {
         polls += 1;
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return (
-                output,
-                Counts {
-                    polls,
-                    wakes: parker.wakes.load(Ordering::Relaxed),
-                },
-            );
+            return (output, Counts { polls, wakes: parker.wakes.load(Ordering::Relaxed) });
         }
         while !parker.woken.swap(false, Ordering::Acquire) {
             thread::park();

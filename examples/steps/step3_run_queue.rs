@@ -88,20 +88,12 @@ fn main() {
     // Spawned last, so polled last: all others have begun their first nap by then.
     let counted = Rc::clone(&census);
     lp.executor.spawn(async move { counted.set(threads()) });
-    let Counts {
-        polls,
-        turns,
-        polls_of_all,
-    } = lp.run();
+    let Counts { polls, turns, polls_of_all } = lp.run();
     let cost = meter.stop();
 
     let (wakes, naps) = (lp.executor.wakes(), 2 * TASKS);
     let asleep = Duration::from_millis(30) * TASKS;
-    show!(
-        "naps",
-        u64::from(naps),
-        "together {asleep:.1?}, one by one as in step 2"
-    );
+    show!("naps", u64::from(naps), "together {asleep:.1?}, one by one as in step 2");
     cost.show();
     show!("late", late.get() / naps, "per nap, from its end to the task going on");
     show!("polls", polls, "after {wakes} wakes (to spawn is to wake)");

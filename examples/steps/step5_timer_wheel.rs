@@ -59,11 +59,7 @@ impl Loop {
         let (reactor, bell) = Reactor::new()?;
         let executor = Executor::new(move || bell.wake().expect("an eventfd takes any number of wakes"));
         let wheel = RefCell::new(Wheel::new());
-        Ok(Rc::new(Loop {
-            executor,
-            reactor,
-            wheel,
-        }))
+        Ok(Rc::new(Loop { executor, reactor, wheel }))
     }
 
     /// Runs until every task has ended.
@@ -118,12 +114,7 @@ fn main() -> io::Result<()> {
         }
         counted.set(threads());
     });
-    let Counts {
-        polls,
-        turns,
-        events,
-        timers,
-    } = lp.run()?;
+    let Counts { polls, turns, events, timers } = lp.run()?;
     let cost = meter.stop();
 
     let (wakes, asleep) = (lp.executor.wakes(), asleep.get());

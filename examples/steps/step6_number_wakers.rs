@@ -57,11 +57,7 @@ impl Loop {
         let (reactor, bell) = Reactor::new()?;
         let executor = Executor::new(move || bell.wake().expect("an eventfd takes any number of wakes"));
         let wheel = RefCell::new(Wheel::new());
-        Ok(Rc::new(Loop {
-            executor,
-            reactor,
-            wheel,
-        }))
+        Ok(Rc::new(Loop { executor, reactor, wheel }))
     }
 
     /// Runs until every task has ended.

@@ -51,12 +51,7 @@ pub(crate) struct Wheel {
 
 impl Wheel {
     pub(crate) fn new() -> Wheel {
-        Wheel {
-            start: Instant::now(),
-            now_ms: 0,
-            occupied: 0,
-            slots: [const { Vec::new() }; SLOTS as usize],
-        }
+        Wheel { start: Instant::now(), now_ms: 0, occupied: 0, slots: [const { Vec::new() }; SLOTS as usize] }
     }
 
     /// Keeps `waker` until `deadline`; one that has passed is kept for a millisecond.

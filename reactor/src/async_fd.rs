@@ -200,6 +200,14 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         self.ready(Direction::Write).await
     }
 
+    /// Whether the source is ready in `direction`, as far as the loop has heard. Asks nobody.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    pub fn is_ready(&self, direction: Direction) -> io::Result<bool> {
+        self.with_side(direction, |_, side| side.ready)
+    }
+
     /// Forgets that the source was ready in `direction`: what comes next waits for an event. For descriptors that begin
     /// with something under way, such as a connect.
     ///

@@ -30,7 +30,7 @@ mod timer;
 mod wheel;
 
 pub use async_fd::{AsyncFd, Readiness};
-pub use reactor::{Counts, Enter, Reactor, Unparker, Wait, count_syscalls};
+pub use reactor::{Counts, Enter, Poller, Reactor, Unparker, Wait, count_syscalls};
 pub use sources::Direction;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
@@ -62,10 +62,9 @@ fn run<F: Future>(main: F, clock: clock::Clock) -> F::Output {
     use std::task::Poll;
     use windlass_executor::{Executor, Stop};
 
-    let poll = mio::Poll::new().expect("a descriptor for epoll");
-    let unparker = Unparker::new(&poll).expect("a descriptor for the waker");
+    let (poller, unparker) = Poller::new().expect("descriptors for epoll and its waker");
     let executor = Executor::new(move || unparker.unpark()).expect("fewer than 4,095 loops");
-    let reactor = Reactor::with_clock(poll, executor.id(), clock);
+    let reactor = Reactor::with_clock(poller, executor.id(), clock);
     let _executor = executor.enter(Location::caller()).expect("not in a loop");
     let _reactor = reactor.enter();
     let mut main = std::pin::pin!(main);

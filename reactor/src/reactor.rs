@@ -80,19 +80,27 @@ pub(crate) fn add(cell: &Cell<u64>, n: u64) {
     cell.set(cell.get() + n);
 }
 
+/// The kernel's end of a loop: an epoll instance, before there is a reactor around it.
+#[derive(Debug)]
+pub struct Poller(Poll);
+
 /// Wakes a loop that sleeps in its turn, from any thread.
 #[derive(Clone, Debug)]
 pub struct Unparker(Arc<mio::Waker>);
 
-impl Unparker {
-    /// The waker of `poll`, of which there can be one.
+impl Poller {
+    /// An epoll instance, and what ends its waits.
     ///
     /// # Errors
-    /// If there is no descriptor left for it.
-    pub fn new(poll: &Poll) -> io::Result<Self> {
-        Ok(Unparker(Arc::new(mio::Waker::new(poll.registry(), UNPARK)?)))
+    /// If there are no descriptors left for the two.
+    pub fn new() -> io::Result<(Poller, Unparker)> {
+        let poll = Poll::new()?;
+        let waker = mio::Waker::new(poll.registry(), UNPARK)?;
+        Ok((Poller(poll), Unparker(Arc::new(waker))))
     }
+}
 
+impl Unparker {
     /// Ends the wait that is under way, or the next one.
     pub fn unpark(&self) {
         // It fails only if its descriptor was closed behind our back; the loop then finds its messages a turn later.
@@ -126,17 +134,17 @@ impl fmt::Debug for Inner {
 }
 
 impl Reactor {
-    /// A reactor on `poll` with the system's clock.
-    pub fn new(poll: Poll, loop_id: LoopId) -> Self {
-        Self::with_clock(poll, loop_id, Clock::real())
+    /// A reactor with the system's clock.
+    pub fn new(poller: Poller, loop_id: LoopId) -> Self {
+        Self::with_clock(poller, loop_id, Clock::real())
     }
 
-    /// A reactor on `poll` whose clock is paused.
-    pub fn paused(poll: Poll, loop_id: LoopId) -> Self {
-        Self::with_clock(poll, loop_id, Clock::paused())
+    /// A reactor whose clock is paused.
+    pub fn paused(poller: Poller, loop_id: LoopId) -> Self {
+        Self::with_clock(poller, loop_id, Clock::paused())
     }
 
-    pub(crate) fn with_clock(poll: Poll, loop_id: LoopId, clock: Clock) -> Self {
+    pub(crate) fn with_clock(poller: Poller, loop_id: LoopId, clock: Clock) -> Self {
         let now = clock.now();
         let inner = Rc::new(Inner {
             loop_id,
@@ -144,7 +152,7 @@ impl Reactor {
             counts: Cells::default(),
             sources: RefCell::default(),
             wheel: RefCell::new(Wheel::new(now)),
-            poll: RefCell::new(poll),
+            poll: RefCell::new(poller.0),
             events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
             turn_began: Cell::new(now),
             wakers: Cell::default(),

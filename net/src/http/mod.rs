@@ -67,10 +67,14 @@
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 pub mod body;
+mod client;
 mod error;
 pub mod head;
 mod line;
+mod pool;
+mod read;
 pub mod request;
+mod server;
 mod url;
 
 #[cfg(test)]
@@ -78,7 +82,10 @@ mod corpus;
 #[cfg(test)]
 mod corpus_test;
 
+pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
+pub use pool::Stats;
+pub use server::{Chunk, Incoming, Reply, Server};
 pub use url::Url;
 
 /// How much of everything a peer may send.

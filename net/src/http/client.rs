@@ -1,0 +1,582 @@
+//! A request and its answer.
+//!
+//! ```text
+//!   get(&url).send()
+//!     acquire ──► connect, if need be ──► write ──► read until the head is there ──► Response
+//!        ▲                                 │ the connection was gone before anything came:    │ chunk, bytes, drain
+//!        │                                 └─ once more, on a new one                         ▼
+//!        └──────────────────────────────────────────────── released at the last byte of the body
+//! ```
+//!
+//! One time-out covers all of it, from the wait for a connection to the last byte of the body. It is one timer, set when
+//! the exchange first has to wait and cancelled with it.
+//! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
+//! Not here: which connection (`pool`), what the bytes mean (`head`, `body`).
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use windlass_reactor::time::{Sleep, sleep};
+
+use super::body::{Decoder, Surplus, surplus};
+use super::head::{Asked, Fields, Version};
+use super::pool::{Connection, Pool, Settings, Slot, Stats};
+use super::read::poll_read;
+use super::request::{Content, write_request};
+use super::{Error, ErrorKind, Limits, Url};
+use crate::net::TcpStream;
+use crate::resolve::{Address, resolve};
+use crate::tcp::TcpSocket;
+
+/// An HTTP/1.1 client with a pool of connections. Clones share the pool.
+///
+/// Its connections belong to the loop in which they were opened.
+///
+/// ```
+/// use windlass_net::http::{Client, Reply, Server, Url};
+/// # windlass_reactor::doc_real(async {
+/// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+/// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
+/// windlass_executor::spawn(server.run(|_request| Reply::bytes(200, "hello")));
+///
+/// let client = Client::new();
+/// let response = client.get(&url).send().await.unwrap();
+/// assert_eq!(response.status(), 200);
+/// assert_eq!(response.bytes().await.unwrap(), b"hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    inner: Rc<Inner>,
+}
+
+struct Inner {
+    pool: Rc<Pool>,
+    limits: Limits,
+    timeout: Option<Duration>,
+}
+
+impl Client {
+    /// A client with the defaults of [`ClientBuilder`].
+    pub fn new() -> Client {
+        ClientBuilder::default().build()
+    }
+
+    /// A client with settings of its own.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// A GET request.
+    pub fn get<'a>(&'a self, url: &'a Url) -> Request<'a> {
+        self.request("GET", url)
+    }
+
+    /// A HEAD request: the answer has no body, whatever its head says.
+    pub fn head<'a>(&'a self, url: &'a Url) -> Request<'a> {
+        self.request("HEAD", url)
+    }
+
+    /// A request with any method but CONNECT.
+    pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
+        Request { client: &self.inner, method, url, headers: Vec::new(), body: None, timeout: self.inner.timeout }
+    }
+
+    /// How the connections are doing.
+    pub fn stats(&self) -> Stats {
+        self.inner.pool.stats()
+    }
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Client::new()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
+
+/// Settings for a [`Client`].
+///
+/// | setting | default |
+/// |---|---|
+/// | `limit` | 100 connections in all |
+/// | `limit_per_host` | none |
+/// | `timeout` | 5 minutes for an exchange |
+/// | `idle_timeout` | 15 seconds |
+/// | `limits` | [`Limits::default`] |
+///
+/// The figures are aiohttp's.
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build`"]
+pub struct ClientBuilder {
+    limit: usize,
+    limit_per_host: usize,
+    timeout: Option<Duration>,
+    idle_timeout: Duration,
+    limits: Limits,
+}
+
+impl Default for ClientBuilder {
+    fn default() -> Self {
+        ClientBuilder {
+            limit: 100,
+            limit_per_host: 0,
+            timeout: Some(Duration::from_secs(300)),
+            idle_timeout: Duration::from_secs(15),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl ClientBuilder {
+    /// Connections in all, open or being opened; 0 for no limit.
+    pub fn limit(mut self, connections: usize) -> Self {
+        self.limit = connections;
+        self
+    }
+
+    /// Connections to one host and port; 0 for no limit.
+    pub fn limit_per_host(mut self, connections: usize) -> Self {
+        self.limit_per_host = connections;
+        self
+    }
+
+    /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// After this long without an exchange a connection is closed.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How much of everything an answer may have.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Makes the client.
+    pub fn build(self) -> Client {
+        let ClientBuilder { limit, limit_per_host, timeout, idle_timeout, limits } = self;
+        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout });
+        Client { inner: Rc::new(Inner { pool, limits, timeout }) }
+    }
+}
+
+/// A request that is not sent yet.
+#[must_use = "a request does nothing until `send`"]
+pub struct Request<'a> {
+    client: &'a Rc<Inner>,
+    method: &'a str,
+    url: &'a Url,
+    headers: Vec<(String, Vec<u8>)>,
+    body: Option<Vec<u8>>,
+    timeout: Option<Duration>,
+}
+
+impl<'a> Request<'a> {
+    /// Adds a header, after those before it. What HTTP does not allow in one is refused by [`send`](Request::send).
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives it a body.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = Some(body.into());
+        self
+    }
+
+    /// A time-out of its own, for the whole exchange.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// Sends it and waits for the head of the answer.
+    ///
+    /// A request that may be repeated (RFC 9110 9.2.2) is sent once more, on a new connection, if the one it went out on
+    /// had carried an exchange before and ended without a byte of an answer.
+    ///
+    /// # Errors
+    /// Whatever goes wrong, each with its [`ErrorKind`]. A status of 400 or more is none: it is an answer.
+    ///
+    /// # Cancel
+    /// Dropping it closes the connection, if it had one.
+    pub async fn send(self) -> Result<Response, Error> {
+        let mut time = TimeOut::new(self.timeout);
+        match self.exchange(&mut time).await {
+            Ok((mut slot, decoder)) => {
+                let at = slot.connection().head.head_len();
+                Ok(Response { slot: Some(slot), decoder, at, time, doing: doing(self.method), url: self.url.clone() })
+            }
+            Err(error) => Err(error.during(format!("{} {}", doing(self.method), self.url))),
+        }
+    }
+
+    async fn exchange(&self, time: &mut TimeOut) -> Result<(Slot, Decoder), Error> {
+        let mut slot = time.limit("waiting for a connection", self.client.pool.acquire(self.url.host_header())).await?;
+        loop {
+            let fresh = slot.connection.is_none();
+            if fresh {
+                slot.fill(time.limit("connecting", connect(self.url)).await??);
+            }
+            match self.converse(&mut slot, time).await {
+                Ok(decoder) => return Ok((slot, decoder)),
+                Err(failed) if failed.unheard && !fresh && may_be_repeated(self.method) => {
+                    slot.pool().count(|stats| stats.retries += 1);
+                    slot.connection = None;
+                }
+                Err(failed) => return Err(failed.error),
+            }
+        }
+    }
+
+    /// Sends the request and reads the head of the answer.
+    async fn converse(&self, slot: &mut Slot, time: &mut TimeOut) -> Result<Decoder, Failed> {
+        self.write(slot.connection())?;
+        time.limit("sending the request", send_bytes(slot.connection())).await?.map_err(Failed::before_answer)?;
+        let sent = slot.connection().bytes.len() as u64;
+        slot.pool().count(|stats| stats.bytes_out += sent);
+        slot.connection().bytes.clear();
+        loop {
+            let n = time.limit("waiting for an answer", read_more(slot)).await?;
+            let connection = slot.connection();
+            let heard = !connection.bytes.is_empty();
+            match n {
+                Ok(0) if heard => return Err(failed(ErrorKind::Truncated, "the connection ended within the head")),
+                Ok(0) => return Err(Failed::before_answer(io::ErrorKind::ConnectionReset.into())),
+                Err(error) if heard => return Err(read_failed("reading the head", error).into()),
+                Err(error) => return Err(Failed::before_answer(error)),
+                Ok(_) => {}
+            }
+            if let Some(decoder) = self.read_head(connection)? {
+                return Ok(decoder);
+            }
+        }
+    }
+
+    /// Puts the request in the connection's buffer.
+    fn write(&self, connection: &mut Connection) -> Result<(), Error> {
+        let content = self.body.as_ref().map_or(Content::None, |body| Content::Length(body.len() as u64));
+        connection.bytes.clear();
+        write_request(&mut connection.bytes, self.method, self.url, &self.headers, content)?;
+        connection.bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        Ok(())
+    }
+
+    /// What body follows, if the final head is complete. Interim heads are taken out of the buffer.
+    fn read_head(&self, connection: &mut Connection) -> Result<Option<Decoder>, Error> {
+        let limits = &self.client.limits;
+        while let Some(len) = connection.head.parse(&connection.bytes, limits)? {
+            if !connection.head.is_interim() {
+                let framing = connection.head.framing(Asked::by(self.method))?;
+                connection.may_stay = connection.head.keep_alive(framing);
+                return Decoder::new(framing, limits).map(Some);
+            }
+            connection.head.begin_next(limits)?;
+            connection.bytes.drain(..len);
+        }
+        Ok(None)
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// Methods that do the same when done twice (RFC 9110 9.2.2).
+fn may_be_repeated(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+/// The method's word in an error's text.
+fn doing(method: &str) -> &'static str {
+    match method {
+        "GET" => "get",
+        "HEAD" => "head",
+        "POST" => "post",
+        "PUT" => "put",
+        "DELETE" => "delete",
+        _ => "request",
+    }
+}
+
+/// An exchange that got no head.
+struct Failed {
+    error: Error,
+    /// Not a byte of an answer came, and the connection is gone: perhaps it was gone before we began.
+    unheard: bool,
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        Failed { error, unheard: false }
+    }
+}
+
+impl Failed {
+    fn before_answer(error: io::Error) -> Self {
+        Failed { error: read_failed("the connection ended before an answer", error), unheard: true }
+    }
+}
+
+fn failed(kind: ErrorKind, what: &'static str) -> Failed {
+    Error::new(kind, what).into()
+}
+
+fn read_failed(what: &'static str, error: io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::ConnectionAborted | io::ErrorKind::BrokenPipe => {
+            ErrorKind::Reset
+        }
+        _ => ErrorKind::Other,
+    };
+    Error::io(kind, what, error)
+}
+
+async fn connect(url: &Url) -> Result<TcpStream, Error> {
+    let to: Address = match url.ip() {
+        Some(ip) => (ip, url.port()).into(),
+        None => (url.host(), url.port()).into(),
+    };
+    let addresses = resolve(to).await.map_err(|error| Error::io(ErrorKind::Resolve, "resolve", error))?;
+    let mut last = None;
+    for address in addresses {
+        match connect_to(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => last = Some(Error::io(ErrorKind::Connect, format!("connect to {address}"), error)),
+        }
+    }
+    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Resolve, "resolve: the name has no address")))
+}
+
+async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpSocket::new_for(address)?;
+    socket.set_nodelay(true)?;
+    socket.connect(address).await
+}
+
+async fn send_bytes(connection: &mut Connection) -> io::Result<()> {
+    connection.stream.write_all(&connection.bytes).await
+}
+
+/// Appends what comes to the connection's buffer; 0 is the end of the stream.
+async fn read_more(slot: &mut Slot) -> io::Result<usize> {
+    let Connection { stream, bytes, .. } = slot.connection();
+    let n = poll_fn(|cx| poll_read(stream, cx, bytes)).await?;
+    slot.pool().count(|stats| stats.bytes_in += n as u64);
+    Ok(n)
+}
+
+/// The time that is left for an exchange.
+struct TimeOut {
+    sleep: Option<Sleep>,
+}
+
+impl TimeOut {
+    fn new(timeout: Option<Duration>) -> Self {
+        TimeOut { sleep: timeout.map(sleep) }
+    }
+
+    /// Waits for `future` as long as there is time.
+    async fn limit<F: Future>(&mut self, what: &'static str, future: F) -> Result<F::Output, Error> {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            match self.sleep.as_mut().map(|sleep| Pin::new(sleep).poll(cx)) {
+                Some(Poll::Ready(())) => {
+                    Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(what))))
+                }
+                _ => Poll::Pending,
+            }
+        })
+        .await
+    }
+}
+
+/// Where in `whole` its part `part` lies.
+fn range_of(part: &[u8], whole: &[u8]) -> Range<usize> {
+    let start = part.as_ptr().addr().wrapping_sub(whole.as_ptr().addr());
+    if part.is_empty() { 0..0 } else { start..start + part.len() }
+}
+
+/// What was going on when the time was up.
+#[derive(Debug)]
+struct While(&'static str);
+
+impl fmt::Display for While {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for While {}
+
+/// An answer: its head, and its body as it comes.
+///
+/// It holds its connection. When it is dropped the connection goes back to the pool, if the whole body has come; if not,
+/// it is closed, since reading the rest could take for ever.
+pub struct Response {
+    /// None once it was given back.
+    slot: Option<Slot>,
+    decoder: Decoder,
+    /// How far the connection's buffer has been decoded.
+    at: usize,
+    time: TimeOut,
+    doing: &'static str,
+    url: Url,
+}
+
+impl Response {
+    fn connection(&self) -> &Connection {
+        let slot = self.slot.as_ref().expect("a response holds its connection until it is dropped");
+        slot.connection.as_ref().expect("a slot in an exchange has its connection")
+    }
+
+    /// The status code, 200 to 599.
+    pub fn status(&self) -> u16 {
+        self.connection().head.status()
+    }
+
+    /// The version that the server speaks.
+    pub fn version(&self) -> Version {
+        self.connection().head.version()
+    }
+
+    /// The headers as they came: order, case and duplicates.
+    pub fn headers(&self) -> Fields<'_> {
+        let connection = self.connection();
+        connection.head.fields(&connection.bytes)
+    }
+
+    /// The first header of this name, in any case.
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers().get(name)
+    }
+
+    /// What came after a chunked body; empty until its end.
+    pub fn trailers(&self) -> Fields<'_> {
+        self.decoder.trailers()
+    }
+
+    /// The next piece of the body; none at its end.
+    ///
+    /// # Errors
+    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted; the exchange's time-out.
+    ///
+    /// # Cancel
+    /// Dropping the future loses nothing: ask again.
+    pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
+        match self.advance().await {
+            Ok(Some((start, end))) => Ok(Some(&self.connection().bytes[start..end])),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.during(format!("{} {}", self.doing, self.url))),
+        }
+    }
+
+    /// Where in the buffer the next piece of the body lies.
+    async fn advance(&mut self) -> Result<Option<(usize, usize)>, Error> {
+        loop {
+            if let Some(piece) = self.decode()? {
+                return Ok(Some(piece));
+            }
+            if self.decoder.is_finished() {
+                return Ok(None);
+            }
+            let slot = self.slot.as_mut().expect("a response holds its connection until it is dropped");
+            // What was decoded has been seen: only the head stays.
+            let head_len = slot.connection().head.head_len();
+            slot.connection().bytes.truncate(head_len);
+            self.at = head_len;
+            let n = self.time.limit("reading the body", read_more(slot)).await?;
+            if n.map_err(|error| read_failed("reading the body", error))? == 0 {
+                slot.connection().may_stay = false;
+                self.decoder.finish_at_eof()?;
+            }
+        }
+    }
+
+    /// The next piece of the body among the bytes that are there.
+    fn decode(&mut self) -> Result<Option<(usize, usize)>, Error> {
+        let slot = self.slot.as_ref().expect("a response holds its connection until it is dropped");
+        let bytes = &slot.connection.as_ref().expect("a slot in an exchange has its connection").bytes;
+        while !self.decoder.is_finished() && self.at < bytes.len() {
+            let step = self.decoder.decode(&bytes[self.at..])?;
+            let piece = range_of(step.data, bytes);
+            self.at += step.consumed;
+            if !piece.is_empty() {
+                return Ok(Some((piece.start, piece.end)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The whole body.
+    ///
+    /// # Errors
+    /// As [`chunk`](Response::chunk).
+    pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
+        let mut body = Vec::new();
+        while let Some(piece) = self.chunk().await? {
+            body.extend_from_slice(piece);
+        }
+        Ok(body)
+    }
+
+    /// Reads the body to its end and keeps nothing of it; gives its length.
+    ///
+    /// # Errors
+    /// As [`chunk`](Response::chunk).
+    pub async fn drain(mut self) -> Result<u64, Error> {
+        let mut len = 0;
+        while let Some(piece) = self.chunk().await? {
+            len += piece.len() as u64;
+        }
+        Ok(len)
+    }
+
+    /// Whether the connection can carry another exchange: the body is all there, and nothing follows it.
+    fn is_over(&mut self) -> bool {
+        while let Ok(Some(_)) = self.decode() {}
+        let rest = &self.connection().bytes[self.at..];
+        self.connection().may_stay && self.decoder.is_finished() && surplus(rest) != Surplus::Unasked
+    }
+}
+
+impl Drop for Response {
+    fn drop(&mut self) {
+        let over = self.is_over();
+        if let Some(slot) = self.slot.take()
+            && over
+        {
+            slot.release();
+        }
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Response").field("status", &self.status()).field("url", &self.url).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,472 @@
+//! Who gets which connection.
+//! A client keeps connections that can carry another exchange, and it bounds how many there are: in all, and to each
+//! host. Who comes when there is none waits in line.
+//!
+//! ```text
+//!             ┌─ idle to this host ──────────────────────────► it
+//!   acquire ──┼─ room under both limits ─────────────────────► leave to open one
+//!             ├─ room but for the total, and idle elsewhere ──► close that one, leave to open one
+//!             └─ otherwise: wait ◄── a connection comes back, or closes ── first come, first served
+//! ```
+//!
+//! A connection counts from the leave to open it until it is closed: that is what a [`Slot`] stands for, and whoever
+//! drops one, wherever its exchange ended, lets the next in line have it. A waiter that was given something and is
+//! dropped before it took it passes it on.
+//!
+//! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
+//! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call.
+//! Not here: what is said over a connection (`client`).
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use slab::Slab;
+use windlass_executor::waits::{self, WaitReason};
+use windlass_reactor::Direction;
+use windlass_reactor::time::{Instant, sleep_until};
+
+use super::head::ResponseHead;
+use crate::net::TcpStream;
+
+/// A connection between two exchanges, with the buffers that it keeps.
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    /// The request on its way out, then the reply as far as it has come.
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) head: ResponseHead,
+    /// After the answer under way it can carry another exchange.
+    pub(crate) may_stay: bool,
+    idle_since: Instant,
+}
+
+/// A buffer larger than this is not kept for the next exchange.
+const KEPT_BYTES: usize = 16 * 1024;
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream) -> Box<Self> {
+        let (bytes, head) = (Vec::new(), ResponseHead::new());
+        Box::new(Connection { stream, bytes, head, may_stay: false, idle_since: Instant::FAR_FUTURE })
+    }
+
+    /// Nothing has come, and the peer has not gone: it can carry an exchange.
+    fn is_quiet(&self) -> bool {
+        self.stream.fd().is_ready(Direction::Read).is_ok_and(|ready| !ready)
+    }
+
+    fn clear(&mut self) {
+        self.head.clear();
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+    }
+}
+
+/// How a client's connections are doing.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections opened so far.
+    pub opened: u64,
+    /// Exchanges that went over a connection that had carried one before.
+    pub reused: u64,
+    /// Connections that carry an exchange now, or are being opened for one.
+    pub in_use: u64,
+    /// The most that ever did.
+    pub in_use_max: u64,
+    /// Connections that wait for an exchange now.
+    pub idle: u64,
+    /// Exchanges that wait for a connection now.
+    pub waiting: u64,
+    /// Exchanges sent again because the connection had gone before they began.
+    pub retries: u64,
+    /// Bytes received: heads and bodies as they came over the wire.
+    pub bytes_in: u64,
+    /// Bytes sent.
+    pub bytes_out: u64,
+}
+
+pub(crate) struct Settings {
+    /// 0 for none.
+    pub(crate) limit: usize,
+    /// 0 for none.
+    pub(crate) limit_per_host: usize,
+    pub(crate) idle_timeout: Duration,
+}
+
+pub(crate) struct Pool {
+    settings: Settings,
+    state: RefCell<State>,
+    pub(crate) stats: Cell<Stats>,
+    sweeping: Cell<bool>,
+}
+
+#[derive(Default)]
+struct State {
+    hosts: Vec<Host>,
+    by_name: HashMap<Box<str>, usize>,
+    /// The host asked for last is often the one asked for next.
+    last: usize,
+    /// Connections open, being opened or idle, to all hosts.
+    open: usize,
+    waiters: Slab<Waiter>,
+    arrivals: u64,
+}
+
+struct Host {
+    name: Box<str>,
+    open: usize,
+    /// The one used last is taken first: the others may grow old and go.
+    #[expect(clippy::vec_box, reason = "they come boxed and go boxed: a pointer moves, not the connection")]
+    idle: Vec<Box<Connection>>,
+    waiting: VecDeque<usize>,
+}
+
+struct Waiter {
+    host: usize,
+    arrival: u64,
+    waker: Option<Waker>,
+    given: Option<Given>,
+}
+
+/// What a waiter may have.
+enum Given {
+    Connection(Box<Connection>),
+    /// Leave to open one: the slot is counted already.
+    Leave,
+}
+
+/// A connection's place under the limits. Dropping it closes what is in it and lets the next in line have the place.
+pub(crate) struct Slot {
+    pool: Rc<Pool>,
+    host: usize,
+    holds: bool,
+    /// None while it is being opened.
+    pub(crate) connection: Option<Box<Connection>>,
+}
+
+impl State {
+    fn host(&mut self, name: &str) -> usize {
+        if self.hosts.get(self.last).is_some_and(|host| *host.name == *name) {
+            return self.last;
+        }
+        self.last = match self.by_name.get(name) {
+            Some(&host) => host,
+            None => {
+                let host = self.hosts.len();
+                self.hosts.push(Host { name: name.into(), open: 0, idle: Vec::new(), waiting: VecDeque::new() });
+                self.by_name.insert(name.into(), host);
+                host
+            }
+        };
+        self.last
+    }
+
+    fn has_room(&self, host: usize, settings: &Settings) -> bool {
+        let under = |open: usize, limit: usize| limit == 0 || open < limit;
+        under(self.open, settings.limit) && under(self.hosts[host].open, settings.limit_per_host)
+    }
+
+    fn open(&mut self, host: usize) {
+        self.open += 1;
+        self.hosts[host].open += 1;
+    }
+
+    fn close(&mut self, host: usize) {
+        self.open -= 1;
+        self.hosts[host].open -= 1;
+    }
+
+    /// If only the total stands in the way and some connection idles, takes out the one that has idled longest.
+    fn make_room(&mut self, host: usize, settings: &Settings) -> Option<Box<Connection>> {
+        let per_host = settings.limit_per_host;
+        if settings.limit == 0 || self.open < settings.limit || (per_host > 0 && self.hosts[host].open >= per_host) {
+            return None;
+        }
+        let oldest = (0..self.hosts.len()).filter(|&host| !self.hosts[host].idle.is_empty());
+        let oldest = oldest.min_by_key(|&host| self.hosts[host].idle[0].idle_since)?;
+        self.close(oldest);
+        Some(self.hosts[oldest].idle.remove(0))
+    }
+
+    /// The waiter to be served next now that a place is free: of those whose host has room, the first that came.
+    fn next_in_line(&self, settings: &Settings) -> Option<usize> {
+        let first = |host: &Host| host.waiting.front().map(|&waiter| (self.waiters[waiter].arrival, waiter));
+        let hosts = self.hosts.iter().enumerate();
+        let with_room = hosts.filter(|(index, host)| !host.waiting.is_empty() && self.has_room(*index, settings));
+        with_room.filter_map(|(_, host)| first(host)).min().map(|(_, waiter)| waiter)
+    }
+
+    /// Gives the waiter what it waits for, and takes it out of the line.
+    fn give(&mut self, waiter: usize, given: Given) -> Option<Waker> {
+        let host = self.waiters[waiter].host;
+        let first = self.hosts[host].waiting.pop_front();
+        debug_assert_eq!(first, Some(waiter), "first come, first served");
+        self.waiters[waiter].given = Some(given);
+        self.waiters[waiter].waker.take()
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(settings: Settings) -> Rc<Self> {
+        Rc::new(Pool { settings, state: RefCell::default(), stats: Cell::default(), sweeping: Cell::new(false) })
+    }
+
+    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
+        let mut stats = self.stats.get();
+        change(&mut stats);
+        self.stats.set(stats);
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.state.borrow();
+        let idle = state.hosts.iter().map(|host| host.idle.len()).sum::<usize>() as u64;
+        Stats { idle, waiting: state.waiters.len() as u64, ..self.stats.get() }
+    }
+
+    /// Waits for a connection to `host`, or for leave to open one.
+    pub(crate) fn acquire(self: &Rc<Self>, host: &str) -> Acquire {
+        let host = self.state.borrow_mut().host(host);
+        Acquire { pool: self.clone(), host, waiter: None }
+    }
+
+    /// A connection or leave to open one, if nobody need wait for it.
+    fn try_acquire(self: &Rc<Self>, host: usize) -> Option<Slot> {
+        let connection = loop {
+            let idle = self.state.borrow_mut().hosts[host].idle.pop();
+            let Some(connection) = idle else { break None };
+            if connection.is_quiet() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+                break Some(connection);
+            }
+            self.state.borrow_mut().close(host);
+            drop(connection);
+        };
+        if connection.is_none() {
+            let mut state = self.state.borrow_mut();
+            let dropped = state.make_room(host, &self.settings);
+            if !state.has_room(host, &self.settings) {
+                return None;
+            }
+            state.open(host);
+            drop(state);
+            drop(dropped);
+        }
+        Some(self.slot(host, connection))
+    }
+
+    fn slot(self: &Rc<Self>, host: usize, connection: Option<Box<Connection>>) -> Slot {
+        self.count(|stats| {
+            stats.in_use += 1;
+            stats.in_use_max = stats.in_use_max.max(stats.in_use);
+            stats.reused += u64::from(connection.is_some());
+        });
+        Slot { pool: self.clone(), host, holds: true, connection }
+    }
+
+    /// A connection has come to the end of an exchange and can carry another.
+    fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
+        connection.clear();
+        let mut state = self.state.borrow_mut();
+        let waker = match state.hosts[host].waiting.front().copied() {
+            Some(waiter) => state.give(waiter, Given::Connection(connection)),
+            None => {
+                connection.idle_since = Instant::now();
+                state.hosts[host].idle.push(connection);
+                self.serve(&mut state)
+            }
+        };
+        let anybody_idle = !state.hosts[host].idle.is_empty();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if anybody_idle {
+            self.sweep();
+        }
+    }
+
+    /// A connection is closed, or was not opened after all.
+    fn give_up(&self, host: usize) {
+        let mut state = self.state.borrow_mut();
+        state.close(host);
+        let waker = self.serve(&mut state);
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Gives a free place, if there is one, to the first in line that may have it.
+    fn serve(&self, state: &mut State) -> Option<Waker> {
+        if state.waiters.is_empty() {
+            return None;
+        }
+        let waiter = state.next_in_line(&self.settings)?;
+        state.open(state.waiters[waiter].host);
+        state.give(waiter, Given::Leave)
+    }
+
+    /// Sees to it that idle connections are closed when their time is up: a task does it, while there are any.
+    fn sweep(self: &Rc<Self>) {
+        if self.sweeping.replace(true) {
+            return;
+        }
+        let sweeping = Sweeping { pool: Rc::downgrade(self) };
+        let task = windlass_executor::Builder::new().name("http idle connections");
+        drop(task.spawn(async move {
+            while let Some(next) = sweeping.pool.upgrade().and_then(|pool| pool.close_old()) {
+                sleep_until(next).await;
+            }
+        }));
+    }
+
+    /// Closes what has idled too long, or has been closed by its peer. When to look again; none if nothing idles.
+    fn close_old(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let timeout = self.settings.idle_timeout;
+        let mut closed = Vec::new();
+        let mut state = self.state.borrow_mut();
+        for host in 0..state.hosts.len() {
+            let idle = std::mem::take(&mut state.hosts[host].idle);
+            let is_good = |connection: &Connection| connection.idle_since + timeout > now && connection.is_quiet();
+            let (kept, old): (Vec<_>, Vec<_>) = idle.into_iter().partition(|connection| is_good(connection));
+            state.hosts[host].idle = kept;
+            old.iter().for_each(|_| state.close(host));
+            closed.extend(old);
+        }
+        let oldest = state.hosts.iter().filter_map(|host| host.idle.first()).map(|idle| idle.idle_since).min();
+        drop(state);
+        drop(closed);
+        oldest.map(|since| since + timeout)
+    }
+}
+
+/// There is a task that sweeps, as long as this lives: it may be dropped with its loop.
+struct Sweeping {
+    pool: Weak<Pool>,
+}
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        if let Some(pool) = self.pool.upgrade() {
+            pool.sweeping.set(false);
+        }
+    }
+}
+
+impl Slot {
+    /// Fills the place with a connection that was opened for it.
+    pub(crate) fn fill(&mut self, stream: TcpStream) {
+        self.pool.count(|stats| stats.opened += 1);
+        self.connection = Some(Connection::new(stream));
+    }
+
+    /// The connection; there is one once the slot was filled or was handed out with one.
+    #[inline]
+    pub(crate) fn connection(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a slot in an exchange has its connection")
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The exchange has come to its end, and the connection can carry another.
+    pub(crate) fn release(mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.holds = false; // the place goes with the connection
+            self.pool.count(|stats| stats.in_use -= 1);
+            self.pool.take_back(self.host, connection);
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        drop(self.connection.take());
+        if self.holds {
+            self.pool.count(|stats| stats.in_use -= 1);
+            self.pool.give_up(self.host);
+        }
+    }
+}
+
+/// Waits for a [`Slot`]. Dropping it gives up the place in line, or passes on what it was given.
+pub(crate) struct Acquire {
+    pool: Rc<Pool>,
+    host: usize,
+    waiter: Option<usize>,
+}
+
+impl Future for Acquire {
+    type Output = Slot;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
+        let this = &mut *self;
+        let pool = this.pool.clone();
+        let Some(waiter) = this.waiter else {
+            // Nobody overtakes those who wait for the same host.
+            let in_line = !pool.state.borrow().hosts[this.host].waiting.is_empty();
+            if !in_line && let Some(slot) = pool.try_acquire(this.host) {
+                return Poll::Ready(slot);
+            }
+            let waker = Some(cx.waker().clone());
+            let mut state = pool.state.borrow_mut();
+            state.arrivals += 1;
+            let waiter = Waiter { host: this.host, arrival: state.arrivals, waker, given: None };
+            let waiter = state.waiters.insert(waiter);
+            state.hosts[this.host].waiting.push_back(waiter);
+            this.waiter = Some(waiter);
+            waits::note(WaitReason::Connection);
+            return Poll::Pending;
+        };
+        let waker = cx.waker().clone();
+        let mut state = pool.state.borrow_mut();
+        match state.waiters[waiter].given.take() {
+            Some(given) => {
+                state.waiters.remove(waiter);
+                drop(state);
+                this.waiter = None;
+                Poll::Ready(pool.accept(this.host, given))
+            }
+            None => {
+                let before = state.waiters[waiter].waker.replace(waker);
+                drop(state);
+                drop(before);
+                waits::note(WaitReason::Connection);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl Pool {
+    fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
+        match given {
+            Given::Connection(connection) => self.slot(host, Some(connection)),
+            Given::Leave => self.slot(host, None),
+        }
+    }
+}
+
+impl Drop for Acquire {
+    fn drop(&mut self) {
+        let Some(waiter) = self.waiter else { return };
+        let mut state = self.pool.state.borrow_mut();
+        let left = state.waiters.remove(waiter);
+        if left.given.is_none() {
+            state.hosts[self.host].waiting.retain(|&other| other != waiter);
+        }
+        drop(state);
+        drop(left.waker);
+        match left.given {
+            Some(Given::Connection(connection)) if connection.is_quiet() => self.pool.take_back(self.host, connection),
+            Some(_) => self.pool.give_up(self.host),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,333 @@
+//! A small server: enough to be loaded by examples, tests and benchmarks.
+//!
+//! ```text
+//!   accept ──► a task per connection:
+//!                read ──► every whole request in the buffer ──► handler ──► reply ──► write, all at once
+//!                 ▲                                                                     │ keep-alive
+//!                 └─────────────────────────────────────────────────────────────────────┘
+//! ```
+//!
+//! It parses what it is sent with the same care as the client, answers pipelined requests in their order, and ends a
+//! connection on which something is wrong with a 400. It has no routing, no TLS and no clock for a Date header (RFC 9110
+//! 6.6.1 asks a server that has one to send it).
+//! Not here: the bytes of heads and bodies (`request`, `body`).
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use windlass_reactor::time::sleep;
+
+use super::body::{Decoder, write_chunk, write_last_chunk};
+use super::head::Fields;
+use super::read::poll_read;
+use super::request::{Connection, Content, NO_HEADERS, RequestHead, write_reply_head};
+use super::{Error, ErrorKind, Limits};
+use crate::net::{TcpListener, TcpStream};
+
+/// Serves HTTP/1.1 with a function from requests to replies.
+///
+/// ```
+/// use windlass_net::http::{Client, Reply, Server, Url};
+/// # windlass_reactor::doc_real(async {
+/// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+/// let url = Url::parse(&format!("http://{}/a?b", server.local_addr()?)).unwrap();
+/// windlass_executor::spawn(server.run(|request| match request.target() {
+///     "/a?b" => Reply::bytes(200, "found"),
+///     _ => Reply::bytes(404, "not here"),
+/// }));
+/// let response = Client::new().get(&url).send().await.unwrap();
+/// assert_eq!(response.status(), 200);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: Limits,
+}
+
+/// A request, as the handler sees it. Its body has been read and dropped.
+pub struct Incoming<'a> {
+    head: &'a RequestHead,
+    bytes: &'a [u8],
+}
+
+impl Incoming<'_> {
+    /// The method.
+    pub fn method(&self) -> &str {
+        text(self.head.method(self.bytes))
+    }
+
+    /// What is asked for: a path and perhaps a query.
+    pub fn target(&self) -> &str {
+        text(self.head.target(self.bytes))
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> Fields<'_> {
+        self.head.fields(self.bytes)
+    }
+}
+
+/// Methods and targets are ASCII, or the head would not have been taken.
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap_or_default()
+}
+
+impl fmt::Debug for Incoming<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Incoming").field("method", &self.method()).field("target", &self.target()).finish()
+    }
+}
+
+/// What to answer.
+///
+/// ```
+/// use std::time::Duration;
+/// use windlass_net::http::Reply;
+/// let slow = Reply::bytes(200, "late").header("X-Mood", "sleepy").delay(Duration::from_millis(100));
+/// let piecemeal = Reply::chunked(200, vec!["one".into(), "two".into()]);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Reply {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Body,
+    delay: Duration,
+    close: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Body {
+    Whole(Cow<'static, [u8]>),
+    Chunks(Vec<Cow<'static, [u8]>>),
+}
+
+impl Reply {
+    fn new(status: u16, body: Body) -> Self {
+        Reply { status, headers: Vec::new(), body, delay: Duration::ZERO, close: false }
+    }
+
+    /// A reply with a Content-Length.
+    pub fn bytes(status: u16, body: impl Into<Chunk>) -> Self {
+        Reply::new(status, Body::Whole(body.into().0))
+    }
+
+    /// A reply in chunks, each as it is given.
+    pub fn chunked(status: u16, chunks: Vec<Chunk>) -> Self {
+        Reply::new(status, Body::Chunks(chunks.into_iter().map(|chunk| chunk.0).collect()))
+    }
+
+    /// Adds a header. One that HTTP does not allow makes the reply a 500.
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Waits before answering.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// Closes the connection after it.
+    pub fn close(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// Appends the reply to `out`; the one to HEAD without its body.
+    fn write(&self, out: &mut Vec<u8>, to_head: bool, connection: Connection) -> Result<(), Error> {
+        let content = match &self.body {
+            Body::Whole(_) if matches!(self.status, 204 | 304) => Content::None,
+            Body::Whole(body) => Content::Length(body.len() as u64),
+            Body::Chunks(_) => Content::Chunked,
+        };
+        write_reply_head(out, self.status, &self.headers, content, connection)?;
+        match &self.body {
+            _ if to_head || content == Content::None => {}
+            Body::Whole(body) => out.extend_from_slice(body),
+            Body::Chunks(chunks) => {
+                chunks.iter().for_each(|chunk| write_chunk(out, chunk));
+                write_last_chunk(out);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a body: static, or the reply's own.
+#[derive(Clone, Debug)]
+pub struct Chunk(Cow<'static, [u8]>);
+
+impl From<&'static str> for Chunk {
+    fn from(text: &'static str) -> Self {
+        Chunk(text.as_bytes().into())
+    }
+}
+
+impl From<&'static [u8]> for Chunk {
+    fn from(bytes: &'static [u8]) -> Self {
+        Chunk(bytes.into())
+    }
+}
+
+impl<const N: usize> From<&'static [u8; N]> for Chunk {
+    fn from(bytes: &'static [u8; N]) -> Self {
+        Chunk(bytes.as_slice().into())
+    }
+}
+
+impl From<String> for Chunk {
+    fn from(text: String) -> Self {
+        Chunk(text.into_bytes().into())
+    }
+}
+
+impl From<Vec<u8>> for Chunk {
+    fn from(bytes: Vec<u8>) -> Self {
+        Chunk(bytes.into())
+    }
+}
+
+impl Server {
+    /// Listens on `address`; port 0 lets the kernel choose one.
+    ///
+    /// # Errors
+    /// If the address is taken or not ours.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    #[track_caller]
+    pub fn bind(address: SocketAddr) -> io::Result<Server> {
+        Ok(Server { listener: TcpListener::bind(address)?, limits: Limits::default() })
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until accepting fails for good, each connection in a task of its own.
+    ///
+    /// # Errors
+    /// What accepting failed with.
+    ///
+    /// # Cancel
+    /// Dropping it closes the listener; connections that were taken in are served to their end.
+    pub async fn run(self, handler: impl Fn(&Incoming<'_>) -> Reply + 'static) -> io::Result<()> {
+        let (handler, limits) = (Rc::new(handler), Rc::new(self.limits));
+        loop {
+            let (stream, _peer) = self.listener.accept().await?;
+            let (handler, limits) = (handler.clone(), limits.clone());
+            drop(windlass_executor::spawn(async move {
+                let mut talk = Talk { stream, received: Vec::new(), replies: Vec::new(), head: RequestHead::new() };
+                // A peer that is gone is no trouble of the server's.
+                let _ = talk.serve(&*handler, &limits).await;
+            }));
+        }
+    }
+}
+
+/// One connection.
+struct Talk {
+    stream: TcpStream,
+    received: Vec<u8>,
+    replies: Vec<u8>,
+    head: RequestHead,
+}
+
+/// What stands at the front of the received bytes.
+enum Front {
+    /// Not a whole request.
+    Part,
+    /// A request of this many bytes, and what to answer.
+    Whole { len: usize, reply: Reply, to_head: bool, keep: bool },
+}
+
+impl Talk {
+    async fn serve(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> io::Result<()> {
+        let _ = self.stream.set_nodelay(true); // slower without, not wrong
+        loop {
+            let n = poll_fn(|cx| poll_read(&self.stream, cx, &mut self.received)).await?;
+            if n == 0 {
+                return Ok(());
+            }
+            let go_on = self.answer_all(handler, limits).await;
+            self.stream.write_all(&self.replies).await?;
+            self.replies.clear();
+            if !go_on {
+                return self.stream.shutdown(std::net::Shutdown::Write);
+            }
+        }
+    }
+
+    /// Answers every whole request that has come. False if the connection ends with that.
+    async fn answer_all(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> bool {
+        let mut at = 0;
+        let go_on = loop {
+            if at == self.received.len() {
+                break true;
+            }
+            match self.front(at, handler, limits) {
+                Ok(Front::Part) => break true,
+                Ok(Front::Whole { len, reply, to_head, keep }) => {
+                    at += len;
+                    if !reply.delay.is_zero() {
+                        sleep(reply.delay).await;
+                    }
+                    let keep = keep && !reply.close;
+                    let connection = if keep { Connection::Implied } else { Connection::Close };
+                    if reply.write(&mut self.replies, to_head, connection).is_err() {
+                        self.refuse(500);
+                        break false;
+                    }
+                    if !keep {
+                        break false;
+                    }
+                }
+                Err(error) => {
+                    self.refuse(if error.kind() == ErrorKind::TooLarge { 431 } else { 400 });
+                    break false;
+                }
+            }
+        };
+        self.received.drain(..at);
+        go_on
+    }
+
+    fn front(&mut self, at: usize, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Result<Front, Error> {
+        let bytes = &self.received[at..];
+        let Some(head_len) = self.head.parse(bytes, limits)? else { return Ok(Front::Part) };
+        let Some(body_len) = whole_body(Decoder::new(self.head.framing()?, limits)?, &bytes[head_len..])? else {
+            self.head.clear(); // read again when more has come
+            return Ok(Front::Part);
+        };
+        let incoming = Incoming { head: &self.head, bytes };
+        let (reply, to_head) = (handler(&incoming), incoming.method() == "HEAD");
+        let keep = self.head.keep_alive();
+        self.head.clear();
+        Ok(Front::Whole { len: head_len + body_len, reply, to_head, keep })
+    }
+
+    fn refuse(&mut self, status: u16) {
+        let refused = write_reply_head(&mut self.replies, status, NO_HEADERS, Content::Length(0), Connection::Close);
+        refused.expect("a refusal is a head like any other");
+    }
+}
+
+/// How many bytes the body has on the wire, if all of it is there.
+fn whole_body(mut decoder: Decoder, bytes: &[u8]) -> Result<Option<usize>, Error> {
+    let mut at = 0;
+    while !decoder.is_finished() {
+        if at == bytes.len() {
+            return Ok(None);
+        }
+        at += decoder.decode(&bytes[at..])?.consumed;
+    }
+    Ok(Some(at))
+}

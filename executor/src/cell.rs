@@ -56,6 +56,7 @@ struct TaskCell<F: Future> {
 }
 
 impl<F: Future<Output: 'static>> TaskCell<F> {
+    const LAYOUT: Layout = pool::rounded(Layout::new::<Self>());
     const VTABLE: VTable = VTable { poll: Self::poll, end: Self::end, take: Self::take, free: Self::free };
 
     /// # Safety
@@ -102,8 +103,16 @@ impl<F: Future<Output: 'static>> TaskCell<F> {
         // SAFETY: as above.
         unsafe { ptr::drop_in_place(cell.as_ptr()) };
         // SAFETY: `TaskRef::new` took it from the pool with this layout.
-        pool::keep(unsafe { Memory::from_raw(cell.cast(), pool::rounded(Layout::new::<Self>())) });
+        pool::keep(unsafe { Memory::from_raw(cell.cast(), Self::LAYOUT) }, Self::LAYOUT);
     }
+}
+
+/// What became of a poll. An ended task is left claimed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Polled {
+    Pending,
+    Ended,
+    NotAlive,
 }
 
 /// A counted reference to a task's cell. Stays on its thread.
@@ -118,19 +127,26 @@ impl TaskRef {
         at: &'static Location<'static>,
     ) -> Self {
         let header = Header::new(&TaskCell::<F>::VTABLE, id, key, at);
-        let place = pool::take(Layout::new::<TaskCell<F>>()).into_raw().cast::<TaskCell<F>>();
+        let place = pool::take(TaskCell::<F>::LAYOUT).into_raw().cast::<TaskCell<F>>();
         // SAFETY: fresh memory of at least this layout.
         unsafe { place.write(TaskCell { header, stage: UnsafeCell::new(Stage::Alive(future)) }) };
         TaskRef(place.cast())
     }
 
-    /// Polls the future of a task that was claimed alive. True when it has ended and left its output.
+    /// Polls the future, if it is alive. After [`Polled::Ended`] the output lies there, claimed; after a panic the task
+    /// is left claimed.
     #[inline]
-    pub(crate) fn poll(&self) -> bool {
-        assert_eq!(self.state.get(), State::Busy, "only who claimed a task polls it (C2)");
+    pub(crate) fn poll(&self) -> Polled {
+        if !self.claim(State::Alive) {
+            return Polled::NotAlive;
+        }
         let waker = ManuallyDrop::new(waker(self.key));
         // SAFETY: C2, claimed above.
-        unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) }
+        if unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) } {
+            return Polled::Ended;
+        }
+        self.state.set(State::Alive);
+        Polled::Pending
     }
 
     /// Drops what a claimed task holds, future or output, and leaves `error` in its place, even if the drop panics.
@@ -192,10 +208,6 @@ impl Memory {
         // SAFETY: the size is not zero.
         let memory = unsafe { alloc(layout) };
         Memory(NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), layout)
-    }
-
-    pub(crate) fn layout(&self) -> Layout {
-        self.1
     }
 
     #[cfg(test)]

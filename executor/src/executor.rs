@@ -28,7 +28,7 @@ use std::task::{Context, Poll};
 
 use slab::Slab;
 
-use crate::cell::{Enter, State, TaskRef, waker};
+use crate::cell::{Enter, Polled, State, TaskRef, waker};
 use crate::inbox::{self, Inbox, LoopId, Message, TooManyLoops};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
@@ -47,8 +47,8 @@ pub(crate) struct Core {
     sched: RefCell<Sched>,
     /// The task whose poll is under way, set only while foreign code runs.
     current: Cell<Key>,
-    /// That task was woken during its poll: it queues up again when the poll is over.
-    rewoken: Cell<bool>,
+    /// What is to become of that task when its poll is over.
+    after: Cell<After>,
     /// Why the task that is being polled will sleep, as far as it has said.
     pub(crate) reason: Cell<u64>,
     operations_left: Cell<u32>,
@@ -64,6 +64,16 @@ pub(crate) struct Core {
     letters: RefCell<Vec<Message>>,
 }
 
+/// What is to become of a task when its poll is over and it has not ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum After {
+    Sleep,
+    /// It was woken during the poll.
+    Queue,
+    /// It was aborted during the poll.
+    Drop,
+}
+
 #[derive(Default)]
 struct Cells {
     polls: Cell<u64>,
@@ -71,7 +81,6 @@ struct Cells {
     wakes: Cell<u64>,
     remote_wakes: Cell<u64>,
     stale_wakes: Cell<u64>,
-    spawned: Cell<u64>,
 }
 
 #[derive(Default)]
@@ -97,7 +106,7 @@ pub struct Counts {
     pub remote_wakes: u64,
     /// Wake-ups for tasks that had ended.
     pub stale_wakes: u64,
-    /// Tasks spawned.
+    /// Tasks spawned, main futures included.
     pub spawned: u64,
 }
 
@@ -139,9 +148,9 @@ impl Sched {
     }
 
     /// Forgets an ended task; its reference is handed out so that it is dropped after the borrow (I3).
-    fn retire(&mut self, key: Key) -> Option<TaskRef> {
-        self.get(key)?;
-        self.tasks.try_remove(key.index())
+    #[inline]
+    fn retire(&mut self, task: &TaskRef) -> TaskRef {
+        self.tasks.remove(task.key.index())
     }
 
     fn get(&self, key: Key) -> Option<&TaskRef> {
@@ -154,11 +163,15 @@ impl Sched {
 struct Front<'a> {
     core: &'a Core,
     tasks: Vec<TaskRef>,
+    /// Counted here, and told when the row of polls is over.
+    polls_left: u32,
+    tell: &'a Cell<u32>,
 }
 
 impl<'a> Front<'a> {
-    fn take(core: &'a Core) -> Self {
-        Front { core, tasks: std::mem::take(&mut core.sched.borrow_mut().front) }
+    fn take(core: &'a Core, polls_left: &'a Cell<u32>) -> Self {
+        let tasks = std::mem::take(&mut core.sched.borrow_mut().front);
+        Front { core, tasks, polls_left: polls_left.get(), tell: polls_left }
     }
 
     #[inline]
@@ -169,10 +182,20 @@ impl<'a> Front<'a> {
         }
         self.tasks.pop()
     }
+
+    /// Queues a task that was woken during its poll. If nobody else waits, the end of the line is its head.
+    #[inline]
+    fn push(&mut self, task: TaskRef) {
+        task.queued.set(true);
+        let mut sched = self.core.sched.borrow_mut();
+        let end = if self.tasks.is_empty() && sched.back.is_empty() { &mut self.tasks } else { &mut sched.back };
+        end.push(task);
+    }
 }
 
 impl Drop for Front<'_> {
     fn drop(&mut self) {
+        self.tell.set(self.polls_left);
         self.core.sched.borrow_mut().front = std::mem::take(&mut self.tasks);
     }
 }
@@ -190,10 +213,21 @@ impl Core {
         self.current.get() == key
     }
 
+    /// Has the task dropped when its poll is over. False if it is not its poll that is under way.
+    pub(crate) fn doom_current(&self, key: Key) -> bool {
+        let current = self.is_current(key);
+        if current {
+            self.after.set(After::Drop);
+        }
+        current
+    }
+
     /// A wake-up of the task whose poll is under way.
     #[inline]
     pub(crate) fn wake_current(&self) {
-        self.rewoken.set(true);
+        if self.after.get() == After::Sleep {
+            self.after.set(After::Queue);
+        }
         self.counts.wakes.set(self.counts.wakes.get() + 1);
     }
 
@@ -223,73 +257,85 @@ impl Core {
     where
         F: Future<Output: 'static> + 'static,
     {
-        let (id, index) = {
+        let handle = {
             let mut sched = self.sched.borrow_mut();
+            let sched = &mut *sched;
             sched.last_id += 1;
-            (sched.last_id, sched.tasks.vacant_key())
+            let place = sched.tasks.vacant_entry();
+            let key = self.key(place.key(), sched.last_id);
+            let task = TaskRef::new(future, sched.last_id, key, at);
+            let handle = JoinHandle::new(task.clone());
+            if !self.closing.get() {
+                task.queued.set(true);
+                sched.back.push(task.clone());
+                place.insert(task);
+            }
+            handle
         };
-        let key = Key::new(self.id.short(), index, id)
-            .unwrap_or_else(|| panic!("spawn at {at}: a loop can have {TASKS_MAX} tasks at one time, and has"));
-        let task = TaskRef::new(future, id, key, at);
         if let Some(name) = name {
-            names::set_name(&task, name);
+            names::set_name(handle.task(), name);
         }
-        let handle = JoinHandle::new(task.clone());
         if self.closing.get() {
-            join::abort(&task);
-            return handle;
+            join::abort(handle.task());
         }
-        self.counts.spawned.set(self.counts.spawned.get() + 1);
-        task.queued.set(true);
-        let mut sched = self.sched.borrow_mut();
-        sched.back.push(task.clone());
-        let placed = sched.tasks.insert(task);
-        debug_assert_eq!(placed, index, "nothing was inserted in between");
         handle
+    }
+
+    fn key(&self, index: usize, id: u64) -> Key {
+        let key = Key::new(self.id.short(), index, id);
+        key.unwrap_or_else(|| panic!("a loop can have {TASKS_MAX} tasks at one time, and has"))
     }
 
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, with `current` set.
     fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
-        let mut front = Front::take(self);
+        let mut front = Front::take(self, polls_left);
         loop {
-            if polls_left.get() == 0 {
+            if front.polls_left == 0 {
                 drop(front);
                 return if self.sched.borrow().is_idle() { Stop::Idle } else { Stop::Budget };
             }
             let Some(task) = front.pop() else { return Stop::Idle };
+            front.polls_left -= 1;
             task.queued.set(false); // before the poll: a wake-up during it must queue the task again (I2)
-            if task.claim(State::Alive) {
-                polls_left.set(polls_left.get() - 1);
-                self.poll(task);
-            } else if task.state.get() == State::Root {
-                return Stop::Root;
-            } else {
-                self.retire(task.key); // aborted while it was queued
+            self.begin_poll(&task);
+            let polled = task.poll();
+            match (polled, self.after.get()) {
+                (Polled::Pending, After::Sleep) => self.end_poll(&task),
+                (Polled::Pending, After::Queue) => {
+                    self.end_poll(&task);
+                    front.push(task);
+                }
+                (Polled::Pending, After::Drop) => {
+                    join::abort(&task);
+                    self.forget(&task);
+                }
+                (Polled::Ended, _) => {
+                    join::settle(&task);
+                    self.forget(&task);
+                }
+                (Polled::NotAlive, _) => {
+                    front.polls_left += 1;
+                    self.current.set(Key::NONE);
+                    if task.state.get() == State::Root {
+                        return Stop::Root;
+                    }
+                    self.forget(&task); // aborted while it was queued
+                }
             }
         }
     }
 
-    /// Polls a claimed task.
     #[inline]
-    fn poll(&self, task: TaskRef) {
-        self.begin_poll(&task);
-        if task.poll() {
-            join::settle(&task);
-        } else if task.state.get() == State::Busy {
-            self.current.set(Key::NONE);
-            task.state.set(State::Alive);
-            task.reason.set(self.reason.get());
-            if self.rewoken.get() {
-                task.queued.set(true);
-                self.sched.borrow_mut().back.push(task);
-            }
-            return;
-        } else {
-            task.state.set(State::Busy);
-            join::abort_claimed(&task); // it asked for that in its own poll
-        }
+    fn end_poll(&self, task: &TaskRef) {
         self.current.set(Key::NONE);
-        self.retire(task.key);
+        task.reason.set(self.reason.get());
+    }
+
+    /// The task has ended.
+    #[inline]
+    fn forget(&self, task: &TaskRef) {
+        self.current.set(Key::NONE);
+        self.retire(task);
     }
 
     #[inline]
@@ -297,12 +343,13 @@ impl Core {
         self.reason.set(waits::UNKNOWN);
         self.operations_left.set(budget::OPERATIONS_MAX);
         task.polls.set(task.polls.get().wrapping_add(1));
+        self.after.set(After::Sleep);
         self.current.set(task.key);
-        self.rewoken.set(false);
     }
 
-    fn retire(&self, key: Key) {
-        let retired = self.sched.borrow_mut().retire(key);
+    #[inline]
+    fn retire(&self, task: &TaskRef) {
+        let retired = self.sched.borrow_mut().retire(task);
         drop(retired);
     }
 
@@ -316,7 +363,7 @@ impl Core {
         let key = self.current.replace(Key::NONE);
         let Some(task) = self.find(key) else { resume_unwind(panic) };
         join::end_with_panic(&task, panic);
-        self.retire(key);
+        self.retire(&task);
     }
 
     fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
@@ -324,7 +371,7 @@ impl Core {
             _ if self.current.get() == task.key => TaskState::Running,
             State::Alive | State::Root if task.queued.get() => TaskState::Ready,
             State::Alive | State::Root => TaskState::Waiting,
-            State::Busy | State::Doomed | State::Finished | State::Empty => return None,
+            State::Busy | State::Finished | State::Empty => return None,
         };
         Some(TaskInfo::new(task, state))
     }
@@ -372,7 +419,7 @@ impl Executor {
         Ok(Executor(Rc::new(Core {
             sched: RefCell::default(),
             current: Cell::new(Key::NONE),
-            rewoken: Cell::new(false),
+            after: Cell::new(After::Sleep),
             any_key: Key::new(inbox.id().short(), 0, 0).expect("index 0 has room"),
             reason: Cell::new(waits::UNKNOWN),
             operations_left: Cell::new(budget::OPERATIONS_MAX),
@@ -413,7 +460,8 @@ impl Executor {
     /// Gives the main future a place in line: its first turn is queued. It ends with [`Executor::end_root`].
     pub fn begin_root(&self, at: &'static Location<'static>) {
         // A task like any other but for its future, which lives on the caller's stack.
-        let task = self.0.spawn(pending::<()>(), Some("main".into()), at).into_task();
+        let handle = self.0.spawn(pending::<()>(), Some("main".into()), at);
+        let task = handle.task();
         task.state.set(State::Root);
         self.0.root.set(Some(task.key));
     }
@@ -425,9 +473,8 @@ impl Executor {
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
         let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
-        core.current.set(Key::NONE);
-        task.reason.set(core.reason.get());
-        if core.rewoken.get() {
+        core.end_poll(&task);
+        if core.after.get() == After::Queue {
             core.sched.borrow_mut().queue(task.key);
         }
         outcome
@@ -438,7 +485,7 @@ impl Executor {
         self.0.current.set(Key::NONE);
         if let Some(task) = self.0.root.take().and_then(|key| self.0.find(key)) {
             task.state.set(State::Empty);
-            self.0.retire(task.key);
+            self.0.retire(&task);
         }
     }
 
@@ -464,7 +511,15 @@ impl Executor {
     }
 
     /// Does what other threads asked for. The loop must be entered.
+    #[inline]
     pub fn read_inbox(&self) {
+        if self.0.inbox.is_full() {
+            self.read_letters();
+        }
+    }
+
+    #[cold]
+    fn read_letters(&self) {
         let core = &self.0;
         let mut letters = core.letters.take();
         while core.inbox.take(&mut letters) {
@@ -506,7 +561,7 @@ impl Executor {
             wakes: counts.wakes.get(),
             remote_wakes: counts.remote_wakes.get(),
             stale_wakes: counts.stale_wakes.get(),
-            spawned: counts.spawned.get(),
+            spawned: self.0.sched.borrow().last_id,
         }
     }
 

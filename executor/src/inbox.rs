@@ -81,11 +81,16 @@ impl Inbox {
         Ok(())
     }
 
-    /// Swaps what has come for an empty vector. False if nothing has.
+    /// True if there may be a message.
     #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.full.load(Ordering::Acquire)
+    }
+
+    /// Swaps what has come for an empty vector. False if nothing has.
     pub(crate) fn take(&self, messages: &mut Vec<Message>) -> bool {
         debug_assert!(messages.is_empty());
-        if !self.full.load(Ordering::Acquire) {
+        if !self.is_full() {
             return false;
         }
         let mut state = self.lock();

@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::cell::{State, TaskRef, waker};
+use crate::cell::{State, TaskRef, waker, with_current};
 use crate::names;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
@@ -56,9 +56,8 @@ impl<T: 'static> JoinHandle<T> {
         JoinHandle { task, output: PhantomData }
     }
 
-    /// The task, detached.
-    pub(crate) fn into_task(self) -> TaskRef {
-        self.task.clone()
+    pub(crate) fn task(&self) -> &TaskRef {
+        &self.task
     }
 
     /// The number of the task, unique in its loop.
@@ -284,12 +283,11 @@ fn discard(task: &TaskRef) {
 pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     let error = JoinError::panicked(TaskId(task.id()), names::name_of(task), panic);
     // If the task had ended, it was the waker of its joiner that panicked.
-    let claimed = matches!(task.state.get(), State::Busy | State::Doomed);
+    let claimed = task.state.get() == State::Busy;
     if !claimed || !task.has_handle.get() {
         report(task, &error);
     }
     if claimed {
-        task.state.set(State::Busy);
         quietly(|| task.end(error));
         quietly(|| settle(task));
     }
@@ -302,11 +300,8 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
         waker(task.key).wake(); // so that the executor meets it, and forgets it
         return true;
     }
-    let polled = matches!(task.state.get(), State::Busy | State::Doomed);
-    if polled {
-        task.state.set(State::Doomed);
-    }
-    polled
+    // Under its own poll it cannot be dropped, but right after it.
+    with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
 }
 
 /// Ends a claimed task by dropping its future.

@@ -16,47 +16,46 @@ use crate::cell::Memory;
 
 /// Classes of 16n + 8 bytes, the sizes that glibc's malloc hands out without waste; the largest is 1,016 bytes.
 const CLASSES: usize = 64;
-/// Pieces kept per class, so that a burst of a million tasks does not hold its memory for ever.
-const KEPT: usize = 4096;
+/// Pieces kept per class: a burst of a million tasks does not hold its memory for ever, ten thousand at a time allocate
+/// nothing.
+const KEPT: usize = 16 * 1024;
 
 thread_local! {
     static POOL: RefCell<[Vec<Memory>; CLASSES]> = const { RefCell::new([const { Vec::new() }; CLASSES]) };
 }
 
-/// Memory for a value of `layout`, recycled if there is any.
-#[inline]
-pub(crate) fn take(layout: Layout) -> Memory {
-    let class = class_of(layout);
-    class
-        .and_then(|class| POOL.try_with(|pool| pool.borrow_mut()[class].pop()).ok().flatten())
-        .unwrap_or_else(|| Memory::new(class.map_or(layout, class_layout)))
+/// The layout that memory for a value of `layout` has: its class's, or its own if it has none.
+pub(crate) const fn rounded(layout: Layout) -> Layout {
+    let Some(class) = class_of(layout) else { return layout };
+    match Layout::from_size_align(class * 16 + 8, 16) {
+        Ok(layout) => layout,
+        Err(_) => unreachable!(),
+    }
 }
 
-/// Keeps `memory` for the next task, or frees it if there is enough, or the thread is ending.
-#[inline]
-pub(crate) fn keep(memory: Memory) {
+/// Memory of a layout that is [`rounded`], recycled if there is any.
+#[inline(always)] // the layout is known where it is called, and the class with it
+pub(crate) fn take(layout: Layout) -> Memory {
+    let recycled = class_of(layout).and_then(|class| POOL.try_with(|pool| pool.borrow_mut()[class].pop()).ok()?);
+    recycled.unwrap_or_else(|| Memory::new(layout))
+}
+
+/// Keeps memory of a layout that is [`rounded`] for the next task, or frees it if there is enough, or the thread is
+/// ending.
+#[inline(always)] // as above
+pub(crate) fn keep(memory: Memory, layout: Layout) {
+    let Some(class) = class_of(layout) else { return };
     let _ = POOL.try_with(|pool| {
-        let mut pool = pool.borrow_mut();
-        if let Some(class) = class_of(memory.layout())
-            && pool[class].len() < KEPT
-        {
-            pool[class].push(memory);
+        let kept = &mut pool.borrow_mut()[class];
+        if kept.len() < KEPT {
+            kept.push(memory);
         }
     });
 }
 
-/// The layout that [`take`] allocates for a value of `layout`.
-pub(crate) fn rounded(layout: Layout) -> Layout {
-    class_of(layout).map_or(layout, class_layout)
-}
-
-fn class_of(layout: Layout) -> Option<usize> {
+const fn class_of(layout: Layout) -> Option<usize> {
     let class = layout.size().saturating_sub(8).div_ceil(16);
-    (class < CLASSES && layout.align() <= 16).then_some(class)
-}
-
-fn class_layout(class: usize) -> Layout {
-    Layout::from_size_align(class * 16 + 8, 16).expect("a class is a small layout")
+    if class < CLASSES && layout.align() <= 16 { Some(class) } else { None }
 }
 
 #[cfg(test)]
@@ -83,10 +82,10 @@ mod tests {
 
     #[test]
     fn memory_that_was_kept_is_taken_again() {
-        let layout = Layout::from_size_align(700, 8).unwrap();
+        let layout = rounded(Layout::from_size_align(700, 8).unwrap());
         let memory = take(layout);
         let place = memory.place();
-        keep(memory);
+        keep(memory, layout);
         assert_eq!(take(layout).place(), place);
     }
 }

@@ -191,7 +191,9 @@ impl Reactor {
             add(&inner.counts.waited_ns, now.saturating_sub(began));
         }
         inner.turn_began.set(now);
-        inner.wake_sources();
+        if happened {
+            inner.wake_sources();
+        }
         inner.wake_timers(now);
         Ok(())
     }

@@ -16,8 +16,6 @@ pub(crate) enum State {
     Root,
     /// Someone polls or drops what is inside: hands off (C2).
     Busy,
-    /// As busy, and to be aborted when the poll is over.
-    Doomed,
     /// The output waits for the join handle.
     Finished,
     /// Nothing is left.

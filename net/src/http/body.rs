@@ -22,7 +22,7 @@
 //! Not here: how the framing was decided (`head`), content codings such as gzip. Next: `request`.
 
 use super::head::{Fields, Framing, protocol, too_large};
-use super::line::{Field, Parsed, parse_field};
+use super::line::Field;
 use super::{Error, ErrorKind, Limits};
 
 /// Trailer lines in one body. The few trailers in use are one line each.
@@ -331,16 +331,13 @@ struct Trailers {
 
 impl Trailers {
     fn read(&mut self) -> Result<(), Error> {
-        let mut next = 0;
-        loop {
-            match parse_field(&self.bytes, next) {
-                Parsed::Field(field, after) => {
-                    self.ranges.push(field);
-                    next = after;
-                }
-                Parsed::End(_) => return Ok(()),
-                Parsed::Unfinished | Parsed::Bad(_) => return Err(protocol("trailers: a line is not a header")),
+        let mut slots = [httparse::EMPTY_HEADER; TRAILER_LINES_MAX];
+        match httparse::parse_headers(&self.bytes, &mut slots) {
+            Ok(httparse::Status::Complete((_, headers))) => {
+                self.ranges = headers.iter().map(|header| Field::within(&self.bytes, header)).collect();
+                Ok(())
             }
+            _ => Err(protocol("trailers: a line is not a header")),
         }
     }
 }

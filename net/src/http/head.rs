@@ -6,18 +6,19 @@
 //! ```text
 //!   buf:  HTTP/1.1 200 OK␍␊Server: x␍␊Content-Length: 5␍␊␍␊hello
 //!         └──────────────────── head ───────────────────┘
-//!   Lines     each complete line once, and where its name and value lie
+//!   Lines     httparse's reading of them, made strict: where names and values lie
 //!   Digest    three headers are looked at as they pass: Content-Length, Transfer-Encoding, Connection
 //!   Framing   what body follows, and may we stay connected
 //! ```
 //!
-//! Lines are judged in order and each by its own bytes. Therefore the outcome is a function of the bytes alone and never of
-//! how they were cut (the tests cut them everywhere).
+//! The outcome is a function of the bytes alone and never of how they were cut (the tests cut them everywhere): sizes are
+//! judged as they come, and the form when the whole head has come.
 //!
-//! Not here: the line parser (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
+//! Not here: the lines (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
 
-use super::line::{Field, Lines, Span, is_word};
+use super::line::{FIELDS_MAX, Field, Lines, Span, complete, is_word};
 use super::{Error, ErrorKind, Limits};
+use std::mem::MaybeUninit;
 
 /// The head of a reply: status, headers as ranges, framing. Made once, used for reply after reply.
 ///
@@ -45,8 +46,6 @@ pub struct ResponseHead {
     status: u16,
     version: Version,
     reason: Span,
-    ranges: Vec<Field>,
-    digest: Digest,
     head_len: usize,
     interims: usize,
     interim_bytes: usize,
@@ -69,8 +68,9 @@ impl ResponseHead {
     /// [`is_interim`](ResponseHead::is_interim).
     ///
     /// # Errors
-    /// [`Protocol`](ErrorKind::Protocol) as soon as the bytes cannot become a reply, [`TooLarge`](ErrorKind::TooLarge)
-    /// as soon as a limit is passed, complete or not. After an error only [`clear`](ResponseHead::clear) helps.
+    /// [`Protocol`](ErrorKind::Protocol) at the first byte that does not begin like HTTP/1, and for a complete head that is
+    /// malformed; [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed, complete or not, and before the form is
+    /// judged. After an error only [`clear`](ResponseHead::clear) helps.
     ///
     /// ```
     /// use windlass_net::http::{ErrorKind, Limits, head::ResponseHead};
@@ -79,23 +79,15 @@ impl ResponseHead {
     /// ```
     #[inline]
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        let head_max = limits.head_max.min(HEAD_MAX).saturating_sub(self.interim_bytes);
-        if self.lines.at_first() {
-            if !begins_like_http1(buf) {
-                return Err(protocol("reply head: it does not begin with HTTP/1."));
-            }
-            let Some(line) = self.lines.first(buf, head_max, limits)? else {
-                return Ok(None);
-            };
-            self.read_status_line(line, buf)?;
+        if !begins_like_http1(buf) {
+            return Err(protocol("reply head: it does not begin with HTTP/1."));
         }
-        let (digest, ranges) = (&mut self.digest, &mut self.ranges);
-        let end = self.lines.fields(buf, head_max, limits, |field| {
-            digest.note(field, buf);
-            ranges.push(field);
-        })?;
-        self.head_len = end.unwrap_or(0);
-        Ok(end)
+        let head_max = limits.head_max.min(HEAD_MAX).saturating_sub(self.interim_bytes);
+        if !self.lines.may_be_complete(buf, head_max, limits)? {
+            return Ok(None);
+        }
+        let read = self.read(buf, limits);
+        self.lines.judge(read, buf, head_max, limits)
     }
 
     /// Forgets the reply; the memory stays.
@@ -109,9 +101,9 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        let ranges = std::mem::take(&mut self.ranges);
-        *self = ResponseHead { ranges, ..ResponseHead::default() };
-        self.ranges.clear();
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        *self = ResponseHead { lines, ..ResponseHead::default() };
     }
 
     /// Starts over behind an interim reply: the next [`parse`](ResponseHead::parse) wants the bytes after it.
@@ -221,7 +213,7 @@ impl ResponseHead {
     /// ```
     #[inline]
     pub fn fields<'a>(&'a self, buf: &'a [u8]) -> Fields<'a> {
-        Fields { ranges: &self.ranges, buf }
+        Fields { ranges: &self.lines.ranges, buf }
     }
 
     /// What body follows this head, by RFC 9112 6.3.
@@ -244,7 +236,7 @@ impl ResponseHead {
         if asked == Asked::HeadOnly || self.is_interim() || matches!(self.status, 204 | 304) {
             return Ok(Framing::None);
         }
-        Ok(match self.digest.length_or_coding()? {
+        Ok(match self.lines.digest.length_or_coding()? {
             Announced::Length(n) => Framing::Length(n),
             Announced::Chunked => Framing::Chunked,
             Announced::Coded | Announced::Nothing => Framing::Close,
@@ -267,25 +259,27 @@ impl ResponseHead {
     /// ```
     #[inline]
     pub fn keep_alive(&self, framing: Framing) -> bool {
-        framing != Framing::Close && self.digest.keep_alive(self.version)
+        framing != Framing::Close && self.lines.digest.keep_alive(self.version)
     }
 
-    /// `HTTP/1.1 200 OK`, and strictly so (9112 4); only the space before an absent reason may be absent too.
-    fn read_status_line(&mut self, line: Span, buf: &[u8]) -> Result<(), Error> {
-        let Some([minor @ (b'0' | b'1'), b' ', code @ ..]) = line.of(buf).strip_prefix(b"HTTP/1.") else {
-            return Err(protocol("reply head: the version is not HTTP/1.0 or HTTP/1.1"));
+    /// Reads a head that seems to be complete; the error says what keeps it from being one.
+    #[inline]
+    fn read(&mut self, buf: &[u8], limits: &Limits) -> Result<usize, &'static str> {
+        let mut slots = [MaybeUninit::uninit(); FIELDS_MAX];
+        let slots = &mut slots[..limits.fields_max.min(FIELDS_MAX)];
+        let mut reply = httparse::Response::new(&mut []);
+        let parser = httparse::ParserConfig::default();
+        self.head_len = complete(parser.parse_response_with_uninit_headers(&mut reply, buf, slots))?;
+        let first_line_end = self.lines.take(&buf[..self.head_len], reply.headers)?;
+        // Not httparse's reason, which is empty if it is not ASCII.
+        self.reason = Span::new(first_line_end.min(REASON_START), first_line_end);
+        self.version = Version::of(reply.version);
+        self.status = match reply.code {
+            Some(101) => return Err("reply head: 101, but no upgrade was asked for"),
+            Some(code @ 100..=599) => code,
+            _ => return Err("reply head: the status is not a number from 100 to 599"),
         };
-        let Some(([a @ b'1'..=b'5', b @ b'0'..=b'9', c @ b'0'..=b'9'], [] | [b' ', ..])) = code.split_first_chunk()
-        else {
-            return Err(protocol("reply head: the status is not a number from 100 to 599"));
-        };
-        self.version = Version::of(*minor);
-        self.status = [a, b, c].iter().fold(0, |n, digit| n * 10 + u16::from(**digit - b'0'));
-        self.reason = Span { start: line.end.min(REASON_START), end: line.end };
-        if self.status == 101 {
-            return Err(protocol("reply head: 101, but no upgrade was asked for"));
-        }
-        Ok(())
+        Ok(self.head_len)
     }
 }
 
@@ -293,7 +287,7 @@ impl ResponseHead {
 pub(super) const HEAD_MAX: usize = u32::MAX as usize;
 
 /// Where the reason begins: behind "HTTP/1.1 200 ".
-const REASON_START: u32 = 13;
+const REASON_START: usize = 13;
 
 /// Whether the request wants a body in the reply. A reply to HEAD never has one, whatever its headers announce.
 ///
@@ -358,8 +352,8 @@ pub enum Version {
 
 impl Version {
     #[inline]
-    pub(super) fn of(minor: u8) -> Version {
-        if minor == b'0' { Version::Http10 } else { Version::Http11 }
+    pub(super) fn of(minor: Option<u8>) -> Version {
+        if minor == Some(0) { Version::Http10 } else { Version::Http11 }
     }
 }
 
@@ -479,8 +473,7 @@ pub(super) enum Announced {
 impl Digest {
     /// Looks at a header in passing. The length of a name is at hand and tells nearly all of them apart.
     #[inline]
-    pub(super) fn note(&mut self, field: Field, buf: &[u8]) {
-        let (name, value) = (field.name.of(buf), field.value.of(buf));
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             10 if is_word(name, b"connection") => self.note_connection(value),
             14 if is_word(name, b"content-length") => self.note_length(value),
@@ -649,10 +642,10 @@ mod tests {
     #[test]
     fn a_head_used_again_allocates_nothing_more() {
         let mut head = parsed(NGINX);
-        let before = (head.ranges.as_ptr(), head.ranges.capacity());
+        let before = (head.lines.ranges.as_ptr(), head.lines.ranges.capacity());
         head.clear();
         assert!(head.parse(NGINX, &Limits::default()).unwrap().is_some());
-        assert_eq!((head.ranges.as_ptr(), head.ranges.capacity()), before);
+        assert_eq!((head.lines.ranges.as_ptr(), head.lines.ranges.capacity()), before);
     }
 
     // H25
@@ -938,18 +931,54 @@ mod tests {
 
     /// Feeds `buf` whole and byte by byte, which must agree.
     fn both_ways(buf: &[u8]) -> Result<Option<usize>, ErrorKind> {
-        let limits = Limits::default();
-        let whole = ResponseHead::new().parse(buf, &limits).map_err(|e| e.kind());
+        both_ways_within(buf, &Limits::default())
+    }
+
+    fn both_ways_within(buf: &[u8], limits: &Limits) -> Result<Option<usize>, ErrorKind> {
+        let whole = ResponseHead::new().parse(buf, limits).map_err(|e| e.kind());
         let mut head = ResponseHead::new();
         let mut pieces = Ok(None);
         for end in 0..=buf.len() {
-            pieces = head.parse(&buf[..end], &limits).map_err(|e| e.kind());
+            pieces = head.parse(&buf[..end], limits).map_err(|e| e.kind());
             if pieces != Ok(None) {
                 break;
             }
         }
-        assert_eq!(whole, pieces);
+        assert_eq!(whole, pieces, "{limits:?}: {}", buf.escape_ascii());
         whole
+    }
+
+    #[test]
+    fn sizes_are_judged_before_the_form() {
+        let long = "x".repeat(16_384);
+        for lines in [format!("A : b\r\nB:{long}"), format!("A: b\nB:{long}"), format!("B:{long}\r\nA\0: b")] {
+            assert_eq!(both_ways(&with_fields(&lines)), Err(ErrorKind::TooLarge));
+        }
+    }
+
+    #[test]
+    fn every_limit_is_passed_at_the_same_byte_however_the_head_is_cut() {
+        for lines in ["A: b\r\nContent-Length: 5", "A : b\r\nC: d", "A: b\nC: d"] {
+            let buf = with_fields(lines);
+            for n in 0..buf.len() + 2 {
+                let all = Limits::default();
+                let head = both_ways_within(&buf, &Limits { head_max: n, ..all.clone() });
+                assert_eq!(head == Err(ErrorKind::TooLarge), n < buf.len());
+                let status_line = both_ways_within(&buf, &Limits { status_line_max: n, ..all.clone() });
+                assert_eq!(status_line == Err(ErrorKind::TooLarge), n < 15);
+                both_ways_within(&buf, &Limits { line_max: n, ..all.clone() }).ok();
+                let fields = both_ways_within(&buf, &Limits { fields_max: n, ..all });
+                assert_eq!(fields == Err(ErrorKind::TooLarge), n < 2);
+            }
+        }
+    }
+
+    #[test]
+    fn a_head_asked_for_again_is_read_again_and_not_twice() {
+        let mut head = parsed(NGINX);
+        assert_eq!(head.parse(NGINX, &Limits::default()).unwrap(), Some(NGINX.len()));
+        assert_eq!(head.fields(NGINX).iter().len(), 5);
+        assert_eq!(head.framing(Asked::Body).unwrap(), Framing::Length(615));
     }
 
     // H46

@@ -15,9 +15,10 @@
 //!
 //! Not here: bodies (`body::write_chunk`), Date, cookies, authentication. Next: the client that stands on these parts.
 
-use super::head::{Announced, Digest, Fields, Framing, HEAD_MAX, Version, decimal, protocol};
-use super::line::{Field, Lines, Span, is_token, is_word};
+use super::head::{Announced, Fields, Framing, HEAD_MAX, Version, decimal, protocol};
+use super::line::{FIELDS_MAX, Lines, Span, complete, is_token, is_word};
 use super::{Error, ErrorKind, Limits, Url};
+use std::mem::MaybeUninit;
 
 /// For requests and replies that add no header of their own: names the types that an empty list leaves open.
 ///
@@ -239,9 +240,6 @@ pub struct RequestHead {
     method: Span,
     target: Span,
     version: Version,
-    ranges: Vec<Field>,
-    digest: Digest,
-    hosts: usize,
 }
 
 impl RequestHead {
@@ -260,40 +258,30 @@ impl RequestHead {
     /// counts (9112 2.2).
     ///
     /// # Errors
-    /// [`Protocol`](ErrorKind::Protocol) for what is not a request or lacks the one Host that HTTP/1.1 requires (9112 3.2),
-    /// [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed, complete or not.
+    /// [`Protocol`](ErrorKind::Protocol) at a first byte that begins no method, and for a complete head that is malformed or
+    /// lacks the one Host that HTTP/1.1 requires (9112 3.2); [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed,
+    /// complete or not, and before the form is judged.
     ///
     /// ```
     /// use windlass_net::http::{Limits, request::RequestHead};
     /// assert!(RequestHead::new().parse(b"GET / HTTP/1.1\r\n\r\n", &Limits::default()).is_err()); // no Host
     /// ```
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
-        if self.lines.at_first() {
-            self.before = if buf.starts_with(b"\r\n") { 2 } else { 0 };
-            match &buf[self.before..] {
-                [] | [b'\r'] => return Ok(None), // an empty line may be under way, so nothing is counted yet
-                [first, ..] if is_token(&[*first]) => {}
-                _ => return Err(protocol("request head: it does not begin with a method")),
-            }
-        }
-        let head_max = limits.head_max.min(HEAD_MAX);
+        self.before = if buf.starts_with(b"\r\n") { 2 } else { 0 };
         // Offsets begin behind the empty line.
         let head = &buf[self.before..];
-        if self.lines.at_first() {
-            let Some(line) = self.lines.first(head, head_max, limits)? else {
-                return Ok(None);
-            };
-            self.read_request_line(line, head)?;
+        match head {
+            [] | [b'\r'] => return Ok(None), // an empty line may be under way, so nothing is counted yet
+            [first, ..] if is_token(&[*first]) => {}
+            _ => return Err(protocol("request head: it does not begin with a method")),
         }
-        let (digest, ranges, hosts) = (&mut self.digest, &mut self.ranges, &mut self.hosts);
-        let end = self.lines.fields(head, head_max, limits, |field| {
-            digest.note(field, head);
-            *hosts += usize::from(is_word(field.name.of(head), b"host"));
-            ranges.push(field);
-        })?;
-        let Some(end) = end else { return Ok(None) };
-        self.check_host_count()?;
-        Ok(Some(self.before + end))
+        let head_max = limits.head_max.min(HEAD_MAX);
+        if !self.lines.may_be_complete(head, head_max, limits)? {
+            return Ok(None);
+        }
+        let read = self.read(head, limits);
+        let end = self.lines.judge(read, head, head_max, limits)?;
+        Ok(end.map(|len| self.before + len))
     }
 
     /// Forgets the request; the memory stays.
@@ -308,9 +296,9 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        let ranges = std::mem::take(&mut self.ranges);
-        *self = RequestHead { ranges, ..RequestHead::default() };
-        self.ranges.clear();
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.clear();
+        *self = RequestHead { lines, ..RequestHead::default() };
     }
 
     /// The method, a token.
@@ -365,7 +353,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn fields<'a>(&'a self, buf: &'a [u8]) -> Fields<'a> {
-        Fields { ranges: &self.ranges, buf }
+        Fields { ranges: &self.lines.ranges, buf }
     }
 
     /// What body follows this head. Never [`Framing::Close`]: a client that closes can hear no answer.
@@ -383,10 +371,10 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn framing(&self) -> Result<Framing, Error> {
-        if self.version == Version::Http10 && self.digest.has_coding() {
+        if self.version == Version::Http10 && self.lines.digest.has_coding() {
             return Err(protocol("framing: transfer-encoding in HTTP/1.0"));
         }
-        match self.digest.length_or_coding()? {
+        match self.lines.digest.length_or_coding()? {
             Announced::Nothing => Ok(Framing::None),
             Announced::Length(n) => Ok(Framing::Length(n)),
             Announced::Chunked => Ok(Framing::Chunked),
@@ -404,51 +392,42 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn keep_alive(&self) -> bool {
-        self.digest.keep_alive(self.version)
+        self.lines.digest.keep_alive(self.version)
     }
 
     fn behind_empty_line<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
         &buf[self.before..]
     }
 
-    /// `GET /x HTTP/1.1`: three words and single spaces, strictly so (9112 3).
-    fn read_request_line(&mut self, line: Span, head: &[u8]) -> Result<(), Error> {
-        let version =
-            line.of(head).split_last().and_then(|(minor, rest)| Some((minor, rest.strip_suffix(b" HTTP/1.")?)));
-        let Some((minor @ (b'0' | b'1'), words)) = version else {
-            return Err(protocol("request head: the version is not HTTP/1.0 or HTTP/1.1"));
-        };
-        let method_len = words.iter().position(|&b| b == b' ').unwrap_or(words.len());
-        let (method, target) = (&words[..method_len], words.get(method_len + 1..).unwrap_or_default());
-        if !is_token(method) {
-            return Err(protocol("request head: the method is not a token"));
+    /// Reads a head that seems to be complete; the error says what keeps it from being one.
+    #[inline]
+    fn read(&mut self, head: &[u8], limits: &Limits) -> Result<usize, &'static str> {
+        let mut slots = [MaybeUninit::uninit(); FIELDS_MAX];
+        let slots = &mut slots[..limits.fields_max.min(FIELDS_MAX)];
+        let mut request = httparse::Request::new(&mut []);
+        let len = complete(request.parse_with_uninit_headers(head, slots))?;
+        self.lines.take(&head[..len], request.headers)?;
+        let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+        if !is_target(target, method) {
+            return Err("request head: the target is no path and no http url");
         }
-        check_target(method, target)?;
-        self.method = Span::new(0, method_len);
-        self.target = Span::new(method_len + 1, words.len());
-        self.version = Version::of(*minor);
-        Ok(())
-    }
-
-    fn check_host_count(&self) -> Result<(), Error> {
-        match self.hosts {
-            1 => Ok(()),
-            0 if self.version == Version::Http10 => Ok(()),
-            _ => Err(protocol("request head: not exactly one host header")),
+        self.method = Span::new(0, method.len());
+        self.target = Span::new(method.len() + 1, method.len() + 1 + target.len());
+        self.version = Version::of(request.version);
+        match request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host")).count() {
+            1 => Ok(len),
+            0 if self.version == Version::Http10 => Ok(len),
+            _ => Err("request head: not exactly one host header"),
         }
     }
 }
 
-/// The forms of 9112 3.2, but for the one of CONNECT.
-fn check_target(method: &[u8], target: &[u8]) -> Result<(), Error> {
-    let form = target.starts_with(b"/")
-        || (target == b"*" && method == b"OPTIONS")
-        || target.get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case(b"http://"));
-    if form && target.iter().all(u8::is_ascii_graphic) {
-        Ok(())
-    } else {
-        Err(protocol("request head: the target is no path and no http url"))
-    }
+/// The forms of 9112 3.2, but for the one of CONNECT. httparse takes any UTF-8 without spaces and controls.
+fn is_target(target: &str, method: &str) -> bool {
+    let form = target.starts_with('/')
+        || (target == "*" && method == "OPTIONS")
+        || target.as_bytes().get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case(b"http://"));
+    form && target.is_ascii()
 }
 
 #[cold]

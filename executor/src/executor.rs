@@ -177,7 +177,11 @@ impl<'a> Front<'a> {
     #[inline]
     fn pop(&mut self) -> Option<TaskRef> {
         if self.tasks.is_empty() {
-            std::mem::swap(&mut self.tasks, &mut self.core.sched.borrow_mut().back);
+            let back = &mut self.core.sched.borrow_mut().back;
+            if back.len() == 1 {
+                return back.pop();
+            }
+            std::mem::swap(&mut self.tasks, back);
             self.tasks.reverse();
         }
         self.tasks.pop()

@@ -10,7 +10,7 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -90,7 +90,7 @@ impl Sleep {
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
         if let Some(waker) = self.cancel() {
-            self.arm(waker);
+            self.arm_again(waker);
         }
     }
 
@@ -98,10 +98,20 @@ impl Sleep {
     fn arm(&mut self, waker: Waker) {
         let deadline = self.deadline.0;
         let timer = with_current(|reactor| {
-            let key = reactor.wheel.borrow_mut().insert(deadline, waker);
-            Timer { loop_id: reactor.loop_id, key }
+            // What is due by the loop's last look at the clock need not wait for the next.
+            let due = deadline <= reactor.turn_began();
+            (!due).then(|| Timer { loop_id: reactor.loop_id, key: reactor.wheel.borrow_mut().insert(deadline, waker) })
         });
-        self.timer = Some(timer.expect("a sleep was polled outside a running loop"));
+        self.timer = timer.expect("a sleep was polled outside a running loop");
+    }
+
+    /// Sets the timer anew; a deadline that has passed fires with the next turn.
+    fn arm_again(&mut self, waker: Waker) {
+        let deadline = self.deadline.0;
+        self.timer = with_current(|reactor| Timer {
+            loop_id: reactor.loop_id,
+            key: reactor.wheel.borrow_mut().insert(deadline, waker),
+        });
     }
 
     /// Takes the timer out of the wheel, wherever that is; its waker comes back if it was pending and is within reach.
@@ -153,24 +163,22 @@ impl Future for Sleep {
             // Perhaps the task never gives way, and the loop never turns: ask the clock itself.
             return if self.is_elapsed() { Poll::Ready(()) } else { Poll::Pending };
         }
-        match self.timer {
-            Some(timer) => {
-                let outcome = with_current(|reactor| Self::poll_timer(timer, reactor, cx.waker()));
-                ready!(outcome.expect("a sleep was polled outside a running loop"));
-                self.timer = None;
+        let Some(timer) = self.timer else {
+            let waker = cx.waker().clone();
+            self.arm(waker);
+            if self.timer.is_none() {
                 return Poll::Ready(());
             }
-            None => {
-                let turn_began = with_current(Inner::turn_began);
-                if turn_began.expect("a sleep was polled outside a running loop") >= self.deadline.0 {
-                    return Poll::Ready(());
-                }
-                let waker = cx.waker().clone();
-                self.arm(waker);
-            }
+            waits::note(WaitReason::Timer { deadline_ns: self.deadline.0 });
+            return Poll::Pending;
+        };
+        let outcome = with_current(|reactor| Self::poll_timer(timer, reactor, cx.waker()));
+        if outcome.expect("a sleep was polled outside a running loop").is_pending() {
+            waits::note(WaitReason::Timer { deadline_ns: self.deadline.0 });
+            return Poll::Pending;
         }
-        waits::note(WaitReason::Timer { deadline_ns: self.deadline.0 });
-        Poll::Pending
+        self.timer = None;
+        Poll::Ready(())
     }
 }
 

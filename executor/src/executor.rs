@@ -467,7 +467,8 @@ impl Executor {
     pub fn read_inbox(&self) {
         let core = &self.0;
         let mut letters = core.letters.take();
-        while core.inbox.take(&mut letters) {
+        // What comes meanwhile waits for the next time: a call that posts itself again must not keep the tasks waiting.
+        if core.inbox.take(&mut letters) {
             for letter in letters.drain(..) {
                 match letter {
                     Message::Wake(key) => {
@@ -475,7 +476,7 @@ impl Executor {
                         core.wake(key);
                     }
                     // A call that panics is its sender's trouble; the panic hook has told.
-                    Message::Call(call) => drop(catch_unwind(AssertUnwindSafe(call))),
+                    Message::Call(call) => join::quietly(call),
                     Message::BlockingEnded => core.blocking_out.set(core.blocking_out.get() - 1),
                 }
             }
@@ -543,7 +544,9 @@ impl Drop for Executor {
         self.drop_tasks();
         self.0.closing.set(true);
         let letters = inbox::close(&self.0.inbox);
-        drop(letters); // on the loop's thread, with no lock held
+        for letter in letters {
+            join::quietly(|| drop(letter)); // on the loop's thread, with no lock held
+        }
     }
 }
 
@@ -555,4 +558,21 @@ pub(crate) fn is_closing() -> Option<bool> {
 /// Notes that the current task yielded.
 pub(crate) fn note_yield() {
     waits::note(WaitReason::Yield);
+}
+
+#[cfg(test)]
+impl Executor {
+    /// Asserts I1: the queue holds exactly the tasks whose bit is set, each once.
+    pub(crate) fn assert_queue_agrees_with_the_bits(&self) {
+        let sched = self.0.sched.borrow();
+        let mut in_queue = std::collections::HashSet::new();
+        for task in sched.front.iter().chain(&sched.back) {
+            assert!(task.queued.get(), "task {} is in the queue without its bit", task.id());
+            assert!(in_queue.insert(task.id()), "task {} is in the queue twice", task.id());
+        }
+        for (index, task) in &sched.tasks {
+            assert_eq!(index, task.key.index(), "a task lies where its key says");
+            assert_eq!(task.queued.get(), in_queue.contains(&task.id()), "task {} and its bit", task.id());
+        }
+    }
 }

@@ -20,7 +20,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cell::with_current;
-use crate::inbox::{Inbox, Message};
+use crate::inbox::{self, Inbox, Message};
 use crate::join::{JoinError, quietly};
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
@@ -82,7 +82,7 @@ pub fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
 /// What a job owes to its future and to its loop, whatever becomes of it.
 struct Promise<T> {
     call: Arc<Mutex<Call<T>>>,
-    inbox: Arc<Inbox>,
+    inbox: inbox::Arc<Inbox>,
 }
 
 impl<T> Promise<T> {

@@ -23,13 +23,12 @@ use std::future::pending;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use slab::Slab;
 
 use crate::cell::{Enter, State, TaskRef, waker};
-use crate::inbox::{self, Inbox, LoopId, Message, TooManyLoops};
+use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};

@@ -20,8 +20,8 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cell::with_current;
-use crate::inbox::{Inbox, Message};
-use crate::join::JoinError;
+use crate::inbox::{self, Inbox, Message};
+use crate::join::{JoinError, quietly};
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
@@ -57,7 +57,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// dropped on its thread.
 ///
 /// # Panics
-/// Outside a running loop.
+/// Outside a running loop. The future panics when polled again after it yielded.
 ///
 /// ```
 /// # windlass_executor::doc(async {
@@ -82,7 +82,7 @@ pub fn spawn_blocking<T: Send + 'static>(f: impl FnOnce() -> T + Send + 'static)
 /// What a job owes to its future and to its loop, whatever becomes of it.
 struct Promise<T> {
     call: Arc<Mutex<Call<T>>>,
-    inbox: Arc<Inbox>,
+    inbox: inbox::Arc<Inbox>,
 }
 
 impl<T> Promise<T> {
@@ -134,6 +134,7 @@ impl<T> Future for Blocking<T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let waker = cx.waker().clone();
         let mut call = lock(&self.call);
+        assert!(!call.taken, "a blocking call yields its result once");
         if let Some(result) = call.result.take() {
             call.taken = true;
             drop(call);
@@ -191,7 +192,7 @@ fn work() {
     loop {
         if let Some(job) = pool.jobs.pop_front() {
             drop(pool);
-            job();
+            quietly(job); // what it drops may panic: the call, if it was given up, or its result
             pool = lock(&POOL);
             continue;
         }

@@ -280,3 +280,21 @@ impl Drop for Enter {
         self.0.left();
     }
 }
+
+/// A waker whose clone, wake and drop are the hooks that a test has set under `number`: foreign code at its worst.
+#[cfg(test)]
+pub(crate) fn hooked_waker(number: usize) -> Waker {
+    use crate::tests::{Touch, touched};
+    fn clone(number: *const ()) -> RawWaker {
+        touched(number.addr(), Touch::Clone);
+        RawWaker::new(number, &HOOKED)
+    }
+    static HOOKED: RawWakerVTable = RawWakerVTable::new(
+        clone,
+        |number| (touched(number.addr(), Touch::Wake), touched(number.addr(), Touch::Drop)).0,
+        |number| touched(number.addr(), Touch::Wake),
+        |number| touched(number.addr(), Touch::Drop),
+    );
+    // SAFETY: the vtable never follows the pointer: it is a number.
+    unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(number), &HOOKED)) }
+}

@@ -23,13 +23,12 @@ use std::future::pending;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use slab::Slab;
 
 use crate::cell::{Enter, Polled, State, TaskRef, waker};
-use crate::inbox::{self, Inbox, LoopId, Message, TooManyLoops};
+use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
@@ -526,7 +525,8 @@ impl Executor {
     fn read_letters(&self) {
         let core = &self.0;
         let mut letters = core.letters.take();
-        while core.inbox.take(&mut letters) {
+        // What comes meanwhile waits for the next time: a call that posts itself again must not keep the tasks waiting.
+        if core.inbox.take(&mut letters) {
             for letter in letters.drain(..) {
                 match letter {
                     Message::Wake(key) => {
@@ -534,7 +534,7 @@ impl Executor {
                         core.wake(key);
                     }
                     // A call that panics is its sender's trouble; the panic hook has told.
-                    Message::Call(call) => drop(catch_unwind(AssertUnwindSafe(call))),
+                    Message::Call(call) => join::quietly(call),
                     Message::BlockingEnded => core.blocking_out.set(core.blocking_out.get() - 1),
                 }
             }
@@ -585,9 +585,11 @@ impl Executor {
         core.closing.set(true);
         let places = core.sched.borrow().tasks.capacity();
         for index in 0..places {
-            let task = core.sched.borrow().tasks.get(index).cloned();
-            if let Some(task) = task {
-                join::abort(&task);
+            let task = core.sched.borrow_mut().tasks.try_remove(index);
+            if let Some(task) = task
+                && task.claim(State::Alive)
+            {
+                join::abort_claimed(&task);
             }
         }
         // Every task has ended: the references that go here drop nothing foreign.
@@ -602,7 +604,9 @@ impl Drop for Executor {
         self.drop_tasks();
         self.0.closing.set(true);
         let letters = inbox::close(&self.0.inbox);
-        drop(letters); // on the loop's thread, with no lock held
+        for letter in letters {
+            join::quietly(|| drop(letter)); // on the loop's thread, with no lock held
+        }
     }
 }
 
@@ -614,4 +618,21 @@ pub(crate) fn is_closing() -> Option<bool> {
 /// Notes that the current task yielded.
 pub(crate) fn note_yield() {
     waits::note(WaitReason::Yield);
+}
+
+#[cfg(test)]
+impl Executor {
+    /// Asserts I1: the queue holds exactly the tasks whose bit is set, each once.
+    pub(crate) fn assert_queue_agrees_with_the_bits(&self) {
+        let sched = self.0.sched.borrow();
+        let mut in_queue = std::collections::HashSet::new();
+        for task in sched.front.iter().chain(&sched.back) {
+            assert!(task.queued.get(), "task {} is in the queue without its bit", task.id());
+            assert!(in_queue.insert(task.id()), "task {} is in the queue twice", task.id());
+        }
+        for (index, task) in &sched.tasks {
+            assert_eq!(index, task.key.index(), "a task lies where its key says");
+            assert_eq!(task.queued.get(), in_queue.contains(&task.id()), "task {} and its bit", task.id());
+        }
+    }
 }

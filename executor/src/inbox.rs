@@ -8,20 +8,24 @@
 //! ```
 //!
 //! No wake-up is lost: a loop may sleep only after it looked into the inbox *under the lock* and said so there; whoever
-//! puts a message in later finds `parked` and unparks it. (`tests` at the end; `--cfg loom` tries every interleaving.)
+//! puts a message in later finds `parked` and unparks it. (`loom_models` at the end tries every interleaving.)
 //! A loop that is gone has no inbox, and a wake-up for it does nothing.
 //! Next: `executor`, the reader.
 
 use std::sync::RwLock;
 
 #[cfg(loom)]
+pub(crate) use loom::sync::Arc;
+#[cfg(loom)]
 use loom::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, Ordering},
 };
 #[cfg(not(loom))]
+pub(crate) use std::sync::Arc;
+#[cfg(not(loom))]
 use std::sync::{
-    Arc, Mutex,
+    Mutex,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -206,4 +210,154 @@ pub fn post(id: LoopId, call: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn Fn
         Message::Call(call) => call,
         _ => unreachable!("what was pushed comes back"),
     })
+}
+
+/// Every interleaving of a loop and the threads that write to it. Run with
+/// `RUSTFLAGS="--cfg loom" LOOM_MAX_PREEMPTIONS=3 cargo test -p windlass-executor --release --lib loom`.
+#[cfg(all(test, loom))]
+mod loom_models {
+    use loom::sync::Notify;
+    use loom::sync::atomic::AtomicUsize;
+    use loom::thread;
+
+    use super::*;
+
+    /// A loop that sleeps by the protocol, with the sleep itself made of a loom notify.
+    struct Sleeper {
+        inbox: Arc<Inbox>,
+        unparked: Arc<Notify>,
+        unparks: Arc<AtomicUsize>,
+    }
+
+    impl Sleeper {
+        fn new() -> Self {
+            let (unparked, unparks) = (Arc::new(Notify::new()), Arc::new(AtomicUsize::new(0)));
+            let (notify, count) = (unparked.clone(), unparks.clone());
+            let unpark = move || {
+                count.fetch_add(1, Ordering::Relaxed);
+                notify.notify();
+            };
+            let id = LoopId(std::num::NonZeroU64::MIN);
+            Sleeper { inbox: Arc::new(Inbox::new(id, Box::new(unpark))), unparked, unparks }
+        }
+
+        /// The indexes of the next wakes to come. A wake that is lost leaves this asleep, which loom reports.
+        fn next(&self) -> Vec<usize> {
+            loop {
+                let mut messages = Vec::new();
+                if self.inbox.take(&mut messages) && !messages.is_empty() {
+                    return messages.iter().map(index).collect();
+                }
+                if self.inbox.park() {
+                    self.unparked.wait();
+                    self.inbox.unparked();
+                }
+            }
+        }
+
+        /// As many wakes as are asked for, in any order of threads.
+        fn collect(&self, wakes: usize) -> Vec<usize> {
+            let mut seen = Vec::new();
+            while seen.len() < wakes {
+                seen.extend(self.next());
+            }
+            seen
+        }
+    }
+
+    fn wake(index: usize) -> Message {
+        Message::Wake(Key::new(1, index, 1).expect("a small index has room"))
+    }
+
+    fn index(message: &Message) -> usize {
+        match message {
+            Message::Wake(key) => key.index(),
+            Message::Call(_) | Message::BlockingEnded => unreachable!("only wakes are sent here"),
+        }
+    }
+
+    /// L1.
+    #[test]
+    fn loom_a_wake_while_the_loop_goes_to_sleep_is_not_lost() {
+        loom::model(|| {
+            let sleeper = Sleeper::new();
+            let inbox = sleeper.inbox.clone();
+            let waker = thread::spawn(move || assert!(inbox.push(wake(7)).is_ok()));
+            assert_eq!(sleeper.next(), [7]);
+            waker.join().unwrap();
+        });
+    }
+
+    /// L2, L6.
+    #[test]
+    fn loom_of_two_wakes_from_two_threads_both_arrive() {
+        loom::model(|| {
+            let sleeper = Sleeper::new();
+            let wakers = [1, 2].map(|number| {
+                let inbox = sleeper.inbox.clone();
+                thread::spawn(move || assert!(inbox.push(wake(number)).is_ok()))
+            });
+            let mut seen = sleeper.collect(2);
+            seen.sort();
+            assert_eq!(seen, [1, 2]);
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
+            assert!(sleeper.inbox.park(), "nothing is left, and nothing came twice");
+        });
+    }
+
+    /// L7: no more unparks than sleeps, and none lost.
+    #[test]
+    fn loom_two_wakes_of_one_sleep_unpark_once() {
+        loom::model(|| {
+            let sleeper = Sleeper::new();
+            assert!(sleeper.inbox.park());
+            let wakers = [1, 2].map(|number| {
+                let inbox = sleeper.inbox.clone();
+                thread::spawn(move || assert!(inbox.push(wake(number)).is_ok()))
+            });
+            sleeper.unparked.wait();
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
+            assert_eq!(sleeper.unparks.load(Ordering::Relaxed), 1);
+            sleeper.inbox.unparked();
+            assert_eq!(sleeper.collect(2).len(), 2);
+        });
+    }
+
+    /// L5, R3: also the second of two wakes carries what its thread stored before it.
+    #[test]
+    fn loom_the_loop_sees_what_was_stored_before_a_wake() {
+        loom::model(|| {
+            let sleeper = Sleeper::new();
+            let stored = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+            let wakers = [0, 1].map(|number| {
+                let (inbox, stored) = (sleeper.inbox.clone(), stored.clone());
+                thread::spawn(move || {
+                    stored[number].store(1, Ordering::Relaxed);
+                    assert!(inbox.push(wake(number)).is_ok());
+                })
+            });
+            let mut left = 2;
+            while left > 0 {
+                for number in sleeper.next() {
+                    assert_eq!(stored[number].load(Ordering::Relaxed), 1);
+                    left -= 1;
+                }
+            }
+            wakers.into_iter().for_each(|waker| waker.join().unwrap());
+        });
+    }
+
+    /// L4: a message to a loop that ends is left in the inbox or comes back; none is lost, none kept.
+    #[test]
+    fn loom_a_wake_while_the_loop_ends_comes_out_on_one_side() {
+        loom::model(|| {
+            let sleeper = Sleeper::new();
+            let inbox = sleeper.inbox.clone();
+            let waker = thread::spawn(move || inbox.push(wake(3)).is_err());
+            let left = sleeper.inbox.close().len();
+            let came_back = waker.join().unwrap();
+            assert_eq!(left + came_back as usize, 1);
+            assert!(sleeper.inbox.push(wake(4)).is_err());
+        });
+    }
 }

@@ -91,6 +91,9 @@ impl<T: 'static> JoinHandle<T> {
     }
 }
 
+/// The output lies in the task's cell, not in here.
+impl<T: 'static> Unpin for JoinHandle<T> {}
+
 impl<T: 'static> Future for JoinHandle<T> {
     type Output = Result<T, JoinError>;
 
@@ -100,11 +103,16 @@ impl<T: 'static> Future for JoinHandle<T> {
         }
         assert_ne!(self.task.state.get(), State::Empty, "a join handle yields its output once");
         let waiting = self.task.joiner.take();
-        let waiting = match waiting {
-            Some(waiting) if waiting.will_wake(cx.waker()) => waiting,
-            _ => cx.waker().clone(),
-        };
-        drop(self.task.joiner.replace(Some(waiting)));
+        let known = waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
+        self.task.joiner.set(waiting);
+        if !known {
+            let waker = cx.waker().clone();
+            drop(self.task.joiner.replace(Some(waker)));
+            // Foreign code ran, and may have ended the task: then nobody is left to wake this waker.
+            if let Some(output) = self.task.take() {
+                return Poll::Ready(output);
+            }
+        }
         waits::note(WaitReason::Join { task: TaskId(self.task.id()) });
         Poll::Pending
     }
@@ -133,7 +141,10 @@ impl<T: 'static> fmt::Debug for JoinHandle<T> {
 #[cold]
 fn drop_output<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
     match output {
-        Some(Err(error)) if error.is_panic() => report(task, &error),
+        Some(Err(error)) if error.is_panic() => {
+            report(task, &error);
+            quietly(|| drop(error));
+        }
         output => quietly(|| drop(output)),
     }
 }
@@ -224,8 +235,7 @@ impl fmt::Debug for JoinError {
 
 impl std::error::Error for JoinError {}
 
-/// A panic that no join handle will ever see, as given to the hook of
-/// [`Executor::on_unobserved_panic`](crate::Executor::on_unobserved_panic).
+/// A panic that no join handle will ever see, as given to the hook of [`set_unobserved_panic_hook`].
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UnobservedPanic<'a> {
@@ -257,7 +267,7 @@ fn report(task: &TaskRef, error: &JoinError) {
     let panic = UnobservedPanic { name: &names::name_of(task), spawned_at: task.spawned_at, error };
     match HOOK.get() {
         Some(hook) => quietly(|| hook(&panic)),
-        None => eprintln!("windlass: {panic}"),
+        None => quietly(|| eprintln!("windlass: {panic}")), // it panics if nobody reads stderr
     }
 }
 
@@ -274,6 +284,7 @@ pub(crate) fn settle(task: &TaskRef) {
 }
 
 fn discard(task: &TaskRef) {
+    task.state.set(State::Busy); // also if it was to be aborted: it has ended first
     quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
     task.state.set(State::Empty);
 }
@@ -283,14 +294,18 @@ fn discard(task: &TaskRef) {
 pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     let error = JoinError::panicked(TaskId(task.id()), names::name_of(task), panic);
     // If the task had ended, it was the waker of its joiner that panicked.
-    let claimed = task.state.get() == State::Busy;
-    if !claimed || !task.has_handle.get() {
+    if task.state.get() != State::Busy {
+        report(task, &error);
+        return quietly(|| drop(error));
+    }
+    // The future goes first: the handle may be in it.
+    quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
+    if !task.has_handle.get() {
         report(task, &error);
     }
-    if claimed {
-        quietly(|| task.end(error));
-        quietly(|| settle(task));
-    }
+    task.state.set(State::Busy);
+    quietly(|| task.end(error));
+    quietly(|| settle(task));
 }
 
 /// Ends a task by dropping its future; a task in its own poll ends after it. False if it had ended.
@@ -314,7 +329,7 @@ pub(crate) fn abort_claimed(task: &TaskRef) {
 
 /// Runs foreign code whose panic is nobody's: the panic hook has printed it, the payload is forgotten, since dropping
 /// it could panic again.
-fn quietly(f: impl FnOnce()) {
+pub(crate) fn quietly(f: impl FnOnce()) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
         std::mem::forget(panic);
     }

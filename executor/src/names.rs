@@ -14,19 +14,19 @@ thread_local! {
 /// The name of a task, or `Task-N`.
 pub(crate) fn name_of(task: &TaskRef) -> String {
     let header: *const Header = &raw const **task;
-    let name = task.named.get().then(|| NAMES.with_borrow(|names| names.get(&header).map(|name| name.to_string())));
-    name.flatten().unwrap_or_else(|| format!("Task-{}", task.id()))
+    let find = || NAMES.try_with(|names| names.borrow().get(&header).map(|name| name.to_string())).ok().flatten();
+    task.named.get().then(find).flatten().unwrap_or_else(|| format!("Task-{}", task.id()))
 }
 
 /// Gives a task its name.
 pub(crate) fn set_name(task: &TaskRef, name: Box<str>) {
     task.named.set(true);
-    NAMES.with_borrow_mut(|names| names.insert(&raw const **task, name));
+    // A thread that is ending has no table any more: its tasks go by their numbers.
+    let _ = NAMES.try_with(|names| names.borrow_mut().insert(&raw const **task, name));
 }
 
 /// The cell's memory is about to be another's.
 #[cold]
 pub(crate) fn forget(header: *const Header) {
-    // A thread that is ending has no table any more, and nobody to ask it.
     let _ = NAMES.try_with(|names| names.borrow_mut().remove(&header));
 }

@@ -1,0 +1,236 @@
+//! What is said aloud.
+//!
+//! Everything here crosses a border: from the program to a script that reads `--json`, or between the program and the
+//! child processes it starts. The names are a contract; scripts lean on them.
+//!
+//! ```text
+//!     flags ──► Plan ──(argument, JSON)──► engine's child ──(lines, JSON)──► Word::Progress ... Word::Report(Told)
+//!                                                                                                     │
+//!                                         stdout: Report { runs, comparison } ◄── Run ◄───────────────┘
+//! ```
+//!
+//! Not here: how a figure comes about (`window`, `binding`), how it is shown to people (`report`).   Next: `window`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Display},
+    time::Duration,
+};
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+use windlass_examples::latency::Summary;
+
+use crate::out;
+
+/// Who carries the requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EngineName {
+    /// This library: its loop and its HTTP client.
+    Windlass,
+    /// hyper on tokio's `LocalRuntime`.
+    Tokio,
+    /// A hand-written GET over tokio's sockets, on the same runtime.
+    TokioRaw,
+}
+
+impl EngineName {
+    /// As in the flags and in the report.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Windlass => "windlass",
+            Self::Tokio => "tokio",
+            Self::TokioRaw => "tokio-raw",
+        }
+    }
+}
+
+impl Display for EngineName {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.pad(self.as_str())
+    }
+}
+
+/// What may hold the work back; the names in `limits`. Only what this program has or can measure is reported: it knows
+/// no request rate and no delay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Limit {
+    /// Share of the run in which the window was full and every request in it had a connection.
+    Concurrency,
+    /// Share of the run in which requests waited for one of the connections to the host.
+    PerHost,
+    /// Share of the run in which requests waited and most connections were still being made.
+    Connect,
+    /// CPU time of the embedded server by the run's time; 1.0 is a core of its own, fully used.
+    Server,
+    /// CPU time of the engine by the run's time.
+    Loop,
+    /// Share of the run in which a batch had nothing left to start and connections stood idle.
+    BatchBarrier,
+}
+
+/// What one engine is to do in one round, handed to its process.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Plan {
+    pub(crate) engine: EngineName,
+    pub(crate) round: u32,
+    pub(crate) url: String,
+    pub(crate) settings: Settings,
+    /// One limit for a whole exchange, from entering the window to the last byte.
+    pub(crate) timeout: Duration,
+    /// Say how far it is each time so many requests have ended.
+    pub(crate) progress_every: u64,
+    /// The core to stay on.
+    pub(crate) core: Option<usize>,
+    /// The embedded server's process, to ask for its CPU time.
+    pub(crate) server: Option<u32>,
+    /// Who started it.
+    pub(crate) parent: u32,
+}
+
+/// What the embedded server's process is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct ServerPlan {
+    pub(crate) core: Option<usize>,
+    pub(crate) parent: u32,
+}
+
+/// What a child process says, one JSON value a line.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Word {
+    /// The server accepts connections here.
+    Listening(String),
+    /// So many requests have ended after so many seconds.
+    Progress { done: u64, elapsed_s: f64 },
+    /// The run is over.
+    Report(Box<Told>),
+}
+
+impl Word {
+    /// Says it to the process that started this one.
+    pub(crate) fn say(&self) {
+        let line = serde_json::to_string(self).expect("words have only string keys and finite numbers");
+        out::to_stdout(&format!("{line}\n"));
+    }
+}
+
+/// What an engine's process tells of its run: the contract's part and what only people are shown.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Told {
+    pub(crate) run: Run,
+    pub(crate) interrupted: bool,
+    /// The first failure of each kind, in words.
+    pub(crate) first_failures: BTreeMap<String, String>,
+    pub(crate) descriptors_before: Option<u64>,
+    pub(crate) descriptors_after: Option<u64>,
+    /// Of all the time that connections had, the share in which they stood idle behind a batch's barrier.
+    pub(crate) barrier_idle: f64,
+}
+
+/// The size and shape of the work.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Settings {
+    pub(crate) requests: u64,
+    pub(crate) concurrency: u64,
+    pub(crate) per_host: u64,
+    pub(crate) batch: Option<u64>,
+}
+
+impl Settings {
+    /// The most connections that can be in use at once.
+    pub(crate) fn connections(self) -> u64 {
+        self.per_host.min(self.in_window())
+    }
+
+    /// The most requests that can be in the window at once.
+    pub(crate) fn in_window(self) -> u64 {
+        self.concurrency.min(self.requests).min(self.batch.unwrap_or(u64::MAX))
+    }
+}
+
+/// One engine's round.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Run {
+    pub(crate) engine: EngineName,
+    pub(crate) round: u32,
+    /// How many entered the window: all, unless the run was interrupted.
+    pub(crate) requests: u64,
+    pub(crate) ok: u64,
+    /// By the names that the library's client has for them, all present.
+    pub(crate) failed: BTreeMap<String, u64>,
+    pub(crate) elapsed_s: f64,
+    pub(crate) requests_per_s: f64,
+    /// Of the successful requests, from entering the window to the last body byte.
+    pub(crate) latency_us: Summary,
+    /// Of the successful requests, from having a connection to the last body byte.
+    pub(crate) exchange_us: Summary,
+    pub(crate) in_flight: InFlight,
+    pub(crate) connections: Connections,
+    /// Bytes that came over the wire, heads and bodies.
+    pub(crate) bytes_in: u64,
+    pub(crate) retries: u64,
+    pub(crate) limits: BTreeMap<Limit, f64>,
+    #[serde(rename = "loop")]
+    pub(crate) turns: Option<Turns>,
+    pub(crate) user_s: f64,
+    pub(crate) sys_s: f64,
+    pub(crate) peak_rss_kb: u64,
+}
+
+impl Run {
+    /// Requests that did not succeed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failed.values().sum()
+    }
+
+    /// CPU time of the engine for one request, in seconds.
+    pub(crate) fn cpu_per_request_s(&self) -> f64 {
+        (self.user_s + self.sys_s) / self.requests.max(1) as f64
+    }
+}
+
+/// Requests that have a connection.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct InFlight {
+    pub(crate) max: u64,
+    pub(crate) mean: f64,
+}
+
+/// How often a connection was made, and how often one served again.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Connections {
+    pub(crate) opened: u64,
+    pub(crate) reused: u64,
+}
+
+/// What the loop counted itself.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Turns {
+    pub(crate) ticks: u64,
+    pub(crate) polls: u64,
+    pub(crate) wakes: u64,
+    pub(crate) syscalls: u64,
+}
+
+/// The one JSON object of `--json`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report<'a> {
+    pub(crate) program: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) target: &'a str,
+    pub(crate) settings: Settings,
+    pub(crate) runs: Vec<&'a Run>,
+    pub(crate) comparison: Vec<Comparison>,
+}
+
+/// One engine beside the others.
+#[derive(Debug, Serialize)]
+pub(crate) struct Comparison {
+    pub(crate) engine: EngineName,
+    pub(crate) median_s: f64,
+    /// The other's median time by this one's: above one, this one is faster.
+    pub(crate) ratio_to: BTreeMap<&'static str, f64>,
+}

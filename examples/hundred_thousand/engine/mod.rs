@@ -1,0 +1,176 @@
+//! Who carries the requests.
+//!
+//! Three ways to send a GET, behind one trait, each driven by the same window.
+//!
+//! ```text
+//!                     ┌─ on_windlass   this library's loop and HTTP client
+//!     window ─ Engine ┼─ on_hyper      hyper ──────────────┐
+//!                     └─ on_sockets    a hand-written GET ─┴─ pool, tokio's LocalRuntime
+//! ```
+//!
+//! The third stands between the others: it shares the loop with the second and the thin HTTP with the first, so that
+//! the two differences can be told apart.
+//! Each run has a process of its own; this module also asks the kernel what that process used.
+//! Not here: how many and how fast (`window`).   Next: `on_windlass`.
+
+mod on_hyper;
+mod on_sockets;
+mod on_windlass;
+mod pool;
+mod wire;
+
+use std::{
+    cell::Cell,
+    io,
+    os::unix::net::UnixStream,
+    thread,
+    time::{Duration, Instant},
+};
+
+use signal_hook::consts::SIGINT;
+use windlass::http::{Error, ErrorKind};
+use windlass_examples::process;
+
+use crate::{
+    binding::Census,
+    contract::{Connections, EngineName, InFlight, Limit, Plan, Run, Told, Turns, Word},
+    window::Seen,
+};
+
+/// How many milliseconds the resolver's threads have to let go: a hundred times what they need.
+const SETTLING_MS: u32 = 100;
+
+/// Sends requests on one loop.
+pub(crate) trait Engine: Sized + 'static {
+    /// Sends one GET and takes the reply in to its last byte; yields the status.
+    ///
+    /// Sets `connected` when the request has its connection.
+    ///
+    /// # Errors
+    /// Every failure under its own kind, the time-out of the whole exchange included.
+    fn get(&self, connected: &Cell<Option<Instant>>) -> impl Future<Output = Result<u16, Error>>;
+
+    /// Runs `task` beside the others, from now on; the future that comes back completes when it has ended.
+    fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()>;
+
+    /// How many requests are in which state now.
+    fn census(&self) -> Census;
+}
+
+/// What an exchange fails with when its time is over.
+fn timed_out(limit: Duration) -> Error {
+    Error::new(ErrorKind::TimeoutTotal, format!("no complete reply within {limit:?}"))
+}
+
+/// Counts somebody for as long as it lives, so that a dropped future counts itself out.
+struct Held<'a>(&'a Cell<u64>);
+
+impl<'a> Held<'a> {
+    fn new(count: &'a Cell<u64>) -> Self {
+        count.set(count.get() + 1);
+        Self(count)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// What an engine brings back from a run besides what the window saw.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) seen: Seen,
+    pub(crate) opened: u64,
+    pub(crate) reused: u64,
+    pub(crate) in_flight_max: u64,
+    pub(crate) retries: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) turns: Option<Turns>,
+}
+
+/// Becomes the process of one engine's round: runs the plan and tells about it on stdout.
+///
+/// # Errors
+/// The process cannot be set up: not pinned, no loop, no way to hear of Ctrl-C.
+pub(crate) fn run_as_child(plan: &Plan) -> io::Result<()> {
+    process::die_with(plan.parent)?;
+    if let Some(core) = plan.core {
+        process::pin_to(core)?;
+    }
+    let (told, teller) = UnixStream::pair()?;
+    signal_hook::low_level::pipe::register(SIGINT, teller)?;
+    Word::Report(Box::new(run(plan, told)?)).say();
+    Ok(())
+}
+
+fn run(plan: &Plan, stop: UnixStream) -> io::Result<Told> {
+    let descriptors_before = process::open_descriptors();
+    let stop_loop = stop.try_clone()?;
+    let carried = match plan.engine {
+        EngineName::Windlass => on_windlass::run(plan, stop_loop)?,
+        EngineName::Tokio => on_hyper::run(plan, stop_loop)?,
+        EngineName::TokioRaw => on_sockets::run(plan, stop_loop)?,
+    };
+    Ok(tell(plan, carried, descriptors_before, descriptors_settled_at(descriptors_before)))
+}
+
+/// What is open now that the loop is gone; if that is not yet `expected`, a little later.
+///
+/// A thread that looked a name up may hold the way to wake the loop for a moment longer than the loop lives.
+fn descriptors_settled_at(expected: Option<u64>) -> Option<u64> {
+    for _ in 0..SETTLING_MS {
+        if process::open_descriptors() == expected {
+            break;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    process::open_descriptors()
+}
+
+fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descriptors_after: Option<u64>) -> Told {
+    let Carried { seen, .. } = carried;
+    let elapsed_s = seen.elapsed.as_secs_f64();
+    let cpu = seen.spent.engine;
+    let busy = |cpu_s: f64| rounded(cpu_s / elapsed_s);
+    let mut limits: Vec<_> = seen.binding.shares().map(|(limit, share)| (limit, rounded(share))).into();
+    limits.push((Limit::Loop, busy(cpu.total_s())));
+    limits.extend(seen.spent.server.map(|spent| (Limit::Server, busy(spent.as_secs_f64()))));
+    let run = Run {
+        engine: plan.engine,
+        round: plan.round,
+        requests: seen.entered,
+        ok: seen.ok,
+        failed: seen.failed.counts(),
+        elapsed_s,
+        requests_per_s: ((seen.entered - seen.unfinished) as f64 / elapsed_s).round(),
+        latency_us: seen.latency.summary(),
+        exchange_us: seen.exchange.summary(),
+        in_flight: InFlight {
+            max: carried.in_flight_max,
+            // By Little's law: at any moment, as many have a connection as the time they have it for adds up to.
+            mean: rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s),
+        },
+        connections: Connections { opened: carried.opened, reused: carried.reused },
+        bytes_in: carried.bytes_in,
+        retries: carried.retries,
+        limits: limits.into_iter().collect(),
+        turns: carried.turns,
+        user_s: cpu.user_s,
+        sys_s: cpu.system_s,
+        peak_rss_kb: process::peak_rss_kb().unwrap_or(0),
+    };
+    Told {
+        run,
+        interrupted: seen.interrupted,
+        first_failures: seen.failed.firsts(),
+        descriptors_before,
+        descriptors_after,
+        barrier_idle: seen.binding.barrier_idle(),
+    }
+}
+
+fn rounded(value: f64) -> f64 {
+    (value * 1000.0).round() / 1000.0
+}

@@ -1,0 +1,179 @@
+//! Engine `tokio-raw`: a hand-written GET over tokio's sockets.
+//!
+//! The same thin HTTP that this library's client has, on the other loop: one prebuilt request, one buffer that all
+//! connections read into, one task for a request and none for a connection.
+//!
+//! ```text
+//!     get ──► Slot ──► write the request ──► read into the shared buffer ──► Reply::feed ──► status
+//!                                                  ▲                             │
+//!                                                  └──────── until complete ─────┘
+//! ```
+//!
+//! What is left between this and `windlass` is the loop; between this and `tokio`, the HTTP layer.
+//! Not here: what the bytes mean (`wire`).   Next: `wire`.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::poll_fn,
+    io,
+    os::unix::net::UnixStream,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    runtime::{Builder, LocalOptions},
+    task::spawn_local,
+    time::timeout,
+};
+use windlass::http::{
+    Error, ErrorKind, Url,
+    request::{Content, NO_HEADERS, write_request},
+};
+
+use super::{
+    Carried, Engine,
+    on_hyper::{RESOLVER_PATIENCE, interrupted},
+    pool::{Pool, Slot},
+    timed_out,
+    wire::Reply,
+};
+use crate::{binding::Census, contract::Plan, window};
+
+/// How much one read takes at most: as much as this library's client reads at once.
+const BUFFER: usize = 64 * 1024;
+
+/// Requests by hand.
+struct OnSockets {
+    pool: Pool<Connection>,
+    url: Url,
+    request: Vec<u8>,
+    timeout: Duration,
+    /// Borrowed only inside one poll, between a read and the parse of what it brought.
+    buffer: RefCell<Vec<u8>>,
+    bytes_in: Cell<u64>,
+}
+
+struct Connection {
+    stream: TcpStream,
+    reply: Reply,
+}
+
+/// Carries out `plan` on a runtime of its own.
+///
+/// # Errors
+/// The runtime cannot be made, or the URL cannot be sent.
+pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let url = Url::parse(&plan.url).map_err(io::Error::other)?;
+    let mut request = Vec::new();
+    write_request(&mut request, "GET", &url, NO_HEADERS, Content::None).map_err(io::Error::other)?;
+    let engine = Rc::new(OnSockets {
+        pool: Pool::new(plan.settings.per_host),
+        url,
+        request,
+        timeout: plan.timeout,
+        buffer: RefCell::new(vec![0; BUFFER]),
+        bytes_in: Cell::new(0),
+    });
+    let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
+    runtime.shutdown_timeout(RESOLVER_PATIENCE);
+    let counts = &engine.pool.counts;
+    Ok(Carried {
+        seen,
+        opened: counts.opened(),
+        reused: counts.reused(),
+        in_flight_max: counts.in_use_max(),
+        retries: counts.retries(),
+        bytes_in: engine.bytes_in.get(),
+        turns: None,
+    })
+}
+
+impl Engine for OnSockets {
+    async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+        match timeout(self.timeout, self.exchange(connected)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(timed_out(self.timeout)),
+        }
+    }
+
+    fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+        let spawned = spawn_local(task);
+        async { spawned.await.expect("a task of the window does not panic") }
+    }
+
+    fn census(&self) -> Census {
+        self.pool.counts.census()
+    }
+}
+
+impl OnSockets {
+    async fn exchange(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+        let slot = self.pool.slot().await;
+        loop {
+            let (mut connection, used) = self.connection(&slot).await?;
+            connected.set(Some(Instant::now()));
+            match self.ask(&mut connection).await {
+                // The server closed the connection while it was idle: the next one takes the request.
+                Err(_) if used && !connection.reply.begun() => {
+                    slot.was_of_no_use();
+                    self.pool.counts.count_retry();
+                }
+                Err(error) => return Err(error),
+                Ok(status) => {
+                    if connection.reply.keeps_alive() {
+                        slot.keep(connection);
+                    }
+                    return Ok(status);
+                }
+            }
+        }
+    }
+
+    /// An idle connection or a new one; true for the former.
+    async fn connection(&self, slot: &Slot<'_, Connection>) -> Result<(Connection, bool), Error> {
+        match slot.idle() {
+            Some(connection) => Ok((connection, true)),
+            None => Ok((Connection { stream: slot.open(&self.url).await?, reply: Reply::new() }, false)),
+        }
+    }
+
+    async fn ask(&self, connection: &mut Connection) -> Result<u16, Error> {
+        connection.reply.begin();
+        connection.stream.write_all(&self.request).await.map_err(|error| named("write", error))?;
+        poll_fn(|cx| self.poll_reply(cx, connection)).await?;
+        Ok(connection.reply.status())
+    }
+
+    fn poll_reply(&self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Error>> {
+        let Connection { stream, reply } = connection;
+        while !reply.complete() {
+            let mut bytes = self.buffer.borrow_mut();
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+            let came = buffer.filled();
+            self.bytes_in.set(self.bytes_in.get() + came.len() as u64);
+            match read {
+                Err(error) => return Poll::Ready(Err(named("read", error))),
+                Ok(()) if came.is_empty() => reply.end()?,
+                Ok(()) => reply.feed(came)?,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn named(doing: &'static str, error: io::Error) -> Error {
+    let kind = match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+            ErrorKind::Reset
+        }
+        _ => ErrorKind::Other,
+    };
+    Error::io(kind, doing, error)
+}

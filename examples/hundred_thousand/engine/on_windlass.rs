@@ -1,0 +1,121 @@
+//! Engine `windlass`: this library's loop and its HTTP client.
+//!
+//! ```text
+//!     get ──► Client ──► Response::drain ──► status
+//!                └── its own pool: limit to the host, first come first served, time-out
+//! ```
+//!
+//! All that the engines on tokio need modules for, the client brings along: the pool, the limit, the time-out and HTTP.
+//! Left to do is to notice when a request has its connection, which the client counts, and to fetch the loop's counters.
+//! Not here: any of that; it is the library.   Next: `pool`, which is what tokio's side needs of its own.
+
+use std::{cell::Cell, future::poll_fn, io, os::unix::net::UnixStream, pin::pin, rc::Rc, time::Instant};
+
+use windlass::{
+    Loop,
+    http::{Client, Error, Limits, Url},
+    io::AsyncFd,
+};
+
+use super::{Carried, Engine, Held};
+use crate::{
+    binding::Census,
+    contract::{Plan, Turns},
+    window,
+};
+
+/// Requests by this library's client.
+struct OnWindlass {
+    client: Client,
+    url: Url,
+    /// Requests that have entered, and those of them that have a connection.
+    asking: Cell<u64>,
+    connected: Cell<u64>,
+}
+
+/// Carries out `plan` on a loop of its own.
+///
+/// # Errors
+/// The loop cannot be made, or the URL cannot be sent.
+pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
+    let event_loop = Loop::new()?;
+    let mut limits = Limits::default();
+    limits.body_max = u64::MAX; // bodies are counted, not kept
+    let per_host = usize::try_from(plan.settings.per_host).unwrap_or(usize::MAX);
+    let client = Client::builder().limit(0).limit_per_host(per_host).timeout(plan.timeout).limits(limits).build();
+    let url = Url::parse(&plan.url).map_err(io::Error::other)?;
+    let engine = Rc::new(OnWindlass { client, url, asking: Cell::new(0), connected: Cell::new(0) });
+    let before = event_loop.metrics();
+    let seen = event_loop.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
+    let after = event_loop.metrics();
+    let stats = engine.client.stats();
+    Ok(Carried {
+        seen,
+        opened: stats.opened,
+        reused: stats.reused,
+        in_flight_max: stats.in_use_max,
+        retries: stats.retries,
+        bytes_in: stats.bytes_in,
+        turns: Some(Turns {
+            ticks: after.ticks - before.ticks,
+            polls: after.sum.polls - before.sum.polls,
+            wakes: after.sum.wakes - before.sum.wakes,
+            syscalls: after.sum.syscalls - before.sum.syscalls,
+        }),
+    })
+}
+
+/// Completes when something can be read from `stop`.
+async fn interrupted(stop: UnixStream) {
+    let told = stop.set_nonblocking(true).and_then(|()| AsyncFd::new(stop));
+    let told = told.expect("a connected pair of sockets can be watched");
+    told.readable().await.expect("it is watched by this loop");
+}
+
+impl Engine for OnWindlass {
+    async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+        let _asking = Held::new(&self.asking);
+        let mut held = None;
+        let mut exchange = pin!(self.exchange());
+        // Within one poll of this exchange nobody else can get a connection: if one more was handed out, it is ours.
+        poll_fn(|cx| {
+            if held.is_some() {
+                return exchange.as_mut().poll(cx);
+            }
+            let (handed_out, now) = (self.handed_out(), Instant::now());
+            let polled = exchange.as_mut().poll(cx);
+            if self.handed_out() > handed_out {
+                connected.set(Some(now));
+                held = Some(Held::new(&self.connected));
+            }
+            polled
+        })
+        .await
+    }
+
+    fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+        let spawned = windlass::spawn(task);
+        async { spawned.await.expect("a task of the window does not panic") }
+    }
+
+    fn census(&self) -> Census {
+        let stats = self.client.stats();
+        let connecting = self.asking.get().saturating_sub(self.connected.get() + stats.waiting);
+        Census { waiting: stats.waiting, in_use: stats.in_use, connecting }
+    }
+}
+
+impl OnWindlass {
+    async fn exchange(&self) -> Result<u16, Error> {
+        let response = self.client.get(&self.url).send().await?;
+        let status = response.status();
+        response.drain().await?;
+        Ok(status)
+    }
+
+    /// How often a connection was ready for an exchange.
+    fn handed_out(&self) -> u64 {
+        let stats = self.client.stats();
+        stats.opened + stats.reused
+    }
+}

@@ -1,0 +1,145 @@
+//! A hundred connections for a thousand requests.
+//!
+//! What both engines on tokio need, and what neither tokio nor hyper's connection API brings: a limit of connections to
+//! the host, first come first served, and a place for those that are idle.
+//!
+//! ```text
+//!     request ──► permit (FIFO) ──► Slot ──► idle connection, or a new one ──► exchange ──► back to idle
+//!                    waiting           in_use                                     keep
+//! ```
+//!
+//! Not here: what a connection is; the pool only keeps it.   Next: `on_hyper`.
+
+use std::{
+    cell::{Cell, RefCell},
+    net::SocketAddr,
+};
+
+use tokio::{
+    net::{TcpStream, lookup_host},
+    sync::{Semaphore, SemaphorePermit},
+};
+
+use windlass::http::{Error, ErrorKind, Url};
+
+use super::Held;
+use crate::binding::Census;
+
+/// Connections of one kind to one host.
+pub(crate) struct Pool<C> {
+    permits: Semaphore,
+    idle: RefCell<Vec<C>>,
+    pub(crate) counts: Counts,
+}
+
+/// What the report wants to know.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    waiting: Cell<u64>,
+    in_use: Cell<u64>,
+    in_use_max: Cell<u64>,
+    connecting: Cell<u64>,
+    opened: Cell<u64>,
+    reused: Cell<u64>,
+    retries: Cell<u64>,
+}
+
+impl Counts {
+    pub(crate) fn census(&self) -> Census {
+        Census { waiting: self.waiting.get(), in_use: self.in_use.get(), connecting: self.connecting.get() }
+    }
+
+    pub(crate) fn in_use_max(&self) -> u64 {
+        self.in_use_max.get()
+    }
+
+    pub(crate) fn opened(&self) -> u64 {
+        self.opened.get()
+    }
+
+    pub(crate) fn reused(&self) -> u64 {
+        self.reused.get()
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries.get()
+    }
+
+    pub(crate) fn count_retry(&self) {
+        add(&self.retries, 1);
+    }
+}
+
+impl<C> Pool<C> {
+    pub(crate) fn new(per_host: u64) -> Self {
+        let permits = usize::try_from(per_host).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { permits: Semaphore::new(permits), idle: RefCell::default(), counts: Counts::default() }
+    }
+
+    /// Waits for the right to use one of the host's connections.
+    pub(crate) async fn slot(&self) -> Slot<'_, C> {
+        let waiting = Held::new(&self.counts.waiting);
+        let permit = self.permits.acquire().await.expect("nobody closes the semaphore");
+        drop(waiting);
+        let in_use = Held::new(&self.counts.in_use);
+        self.counts.in_use_max.set(self.counts.in_use_max.get().max(self.counts.in_use.get()));
+        Slot { pool: self, _in_use: in_use, _permit: permit }
+    }
+}
+
+/// The right to use one of the host's connections, until it is dropped.
+pub(crate) struct Slot<'a, C> {
+    pool: &'a Pool<C>,
+    _in_use: Held<'a>,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl<C> Slot<'_, C> {
+    /// The connection that was idle for the shortest time, if any is.
+    pub(crate) fn idle(&self) -> Option<C> {
+        let connection = self.pool.idle.borrow_mut().pop()?;
+        add(&self.pool.counts.reused, 1);
+        Some(connection)
+    }
+
+    /// Takes back that an idle connection was of use: the server had closed it.
+    pub(crate) fn was_of_no_use(&self) {
+        self.pool.counts.reused.set(self.pool.counts.reused.get() - 1);
+    }
+
+    /// Connects to the host of `url`.
+    ///
+    /// # Errors
+    /// `resolve` and `connect`.
+    pub(crate) async fn open(&self, url: &Url) -> Result<TcpStream, Error> {
+        let _connecting = Held::new(&self.pool.counts.connecting);
+        let stream = connect(url).await?;
+        add(&self.pool.counts.opened, 1);
+        Ok(stream)
+    }
+
+    /// Gives the connection to whoever comes next.
+    pub(crate) fn keep(&self, connection: C) {
+        self.pool.idle.borrow_mut().push(connection);
+    }
+}
+
+async fn connect(url: &Url) -> Result<TcpStream, Error> {
+    let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}:{}", url.host(), url.port()), error);
+    let stream = match url.ip() {
+        Some(ip) => TcpStream::connect(SocketAddr::new(ip, url.port())).await.map_err(failed)?,
+        None => {
+            let looked_up = lookup_host((url.host(), url.port())).await;
+            let addresses = looked_up
+                .map_err(|error| Error::io(ErrorKind::Resolve, format!("resolve {}", url.host()), error))?
+                .collect::<Vec<_>>();
+            TcpStream::connect(&*addresses).await.map_err(failed)?
+        }
+    };
+    stream.set_nodelay(true).map_err(failed)?;
+    Ok(stream)
+}
+
+fn add(count: &Cell<u64>, more: u64) {
+    count.set(count.get() + more);
+}

@@ -1,0 +1,197 @@
+//! A hundred thousand requests.
+//!
+//! The question that this library was built to answer: what does it take to send a hundred thousand GETs over a hundred
+//! connections from one thread, and how much of that is the event loop?
+//!
+//! ```text
+//!     flags ─► preflight ─► server, in its process
+//!                           for each round: for each engine: a process ─► its report
+//!                           comparison
+//! ```
+//!
+//! Run it: `cargo run --release --example hundred_thousand`; `--help` tells the rest.
+//!
+//! | file | chapter |
+//! |---|---|
+//! | `flags` | what is asked for |
+//! | `preflight` | can it work here? |
+//! | `conduct` | one process for each side |
+//! | `window` | who asks next |
+//! | `binding` | what held the work back |
+//! | `engine` | who carries the requests |
+//! | `server` | who answers |
+//! | `contract`, `progress`, `report`, `out` | what is said aloud, how far it is, what it took, where words go |
+//!
+//! Not here: any of these; this page only puts them in order.   Next: `flags`.
+
+mod binding;
+mod conduct;
+mod contract;
+mod engine;
+mod flags;
+mod out;
+mod preflight;
+mod progress;
+mod report;
+mod server;
+mod window;
+
+use std::{env, io, process::ExitCode};
+
+use clap::{CommandFactory, Parser, error::ErrorKind};
+use serde::de::DeserializeOwned;
+use windlass_examples::process;
+
+use crate::{
+    conduct::{Interrupt, Server},
+    contract::{EngineName, Plan, ServerPlan, Told},
+    flags::Flags,
+    out::Aside,
+    progress::Progress,
+};
+
+/// Every request succeeded.
+const SUCCESS: u8 = 0;
+/// Some requests failed, or the program itself did.
+const FAILURE: u8 = 1;
+/// What was asked for cannot be carried out here.
+const REFUSED: u8 = 2;
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let done = match arguments.next().as_deref() {
+        Some(conduct::ENGINE_ROLE) => as_child(arguments, engine::run_as_child),
+        Some(conduct::SERVER_ROLE) => as_child(arguments, server::run_as_child),
+        _ => conduct_all(&parse_flags()),
+    };
+    ExitCode::from(done.unwrap_or_else(|error| {
+        eprintln!("hundred_thousand: {error}");
+        FAILURE
+    }))
+}
+
+fn as_child<P: DeserializeOwned>(
+    mut arguments: impl Iterator<Item = String>,
+    run: impl FnOnce(&P) -> io::Result<()>,
+) -> io::Result<u8> {
+    let plan = serde_json::from_str(&arguments.next().unwrap_or_default())?;
+    run(&plan)?;
+    Ok(SUCCESS)
+}
+
+fn parse_flags() -> Flags {
+    let flags = Flags::parse();
+    if let Some(twice) = flags.engine_named_twice() {
+        let message = format!("--engine names {twice} twice: use --rounds to run it more often");
+        Flags::command().error(ErrorKind::ValueValidation, message).exit();
+    }
+    flags
+}
+
+/// Runs everything and yields the exit status.
+fn conduct_all(flags: &Flags) -> io::Result<u8> {
+    let settings = flags.settings();
+    let preflight = preflight::check(settings, flags.url.is_none())?;
+    if !preflight.shortages.is_empty() {
+        for shortage in preflight.shortages {
+            eprintln!("hundred_thousand: {shortage}");
+        }
+        return Ok(REFUSED);
+    }
+    let interrupt = Interrupt::listen()?;
+    let cores = Cores::choose(&process::cores()?, flags.url.is_none());
+    let own_server = match flags.url {
+        Some(_) => None,
+        None => Some(Server::start(&ServerPlan { core: cores.server, parent: std::process::id() })?),
+    };
+    let target = match (&flags.url, &own_server) {
+        (Some(url), _) => url.to_string(),
+        (None, Some(server)) => server.url.clone(),
+        (None, None) => unreachable!("without a URL there is a server"),
+    };
+
+    let aside = if flags.json { Aside::Stderr } else { Aside::Stdout };
+    aside.say(&format!("{} GETs of {target}", windlass_examples::figures::thousands(settings.requests)));
+    preflight.notes.iter().for_each(|note| aside.say(&format!("  {note}")));
+    aside.say(&format!("  {}", cores.in_words));
+
+    let mut runs: Vec<Told> = Vec::new();
+    let mut broken = None;
+    'rounds: for round in 1..=flags.rounds {
+        for engine in flags.turns(round) {
+            let plan = plan(flags, engine, round, &target, &cores, own_server.as_ref());
+            let progress = Progress::new(engine, settings.requests, aside);
+            let told = conduct::run_engine(&plan, &interrupt, |word| progress.hear(word));
+            drop(progress);
+            match told {
+                Ok(Some(told)) => {
+                    if !flags.json {
+                        out::to_stdout(&report::run_in_words(&told, settings));
+                    }
+                    report::complaints(&told).iter().for_each(|complaint| aside.say(&format!("  ! {complaint}")));
+                    runs.push(told);
+                }
+                Ok(None) => {}
+                Err(error) => broken = Some(error),
+            }
+            if interrupt.signal().is_some() || broken.is_some() {
+                break 'rounds;
+            }
+        }
+    }
+    drop(own_server);
+
+    if flags.json {
+        out::to_stdout(&format!("{}\n", serde_json::to_string(&report::contract(&target, settings, &runs))?));
+    } else {
+        out::to_stdout(&report::comparison_in_words(&runs));
+    }
+    if let Some(error) = broken {
+        return Err(error);
+    }
+    Ok(exit_status(&interrupt, &runs))
+}
+
+fn exit_status(interrupt: &Interrupt, runs: &[Told]) -> u8 {
+    if let Some(signal) = interrupt.signal() {
+        return 128 + u8::try_from(signal).expect("signals are below 65");
+    }
+    if runs.iter().all(|told| report::complaints(told).is_empty()) { SUCCESS } else { FAILURE }
+}
+
+fn plan(flags: &Flags, engine: EngineName, round: u32, url: &str, cores: &Cores, own_server: Option<&Server>) -> Plan {
+    Plan {
+        engine,
+        round,
+        url: url.to_owned(),
+        settings: flags.settings(),
+        timeout: flags.timeout,
+        progress_every: progress::words_every(flags.requests),
+        core: cores.engine,
+        server: own_server.map(Server::pid),
+        parent: std::process::id(),
+    }
+}
+
+/// Which side stays on which core.
+struct Cores {
+    engine: Option<usize>,
+    server: Option<usize>,
+    in_words: String,
+}
+
+impl Cores {
+    fn choose(allowed: &[usize], own_server: bool) -> Self {
+        match *allowed {
+            [engine, server, ..] if own_server => Self {
+                engine: Some(engine),
+                server: Some(server),
+                in_words: format!("each engine on core {engine}, the server on core {server}"),
+            },
+            [engine, _, ..] => {
+                Self { engine: Some(engine), server: None, in_words: format!("each engine on core {engine}") }
+            }
+            _ => Self { engine: None, server: None, in_words: "one core only: nothing is pinned".to_owned() },
+        }
+    }
+}

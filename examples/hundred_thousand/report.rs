@@ -1,0 +1,241 @@
+//! What it took.
+//!
+//! One block for each run, then the engines side by side, then where the difference comes from.
+//!
+//! ```text
+//!     windlass ─┐                       the loop, by what tokio-raw and windlass differ in
+//!     tokio-raw ┼─► medians ─► ratio ─►
+//!     tokio ────┘                       the HTTP layer, by what tokio and tokio-raw differ in
+//! ```
+//!
+//! Not here: the figures themselves, which the engines' processes told.   Next: `out`.
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write},
+};
+
+use windlass_examples::{
+    figures::{median, percent, seconds, thousands},
+    latency::Summary,
+};
+
+use crate::contract::{Comparison, EngineName, Limit, Report, Run, Settings, Told};
+
+/// Above this share of its core, the server was what the run waited for.
+const SERVER_BUSY: f64 = 0.95;
+
+/// The JSON object of the contract.
+pub(crate) fn contract<'a>(target: &'a str, settings: Settings, runs: &'a [Told]) -> Report<'a> {
+    Report {
+        program: "hundred_thousand",
+        version: env!("CARGO_PKG_VERSION"),
+        target,
+        settings,
+        runs: runs.iter().map(|told| &told.run).collect(),
+        comparison: compare(runs),
+    }
+}
+
+/// One run, for people.
+pub(crate) fn run_in_words(told: &Told, settings: Settings) -> String {
+    let mut out = String::new();
+    write_run(&mut out, told, settings).expect("a string takes everything");
+    out
+}
+
+/// The engines side by side, for people; empty where there is nothing to compare.
+pub(crate) fn comparison_in_words(runs: &[Told]) -> String {
+    let mut out = String::new();
+    if compare(runs).len() > 1 {
+        write_comparison(&mut out, runs).expect("a string takes everything");
+    }
+    out
+}
+
+/// What must not be overlooked: failures by kind with the first of each, and descriptors left open.
+pub(crate) fn complaints(told: &Told) -> Vec<String> {
+    let run = &told.run;
+    let failures = run.failed.iter().filter(|(_, count)| **count > 0).map(|(name, count)| {
+        let first = told.first_failures.get(name).map_or("", String::as_str);
+        format!("{}: {} failed as {}: {first}", run.engine, thousands(*count), name)
+    });
+    let left_open =
+        told.descriptors_before.zip(told.descriptors_after).filter(|(before, after)| before != after).map(
+            |(before, after)| format!("{}: {before} descriptors were open before the run, {after} after", run.engine),
+        );
+    failures.chain(left_open).collect()
+}
+
+fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
+    let run = &told.run;
+    let share = |limit| run.limits.get(&limit).copied();
+    let cpu_s = run.user_s + run.sys_s;
+    writeln!(
+        out,
+        "{}, round {}: {} of {} ok, {} failed, in {}: {} requests/s{}",
+        run.engine,
+        run.round,
+        thousands(run.ok),
+        thousands(run.requests),
+        thousands(run.failures()),
+        seconds(run.elapsed_s),
+        thousands(run.requests_per_s as u64),
+        if told.interrupted { " (interrupted)" } else { "" }
+    )?;
+    if run.ok > 0 {
+        writeln!(out, "  latency      {}", spans(&run.latency_us))?;
+        writeln!(out, "  exchange     {}", spans(&run.exchange_us))?;
+    }
+    writeln!(
+        out,
+        "  in flight    at most {}, on average {:.1}; {} in the window",
+        thousands(run.in_flight.max),
+        run.in_flight.mean,
+        thousands(settings.in_window())
+    )?;
+    for (limit, words) in [
+        (Limit::PerHost, "of the time requests waited for one of the connections to the host"),
+        (Limit::Concurrency, "of the time the window was full and none waited"),
+        (Limit::Connect, "of the time requests waited for connections to be made"),
+        (Limit::BatchBarrier, "of the time a batch waited at its barrier"),
+    ] {
+        if let Some(held) = share(limit).filter(|held| *held >= 0.01) {
+            writeln!(out, "               {} {words}", percent(held))?;
+        }
+    }
+    if settings.batch.is_some() {
+        writeln!(out, "               {} of the connections' time was idle at barriers", percent(told.barrier_idle))?;
+    }
+    writeln!(
+        out,
+        "  connections  {} opened, {} times reused, {} retries; {} bytes in",
+        thousands(run.connections.opened),
+        thousands(run.connections.reused),
+        thousands(run.retries),
+        thousands(run.bytes_in)
+    )?;
+    writeln!(
+        out,
+        "  CPU          {}: user {}, system {}; {} a request; {} of the engine's core",
+        seconds(cpu_s),
+        seconds(run.user_s),
+        seconds(run.sys_s),
+        seconds(run.cpu_per_request_s()),
+        percent(share(Limit::Loop).unwrap_or_default())
+    )?;
+    writeln!(
+        out,
+        "  memory       {} kB at most; descriptors: {} before, {} after",
+        thousands(run.peak_rss_kb),
+        told.descriptors_before.map_or_else(|| "unknown".to_owned(), thousands),
+        told.descriptors_after.map_or_else(|| "unknown".to_owned(), thousands)
+    )?;
+    if let Some(turns) = run.turns {
+        let each = |count: u64| count as f64 / run.requests.max(1) as f64;
+        writeln!(
+            out,
+            "  loop         {} ticks; a request: {:.2} polls, {:.2} wakes, {:.2} system calls",
+            thousands(turns.ticks),
+            each(turns.polls),
+            each(turns.wakes),
+            each(turns.syscalls)
+        )?;
+    }
+    if let Some(busy) = share(Limit::Server) {
+        let verdict = if busy > SERVER_BUSY { ": it was the limit of this run" } else { "" };
+        writeln!(out, "  server       busy {} of its core's time{verdict}", percent(busy))?;
+    }
+    Ok(())
+}
+
+fn spans(summary: &Summary) -> String {
+    let span = |us: u64| seconds(us as f64 / 1e6);
+    format!(
+        "mean {}, p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
+        seconds(summary.mean / 1e6),
+        span(summary.p50),
+        span(summary.p90),
+        span(summary.p99),
+        span(summary.p999),
+        span(summary.max)
+    )
+}
+
+/// Runs of whole rounds by engine; interrupted ones are no measure.
+fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
+    let mut by_engine: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for told in runs.iter().filter(|told| !told.interrupted) {
+        by_engine.entry(told.run.engine).or_default().push(&told.run);
+    }
+    by_engine
+}
+
+fn median_of(runs: &[&Run], figure: impl Fn(&Run) -> f64) -> f64 {
+    median(&runs.iter().map(|run| figure(run)).collect::<Vec<_>>())
+}
+
+fn compare(runs: &[Told]) -> Vec<Comparison> {
+    let medians: BTreeMap<_, _> =
+        whole_runs(runs).into_iter().map(|(engine, runs)| (engine, median_of(&runs, |run| run.elapsed_s))).collect();
+    let beside = |engine: EngineName, median_s: f64| {
+        let others = medians.iter().filter(|(other, _)| **other != engine);
+        others.map(|(other, other_s)| (other.as_str(), (other_s / median_s * 1000.0).round() / 1000.0)).collect()
+    };
+    medians
+        .iter()
+        .map(|(&engine, &median_s)| Comparison { engine, median_s, ratio_to: beside(engine, median_s) })
+        .collect()
+}
+
+fn write_comparison(out: &mut String, runs: &[Told]) -> fmt::Result {
+    let by_engine = whole_runs(runs);
+    let rounds = by_engine.values().map(Vec::len).max().unwrap_or(0);
+    let base = if by_engine.contains_key(&EngineName::Tokio) { EngineName::Tokio } else { runs[0].run.engine };
+    let time_s = |engine: &EngineName| median_of(&by_engine[engine], |run| run.elapsed_s);
+    let base_s = time_s(&base);
+    writeln!(
+        out,
+        "comparison with {base}, {}",
+        if rounds == 1 { "one round".to_owned() } else { format!("medians of {rounds} rounds") }
+    )?;
+    writeln!(out, "  engine        time  requests/s   ratio    saved   CPU/request      user    system       p99")?;
+    for (engine, runs) in &by_engine {
+        let requests = median_of(runs, |run| run.requests as f64);
+        writeln!(
+            out,
+            "  {:<9} {:>8} {:>11} {:>6.2}x {:>8} {:>13} {:>9} {:>9} {:>9}",
+            engine,
+            seconds(time_s(engine)),
+            thousands((requests / time_s(engine)) as u64),
+            base_s / time_s(engine),
+            percent(1.0 - time_s(engine) / base_s),
+            seconds(median_of(runs, Run::cpu_per_request_s)),
+            seconds(median_of(runs, |run| run.user_s / run.requests.max(1) as f64)),
+            seconds(median_of(runs, |run| run.sys_s / run.requests.max(1) as f64)),
+            seconds(median_of(runs, |run| run.latency_us.p99 as f64) / 1e6)
+        )?;
+    }
+    write_difference(out, &by_engine)
+}
+
+/// Where the difference between `windlass` and `tokio` comes from, if the engine between them ran too.
+fn write_difference(out: &mut String, by_engine: &BTreeMap<EngineName, Vec<&Run>>) -> fmt::Result {
+    let cpu_s = |engine| by_engine.get(&engine).map(|runs| median_of(runs, Run::cpu_per_request_s));
+    let figures = (cpu_s(EngineName::Windlass), cpu_s(EngineName::TokioRaw), cpu_s(EngineName::Tokio));
+    let (Some(windlass), Some(by_hand), Some(hyper)) = figures else {
+        return Ok(());
+    };
+    let signed = |span_s: f64| format!("{:+.1} µs", span_s * 1e6);
+    writeln!(out, "CPU a request, from tokio to windlass: {} in all", signed(windlass - hyper))?;
+    writeln!(
+        out,
+        "  the HTTP layer {:>10}   tokio to tokio-raw: the same loop, HTTP by hand",
+        signed(by_hand - hyper)
+    )?;
+    writeln!(
+        out,
+        "  the loop       {:>10}   tokio-raw to windlass: HTTP as thin, the other loop",
+        signed(windlass - by_hand)
+    )
+}

@@ -1,0 +1,276 @@
+//! Who asks next.
+//!
+//! A thousand tasks share one counter. Each takes the next number, sends its request, records how it went, and takes
+//! another, until none is left: the window stays full however long single requests take.
+//!
+//! ```text
+//!     next ──► task 1 ── enter ── get ── leave ─┐
+//!      ▲       task 2 ── enter ── get ── leave ─┤
+//!      │        ...                             │
+//!      └──────────── while any are left ────────┘
+//! ```
+//!
+//! A sliding window is one batch of everything. With `--batch` there are many, and between two of them a barrier, at
+//! which all tasks of the one end before any of the next begins.
+//! Every engine is driven by this one function, so that task counts, clocks and recording are the same for all.
+//! Not here: how a request is sent (`engine`), what held the work back (`binding`).   Next: `binding`.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    fmt::Display,
+    future::poll_fn,
+    io,
+    pin::pin,
+    rc::Rc,
+    task::Poll,
+    time::{Duration, Instant},
+};
+
+use windlass::http::{Error, ErrorKind};
+use windlass_examples::{
+    latency::Latency,
+    process::{self, CpuTime},
+};
+
+use crate::{
+    binding::Binding,
+    contract::{Plan, Settings, Word},
+    engine::Engine,
+};
+
+/// What a run was like, seen from the window.
+#[derive(Debug)]
+pub(crate) struct Seen {
+    pub(crate) entered: u64,
+    /// In the window when the run was interrupted.
+    pub(crate) unfinished: u64,
+    pub(crate) ok: u64,
+    pub(crate) failed: Failures,
+    pub(crate) elapsed: Duration,
+    pub(crate) spent: Spent,
+    pub(crate) latency: Latency,
+    pub(crate) exchange: Latency,
+    /// The time that requests had a connection, all added up.
+    pub(crate) connected_total_ns: u64,
+    pub(crate) binding: Binding,
+    pub(crate) interrupted: bool,
+}
+
+/// CPU time that a run took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Spent {
+    /// By this process.
+    pub(crate) engine: CpuTime,
+    /// By the embedded server's process, if there is one.
+    pub(crate) server: Option<Duration>,
+}
+
+impl Spent {
+    /// What both processes have spent so far.
+    fn so_far(server: Option<u32>) -> io::Result<Self> {
+        Ok(Self { engine: CpuTime::of_self()?, server: server.map(process::cpu_time_of).transpose()? })
+    }
+
+    fn since(self, earlier: Self) -> Self {
+        let server = self.server.zip(earlier.server).map(|(now, then)| now.saturating_sub(then));
+        Self { engine: self.engine.since(earlier.engine), server }
+    }
+}
+
+/// Sends every request of the plan through `engine`, or as many as it can until `stop` completes.
+///
+/// # Errors
+/// The kernel does not tell CPU times, or the embedded server has ended.
+pub(crate) async fn drive<E: Engine>(engine: Rc<E>, plan: &Plan, stop: impl Future<Output = ()>) -> io::Result<Seen> {
+    let spent_before = Spent::so_far(plan.server)?;
+    let window = Rc::new(Window::new(plan));
+    let work = async {
+        while let Some(width) = window.open_batch() {
+            let tasks: Vec<_> =
+                (0..width).map(|_| E::spawn(ask_until_none_is_left(Rc::clone(&engine), Rc::clone(&window)))).collect();
+            for task in tasks {
+                task.await;
+            }
+        }
+    };
+    let interrupted = !completes_before(work, stop).await;
+    let spent = Spent::so_far(plan.server)?.since(spent_before);
+    Ok(window.close(spent, interrupted))
+}
+
+async fn ask_until_none_is_left<E: Engine>(engine: Rc<E>, window: Rc<Window>) {
+    let mut entered_ns = window.now_ns();
+    while window.enter(entered_ns, &*engine) {
+        let connected = Cell::new(None);
+        let outcome = engine.get(&connected).await;
+        let left_ns = window.now_ns();
+        let connected_ns = connected.get().map(|at| window.ns_at(at));
+        window.leave(Times { entered_ns, connected_ns, left_ns }, outcome);
+        entered_ns = left_ns; // the next request enters at once: one reading of the clock serves both
+    }
+}
+
+/// Polls both, `work` first; true if `work` completed. What did not complete is dropped by the caller's return.
+async fn completes_before(work: impl Future<Output = ()>, stop: impl Future<Output = ()>) -> bool {
+    let (mut work, mut stop) = (pin!(work), pin!(stop));
+    poll_fn(
+        |cx| {
+            if work.as_mut().poll(cx).is_ready() { Poll::Ready(true) } else { stop.as_mut().poll(cx).map(|()| false) }
+        },
+    )
+    .await
+}
+
+/// When a request got where, in nanoseconds since the start: to subtract numbers is cheaper than to subtract instants.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    entered_ns: u64,
+    connected_ns: Option<u64>,
+    left_ns: u64,
+}
+
+impl Times {
+    fn connected_for_ns(self) -> Option<u64> {
+        self.connected_ns.map(|connected_ns| self.left_ns.saturating_sub(connected_ns))
+    }
+}
+
+/// The counter that the tasks share, and what they have recorded. No borrow is held while a request is under way.
+struct Window {
+    settings: Settings,
+    progress_every: u64,
+    started: Instant,
+    state: RefCell<State>,
+}
+
+struct State {
+    entered: u64,
+    batch_end: u64,
+    left: u64,
+    ok: u64,
+    failed: Failures,
+    latency: Latency,
+    exchange: Latency,
+    connected_total_ns: u64,
+    binding: Binding,
+}
+
+impl Window {
+    fn new(plan: &Plan) -> Self {
+        let started = Instant::now();
+        let state = State {
+            entered: 0,
+            batch_end: 0,
+            left: 0,
+            ok: 0,
+            failed: Failures::default(),
+            latency: Latency::new(),
+            exchange: Latency::new(),
+            connected_total_ns: 0,
+            binding: Binding::new(plan.settings),
+        };
+        Self { settings: plan.settings, progress_every: plan.progress_every, started, state: RefCell::new(state) }
+    }
+
+    fn now_ns(&self) -> u64 {
+        self.ns_at(Instant::now())
+    }
+
+    /// Nanoseconds from the start to `at`; they fill 64 bits after five hundred years.
+    fn ns_at(&self, at: Instant) -> u64 {
+        at.saturating_duration_since(self.started).as_nanos() as u64
+    }
+
+    /// Lets the next batch begin and says how many tasks it takes; `None` when all requests have been sent.
+    fn open_batch(&self) -> Option<u64> {
+        let mut state = self.state.borrow_mut();
+        let rest = self.settings.requests - state.entered;
+        let size = self.settings.batch.unwrap_or(rest).min(rest);
+        state.batch_end = state.entered + size;
+        (size > 0).then_some(size.min(self.settings.concurrency))
+    }
+
+    /// Takes the next number of the batch; false when there is none.
+    fn enter(&self, now_ns: u64, engine: &impl Engine) -> bool {
+        let mut state = self.state.borrow_mut();
+        let more = state.entered < state.batch_end;
+        state.entered += u64::from(more);
+        let (in_window, unsent) = (state.entered - state.left, state.batch_end - state.entered);
+        state.binding.note(now_ns, engine.census(), in_window, unsent);
+        more
+    }
+
+    /// Records how a request went.
+    fn leave(&self, times: Times, outcome: Result<u16, Error>) {
+        let mut state = self.state.borrow_mut();
+        state.left += 1;
+        state.connected_total_ns += times.connected_for_ns().unwrap_or(0);
+        match outcome {
+            Ok(200..=299) => state.succeed(times),
+            Ok(status) => state.failed.count(ErrorKind::Status, &format_args!("the server answered {status}")),
+            Err(error) => state.failed.count(error.kind(), &error),
+        }
+        if state.left.is_multiple_of(self.progress_every) || state.left == self.settings.requests {
+            let word = Word::Progress { done: state.left, elapsed_s: times.left_ns as f64 / 1e9 };
+            drop(state);
+            word.say();
+        }
+    }
+
+    fn close(&self, spent: Spent, interrupted: bool) -> Seen {
+        let ended_ns = self.now_ns();
+        let mut state = self.state.borrow_mut();
+        for _ in state.left..state.entered {
+            state.failed.count(ErrorKind::Cancelled, &"the run was interrupted before the reply was complete");
+        }
+        state.binding.end(ended_ns);
+        Seen {
+            entered: state.entered,
+            unfinished: state.entered - state.left,
+            ok: state.ok,
+            failed: std::mem::take(&mut state.failed),
+            elapsed: Duration::from_nanos(ended_ns),
+            spent,
+            latency: std::mem::take(&mut state.latency),
+            exchange: std::mem::take(&mut state.exchange),
+            connected_total_ns: state.connected_total_ns,
+            binding: state.binding.clone(),
+            interrupted,
+        }
+    }
+}
+
+impl State {
+    fn succeed(&mut self, times: Times) {
+        self.ok += 1;
+        self.latency.record(times.left_ns - times.entered_ns);
+        if let Some(span_ns) = times.connected_for_ns() {
+            self.exchange.record(span_ns);
+        }
+    }
+}
+
+/// How many failed of each kind, and how the first of them did.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    by_kind: BTreeMap<ErrorKind, (u64, String)>,
+}
+
+impl Failures {
+    fn count(&mut self, kind: ErrorKind, how: &dyn Display) {
+        let (count, _) = self.by_kind.entry(kind).or_insert_with(|| (0, how.to_string()));
+        *count += 1;
+    }
+
+    /// Every kind's number, those of none included.
+    pub(crate) fn counts(&self) -> BTreeMap<String, u64> {
+        let count = |kind| self.by_kind.get(kind).map_or(0, |(count, _)| *count);
+        ErrorKind::ALL.iter().map(|kind| (kind.name().to_owned(), count(kind))).collect()
+    }
+
+    /// The first failure of each kind that there was.
+    pub(crate) fn firsts(&self) -> BTreeMap<String, String> {
+        self.by_kind.iter().map(|(kind, (_, first))| (kind.name().to_owned(), first.clone())).collect()
+    }
+}

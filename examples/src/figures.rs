@@ -1,0 +1,72 @@
+//! Numbers as people read them.
+//!
+//! A report is read by a person under time pressure: `100,000` is a glance, `100000` is a count of zeros.
+//!
+//! ```text
+//!     1234567   ──► 1,234,567        thousands
+//!     0.0000113 ──► 11.3 µs          seconds
+//! ```
+//!
+//! Not here: numbers for machines, which go into JSON as they are.   Next: [`crate::process`].
+
+/// Groups the digits of `number` by thousands: `1,234,567`.
+///
+/// ```
+/// assert_eq!(windlass_examples::figures::thousands(1_234_567), "1,234,567");
+/// assert_eq!(windlass_examples::figures::thousands(999), "999");
+/// ```
+pub fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// Gives a span of time in the unit that leaves one to three digits before the point: `2.31 s`, `11.3 µs`.
+///
+/// ```
+/// use windlass_examples::figures::seconds;
+/// assert_eq!(seconds(2.309), "2.31 s");
+/// assert_eq!(seconds(0.0457), "45.7 ms");
+/// assert_eq!(seconds(0.0000113), "11.3 µs");
+/// ```
+pub fn seconds(span_s: f64) -> String {
+    if span_s >= 1.0 {
+        format!("{span_s:.2} s")
+    } else if span_s >= 0.001 {
+        format!("{:.1} ms", span_s * 1e3)
+    } else {
+        format!("{:.1} µs", span_s * 1e6)
+    }
+}
+
+/// Gives a share of one as a percentage: `47 %`.
+///
+/// ```
+/// assert_eq!(windlass_examples::figures::percent(0.469), "47 %");
+/// ```
+pub fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+/// Gives the middle of `values`, the mean of the middle two where there is an even number; zero where there is none.
+///
+/// ```
+/// assert_eq!(windlass_examples::figures::median(&[3.0, 1.0, 2.0]), 2.0);
+/// assert_eq!(windlass_examples::figures::median(&[4.0, 1.0, 2.0, 3.0]), 2.5);
+/// ```
+pub fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let middle = sorted.len() / 2;
+    match sorted.len() {
+        0 => 0.0,
+        odd if odd % 2 == 1 => sorted[middle],
+        _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
+    }
+}

@@ -1,0 +1,492 @@
+//! What can go wrong with a hundred thousand requests.
+//!
+//! The program itself is run here, as anybody would run it, against servers that misbehave in one way each. Whatever
+//! they do, every request is counted under one name, nothing hangs, and nothing is left behind.
+//!
+//! ```text
+//!     test ──► hundred_thousand --json --url ──► engine, in its process ──► Server::saying(...) on a thread
+//!       ▲                                                                       refuses, resets, lies, is silent
+//!       └── exit status, one JSON object, what was said on stderr ◄──┘
+//! ```
+//!
+//! Not here: how fast it is, which is the program's own business.   Next: `examples/hundred_thousand/main.rs`.
+
+#![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
+
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{Receiver, channel},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+use windlass_tests::program::{self, Done, program};
+
+const ENGINES: [&str; 3] = ["windlass", "tokio", "tokio-raw"];
+
+const FAILURES: [&str; 15] = [
+    "resolve",
+    "connect",
+    "tls",
+    "timeout_resolve",
+    "timeout_connect",
+    "timeout_read",
+    "timeout_total",
+    "reset",
+    "truncated",
+    "protocol",
+    "too_large",
+    "redirect",
+    "status",
+    "cancelled",
+    "other",
+];
+
+fn start(arguments: &[&str]) -> Child {
+    let mut command = Command::new(program("hundred_thousand"));
+    command.env("RES_OPTIONS", "timeout:1 attempts:1"); // a resolver that is out of reach is not waited for
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn finish(child: Child) -> Done {
+    child.wait_with_output().unwrap().into()
+}
+
+fn run(arguments: &[&str]) -> Done {
+    finish(start(arguments))
+}
+
+fn report(done: &Done) -> Value {
+    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
+}
+
+fn only_run(done: &Done) -> Value {
+    let runs = report(done)["runs"].take();
+    assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
+    runs[0].clone()
+}
+
+/// Sends forty GETs to `url` by `engine` and checks that each is counted as `name` and as nothing else.
+fn all_fail_as(name: &str, engine: &str, url: &str, more: &[&str]) -> Done {
+    let flags =
+        ["--json", "--url", url, "--engine", engine, "--requests", "40", "--concurrency", "10", "--per-host", "5"];
+    let done = run(&[&flags, more].concat());
+    let run = only_run(&done);
+    assert_eq!(run["failed"][name], 40, "{engine}: {done:?}");
+    assert_eq!(run["ok"], 0, "{engine}: {done:?}");
+    assert_adds_up(&run);
+    assert_eq!(done.status, Some(1), "a run with failures says so: {done:?}");
+    assert!(done.stderr.contains(&format!("40 failed as {name}: ")), "{engine}: the first is told in words: {done:?}");
+    assert_left_nothing_open(&done);
+    done
+}
+
+fn assert_adds_up(run: &Value) {
+    let failed = run["failed"].as_object().unwrap();
+    let failures: u64 = failed.values().map(|count| count.as_u64().unwrap()).sum();
+    assert_eq!(run["ok"].as_u64().unwrap() + failures, run["requests"].as_u64().unwrap(), "{run}");
+}
+
+fn assert_left_nothing_open(done: &Done) {
+    assert!(!done.stderr.contains("descriptors were open"), "{done:?}");
+}
+
+/// A server on loopback with a thread for each connection; what it does is the test's.
+struct Server {
+    address: SocketAddr,
+}
+
+impl Server {
+    fn doing(serve: impl Fn(TcpStream) + Clone + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        // The thread ends with the test's process: it serves as long as anybody asks.
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let serve = serve.clone();
+                thread::spawn(move || serve(stream));
+            }
+        });
+        Self { address }
+    }
+
+    /// Answers the first request on a connection with `bytes`, and closes in good order.
+    fn saying(bytes: &'static [u8]) -> Self {
+        Self::doing(move |mut stream| {
+            read_request(&stream);
+            let _ = stream.write_all(bytes); // the client may have given up
+            close_in_good_order(stream);
+        })
+    }
+
+    /// Answers every request on a connection with `bytes`.
+    fn always_saying(bytes: &'static [u8]) -> Self {
+        Self::doing(move |mut stream| while read_request(&stream) && stream.write_all(bytes).is_ok() {})
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+}
+
+/// Reads up to the empty line; false if the client has closed.
+fn read_request(stream: &TcpStream) -> bool {
+    let mut lines = BufReader::with_capacity(1, stream);
+    let mut line = String::new();
+    loop {
+        line.clear();
+        match lines.read_line(&mut line) {
+            Ok(0) | Err(_) => return false,
+            Ok(_) if line == "\r\n" => return true,
+            Ok(_) => {}
+        }
+    }
+}
+
+/// Says that nothing more comes and waits until the client has closed too, so that no reset is sent.
+fn close_in_good_order(mut stream: TcpStream) {
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.read_to_end(&mut Vec::new());
+}
+
+#[test]
+fn nobody_listening_is_a_failed_connect() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    for engine in ENGINES {
+        let done = all_fail_as("connect", engine, &url, &[]);
+        assert!(done.stderr.to_lowercase().contains("connection refused"), "{done:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_off_is_a_reset() {
+    // What closes with a request unread is answered with a reset by the kernel.
+    let server = Server::doing(|stream| drop(stream.peek(&mut [0])));
+    for engine in ENGINES {
+        all_fail_as("reset", engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn a_body_shorter_than_promised_is_truncated() {
+    let server = Server::saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.");
+    for engine in ENGINES {
+        all_fail_as("truncated", engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn a_chunked_body_that_ends_in_the_middle_is_truncated() {
+    let server = Server::saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nten bytes.");
+    for engine in ENGINES {
+        all_fail_as("truncated", engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn a_server_that_closes_without_an_answer_has_reset_the_connection() {
+    let server = Server::saying(b"");
+    for engine in ENGINES {
+        // hyper tells no difference between an answer that never began and one that broke off.
+        let name = if engine == "tokio" { "truncated" } else { "reset" };
+        all_fail_as(name, engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn what_is_not_http_is_a_fault_of_the_protocol() {
+    let server = Server::saying(b"220 mail.example.org ESMTP\r\n\r\n");
+    for engine in ENGINES {
+        all_fail_as("protocol", engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn a_head_without_end_is_too_large() {
+    let server = Server::doing(|mut stream| {
+        read_request(&stream);
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
+        while stream.write_all(&b"X-Filler: and so on, and so on, and so on\r\n".repeat(100)).is_ok() {}
+    });
+    for engine in ENGINES {
+        all_fail_as("too_large", engine, &server.url(), &[]);
+    }
+}
+
+#[test]
+fn a_server_that_never_answers_runs_into_the_time_out() {
+    let server = Server::doing(|mut stream| drop(stream.read_to_end(&mut Vec::new())));
+    for engine in ENGINES {
+        let done = all_fail_as("timeout_total", engine, &server.url(), &["--timeout", "0.05"]);
+        let run = only_run(&done);
+        assert_eq!(run["in_flight"]["max"], 5, "they had a connection each: {run}");
+    }
+}
+
+#[test]
+fn a_host_without_an_address_cannot_be_resolved() {
+    for engine in ENGINES {
+        all_fail_as("resolve", engine, "http://no-such-host.invalid/", &[]);
+    }
+}
+
+#[test]
+fn an_answer_that_is_no_success_is_counted_by_its_status() {
+    let server = Server::always_saying(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    for engine in ENGINES {
+        let done = all_fail_as("status", engine, &server.url(), &[]);
+        assert!(done.stderr.contains("503"), "{done:?}");
+        assert_eq!(only_run(&done)["connections"]["opened"], 5, "the connections were good: {done:?}");
+    }
+}
+
+#[test]
+fn bodies_are_read_to_their_end_however_that_is_told() {
+    let framed: [&[u8]; 4] = [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;a=b\r\nhe\r\n3\r\nllo\r\n0\r\nEnd: yes\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+    ];
+    for bytes in framed {
+        let server = Server::always_saying(bytes);
+        for engine in ENGINES {
+            let flags = ["--json", "--engine", engine, "--requests", "40", "--concurrency", "10", "--per-host", "5"];
+            let done = run(&[&flags[..], &["--url", &server.url()]].concat());
+            let run = only_run(&done);
+            assert_eq!((&run["ok"], done.status), (&json!(40), Some(0)), "{engine}: {done:?}");
+            assert_eq!(run["connections"], json!({"opened": 5, "reused": 35}), "{engine}: {done:?}");
+            assert_eq!(run["bytes_in"], 40 * bytes.len(), "{engine}: {done:?}");
+        }
+    }
+}
+
+#[test]
+fn a_body_that_ends_with_its_connection_needs_a_connection_each() {
+    let server = Server::saying(b"HTTP/1.1 200 OK\r\n\r\nhello");
+    for engine in ENGINES {
+        let done = run(&["--json", "--engine", engine, "--requests", "40", "--per-host", "5", "--url", &server.url()]);
+        let run = only_run(&done);
+        assert_eq!((&run["ok"], done.status), (&json!(40), Some(0)), "{engine}: {done:?}");
+        assert_eq!(run["connections"], json!({"opened": 40, "reused": 0}), "{engine}: {done:?}");
+        assert_left_nothing_open(&done);
+    }
+}
+
+#[test]
+fn with_no_url_a_server_is_started_and_the_json_is_the_contract() {
+    let engines = ENGINES.join(",");
+    let done = run(&["--json", "--requests", "200", "--engine", &engines, "--rounds", "2"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let report = report(&done);
+    assert_eq!(keys(&report), ["comparison", "program", "runs", "settings", "target", "version"]);
+    assert_eq!(report["program"], "hundred_thousand");
+    assert_eq!(report["settings"], json!({"requests": 200, "concurrency": 1000, "per_host": 100, "batch": null}));
+    assert!(report["target"].as_str().unwrap().starts_with("http://127.0.0.1:"), "{report}");
+
+    let runs = report["runs"].as_array().unwrap();
+    let mut order: Vec<_> = ENGINES.to_vec();
+    order.extend(ENGINES.iter().rev());
+    assert_eq!(runs.iter().map(|run| run["engine"].as_str().unwrap()).collect::<Vec<_>>(), order);
+    for run in runs {
+        assert_run_keeps_the_contract(run);
+        assert_eq!((&run["ok"], &run["requests"]), (&json!(200), &json!(200)));
+    }
+    for side in report["comparison"].as_array().unwrap() {
+        assert_eq!(keys(side), ["engine", "median_s", "ratio_to"]);
+        assert_eq!(side["ratio_to"].as_object().unwrap().len(), ENGINES.len() - 1);
+        assert!(side["median_s"].as_f64().unwrap() > 0.0);
+    }
+}
+
+fn assert_run_keeps_the_contract(run: &Value) {
+    let names = [
+        "bytes_in",
+        "connections",
+        "elapsed_s",
+        "engine",
+        "exchange_us",
+        "failed",
+        "in_flight",
+        "latency_us",
+        "limits",
+        "loop",
+        "ok",
+        "peak_rss_kb",
+        "requests",
+        "requests_per_s",
+        "retries",
+        "round",
+        "sys_s",
+        "user_s",
+    ];
+    assert_eq!(keys(run), names);
+    let mut failures = FAILURES;
+    failures.sort_unstable();
+    assert_eq!(keys(&run["failed"]), failures);
+    for spans in ["latency_us", "exchange_us"] {
+        assert_eq!(keys(&run[spans]), ["max", "mean", "p50", "p90", "p99", "p999"]);
+    }
+    assert_eq!(keys(&run["in_flight"]), ["max", "mean"]);
+    assert_eq!(keys(&run["connections"]), ["opened", "reused"]);
+    let limits = ["concurrency", "per_host", "rate", "delay", "dns", "connect", "server", "loop", "batch_barrier"];
+    assert!(keys(&run["limits"]).iter().all(|limit| limits.contains(limit)), "{run}");
+    match run["engine"].as_str().unwrap() {
+        "windlass" => assert_eq!(keys(&run["loop"]), ["polls", "syscalls", "ticks", "wakes"]),
+        _ => assert_eq!(run["loop"], Value::Null),
+    }
+    assert_adds_up(run);
+}
+
+/// The names in an object, sorted.
+fn keys(object: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    keys
+}
+
+#[test]
+fn batches_wait_at_barriers_and_all_requests_are_sent() {
+    for engine in ENGINES {
+        let flags = ["--requests", "250", "--batch", "100", "--concurrency", "50", "--per-host", "10"];
+        let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
+        let run = only_run(&done);
+        assert_eq!(run["ok"], 250, "{done:?}");
+        assert!(run["limits"]["batch_barrier"].as_f64().unwrap() > 0.0, "{run}");
+        assert!(run["in_flight"]["max"].as_u64().unwrap() <= 10, "{run}");
+        assert_eq!(report(&done)["settings"]["batch"], 100);
+    }
+}
+
+#[test]
+fn the_report_for_people_has_progress_runs_and_the_comparison() {
+    let done = run(&["--requests", "10000", "--engine", "tokio,tokio-raw"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for words in
+        ["tokio-raw  10,000/10,000", "10,000 of 10,000 ok", "p99.9", "in flight", "comparison with tokio", "saved"]
+    {
+        assert!(done.stdout.contains(words), "{words:?} is missing in\n{}", done.stdout);
+    }
+}
+
+#[test]
+fn too_few_descriptors_are_told_before_the_first_request() {
+    let (asking, asked) = channel();
+    let server = Server::doing(move |_| asking.send(()).unwrap());
+    let done = with_descriptors(64, &["--json", "--url", &server.url()]);
+    assert_eq!(done.status, Some(2), "{done:?}");
+    assert_eq!(done.stdout, "");
+    assert!(done.stderr.contains("needs 12"), "it says how many: {done:?}");
+    assert!(done.stderr.contains("--per-host to at most 4"), "it says which flag: {done:?}");
+    assert!(asked.try_recv().is_err(), "nobody was asked anything");
+}
+
+#[test]
+fn with_few_connections_sixty_four_descriptors_are_enough() {
+    let engines = ENGINES.join(",");
+    let done = with_descriptors(64, &["--json", "--requests", "200", "--per-host", "20", "--engine", &engines]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for run in report(&done)["runs"].as_array().unwrap() {
+        assert_eq!((&run["ok"], &run["connections"]["opened"]), (&json!(200), &json!(20)), "{run}");
+    }
+}
+
+#[test]
+fn a_soft_limit_is_raised_as_far_as_the_run_needs() {
+    let done = shell("ulimit -Sn 64; exec \"$0\" --requests 200 --engine tokio-raw", &[]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(done.stdout.contains("raised the limit from 64 to"), "{done:?}");
+    assert!(done.stdout.contains("100 opened"), "{done:?}");
+}
+
+fn with_descriptors(limit: u64, arguments: &[&str]) -> Done {
+    shell(&format!("ulimit -n {limit}; exec \"$0\" \"$@\""), arguments)
+}
+
+/// Runs the program, which is `$0`, by way of a shell that sets limits.
+fn shell(script: &str, arguments: &[&str]) -> Done {
+    program::run(Command::new("sh").arg("-c").arg(script).arg(program("hundred_thousand")).args(arguments))
+}
+
+/// A server that never answers, and word of each connection that opens and of each that closes.
+fn silent_server() -> (Server, Receiver<()>, Receiver<()>) {
+    let (opening, opened) = channel();
+    let (closing, closed) = channel();
+    let server = Server::doing(move |mut stream| {
+        read_request(&stream);
+        opening.send(()).unwrap();
+        let _ = stream.read_to_end(&mut Vec::new());
+        closing.send(()).unwrap();
+    });
+    (server, opened, closed)
+}
+
+#[test]
+fn control_c_ends_a_run_with_the_report_so_far_and_leaves_nobody_behind() {
+    for engine in ENGINES {
+        let (server, opened, closed) = silent_server();
+        let child = start(&["--json", "--url", &server.url(), "--engine", engine, "--per-host", "3", "--rounds", "5"]);
+        for _ in 0..3 {
+            opened.recv_timeout(Duration::from_secs(20)).unwrap();
+        }
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        let done = finish(child);
+        assert_eq!(done.status, Some(130), "{engine}: {done:?}");
+        let run = only_run(&done);
+        assert_eq!((&run["failed"]["cancelled"], &run["requests"]), (&json!(1000), &json!(1000)), "{engine}: {run}");
+        assert_adds_up(&run);
+        assert_left_nothing_open(&done);
+        for _ in 0..3 {
+            closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
+        }
+    }
+}
+
+#[test]
+fn killing_the_program_ends_its_children_too() {
+    let (server, opened, closed) = silent_server();
+    let mut child = start(&["--url", &server.url(), "--engine", "tokio-raw", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_words() {
+    let nonsense: [&[&str]; 8] = [
+        &["--requests", "0"],
+        &["--concurrency", "none"],
+        &["--batch", "0"],
+        &["--engine", "carrier-pigeon"],
+        &["--engine", "tokio,tokio"],
+        &["--url", "https://example.org/"],
+        &["--url", "/path"],
+        &["--timeout", "-1"],
+    ];
+    for flags in nonsense {
+        let done = run(flags);
+        assert_eq!(done.status, Some(2), "{flags:?}: {done:?}");
+        assert!(done.stdout.is_empty() && done.stderr.contains(flags[0]), "{flags:?}: {done:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_there() {
+    let help = run(&["--help"]);
+    assert_eq!(help.status, Some(0));
+    for flag in ["--json", "--url", "--requests", "--concurrency", "--per-host", "--batch", "--engine", "--rounds"] {
+        assert!(help.stdout.contains(flag), "{flag}: {help:?}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(version.stdout, format!("hundred_thousand {}\n", env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,79 @@
+//! Where the programs are.
+//!
+//! A story about a program runs the program: the same file that `cargo run --example NAME` starts. Cargo tells a test
+//! where its package's binaries are, but not where another package's examples are, so this works it out.
+//!
+//! ```text
+//!     target/<profile>/deps/this-test ──► target/<profile>/examples/NAME
+//! ```
+//!
+//! Not here: what the programs do.   Next: the stories that run them, `hundred_thousand` and `small_programs`.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    sync::OnceLock,
+};
+
+/// The file of the example `name`, up to date.
+///
+/// A bare `cargo test` in the workspace has built all examples before it runs anything, and then this takes no time; after
+/// `cargo test -p windlass-tests` they are built here, once for each test process.
+///
+/// # Panics
+/// If the examples do not build, or there is none of that name.
+pub fn program(name: &str) -> PathBuf {
+    static EXAMPLES: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let program = EXAMPLES.get_or_init(build_examples).as_ref().expect("the examples build").join(name);
+    assert!(program.is_file(), "{} is built by `cargo test` in the workspace", program.display());
+    program
+}
+
+/// The folder of the examples; `None` if they do not build.
+fn build_examples() -> Option<PathBuf> {
+    let this = env::current_exe().expect("a running test has a file");
+    let profile = this.parent().and_then(Path::parent).expect("tests are in target/<profile>/deps");
+    // Without cargo around, whoever started the test by hand has built the examples too.
+    if let Some(cargo) = env::var_os("CARGO") {
+        let name = match profile.file_name().and_then(|name| name.to_str()) {
+            None | Some("debug") => "dev",
+            Some(name) => name,
+        };
+        let workspace =
+            Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package is a folder of the workspace");
+        let build = ["build", "--quiet", "--profile", name, "--examples"];
+        let built = Command::new(cargo).args(build).current_dir(workspace).status();
+        if !built.is_ok_and(|status| status.success()) {
+            return None;
+        }
+    }
+    Some(profile.join("examples"))
+}
+
+/// What a run of a program left.
+#[derive(Debug)]
+pub struct Done {
+    /// The exit status; `None` if a signal ended it.
+    pub status: Option<i32>,
+    /// All that it wrote to stdout.
+    pub stdout: String,
+    /// All that it wrote to stderr.
+    pub stderr: String,
+}
+
+impl From<Output> for Done {
+    fn from(output: Output) -> Self {
+        let text = |bytes| String::from_utf8(bytes).expect("the programs write UTF-8");
+        Self { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
+    }
+}
+
+/// Runs `command` to its end, with nothing on its stdin.
+///
+/// # Panics
+/// If it cannot be started.
+pub fn run(command: &mut Command) -> Done {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.output().expect("the program can be started").into()
+}

@@ -1,2 +1,96 @@
-//! placeholder
-fn main() {}
+//! Per-operation costs, by criterion: one group for each row, every runtime beside the others.
+//!
+//! ```text
+//!      cargo bench --bench ops                     all rows
+//!      cargo bench --bench ops -- ring             one of them
+//!      cargo bench -- --quick                      the short form of both targets
+//! ```
+//!
+//! Criterion iterates, warms up and finds outliers; the workloads are the same functions that `sides` runs in child
+//! processes. One iteration is one operation, except in the groups that say otherwise: there the throughput line counts
+//! operations.
+//!
+//! Not here: memory, CPU, system calls, other processes (`sides`).   Next: `runtimes`.
+
+#[allow(dead_code, reason = "the bare loop is for `sides`")]
+mod runtimes;
+#[allow(dead_code, reason = "so are two processes and single runs")]
+mod work;
+
+use std::time::Duration;
+
+use criterion::{BenchmarkId, Criterion, Throughput};
+
+use crate::runtimes::{Side, with_runtime};
+use crate::work::cores::{self, Core};
+use crate::work::{channel, spawn, timers, turns, wakes};
+
+fn main() {
+    cores::pin(Core::First);
+    let mut criterion = Criterion::default()
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(2))
+        .configure_from_args();
+    rows(&mut criterion);
+    criterion.final_summary();
+}
+
+fn rows(criterion: &mut Criterion) {
+    row(
+        criterion,
+        "spawn_join, batch of 1,000",
+        spawn::BATCH,
+        |side, batches| with_runtime!(side, R => spawn::in_batches::<R>(batches).wall),
+    );
+    row(criterion, "yield, 1 task", 1, |side, turns| with_runtime!(side, R => turns::yields::<R>(1, turns).wall));
+    row(
+        criterion,
+        "yield, 1,000 tasks, a turn of each",
+        1_000,
+        |side, rounds| with_runtime!(side, R => turns::yields::<R>(1_000, rounds).wall),
+    );
+    row(
+        criterion,
+        "ping_pong, there and back",
+        2,
+        |side, pairs| with_runtime!(side, R => channel::ping_pong::<R>(2 * pairs).wall),
+    );
+    row(criterion, "ring of 1,000, a lap", 1_000, |side, laps| with_runtime!(side, R => channel::ring::<R>(laps).wall));
+    row(
+        criterion,
+        "timeout(30 s), set and cancelled",
+        1,
+        |side, times| with_runtime!(side, R => timers::timeouts::<R>(0, times).wall),
+    );
+    row(
+        criterion,
+        "timeout(30 s), 100,000 timers pending",
+        1,
+        |side, times| with_runtime!(side, R => timers::timeouts::<R>(100_000, times).wall),
+    );
+    row(
+        criterion,
+        "sleep(1 ms), batch of 10,000",
+        timers::SLEEPERS,
+        |side, rounds| with_runtime!(side, R => timers::sleep_batches::<R>(rounds).wall),
+    );
+    row(
+        criterion,
+        "wake() by another thread, loop awake",
+        1,
+        |side, times| with_runtime!(side, R => wakes::awake::<R>(times).calls()),
+    );
+}
+
+/// One group: `workload(side, iterations)` for every side, `elements` operations an iteration.
+fn row(criterion: &mut Criterion, name: &str, elements: u64, workload: impl Fn(Side, u64) -> Duration) {
+    let mut group = criterion.benchmark_group(name);
+    group.throughput(Throughput::Elements(elements));
+    for &side in Side::RUNTIMES {
+        group.bench_function(BenchmarkId::from_parameter(side.name()), |bencher| {
+            bencher.iter_custom(|iterations| workload(side, iterations));
+        });
+    }
+    group.finish();
+}

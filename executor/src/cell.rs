@@ -18,9 +18,9 @@
 //! Not here: when a task is polled (`executor`), how it ends (`join`), who keeps its memory (`pool`).   Next: `executor`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
-use std::any::Any;
 use std::cell::{Cell, UnsafeCell};
-use std::mem::{ManuallyDrop, replace};
+use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
@@ -39,14 +39,13 @@ pub(crate) use header::{Header, State};
 pub(crate) struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
     end: unsafe fn(NonNull<Header>, JoinError),
-    take: unsafe fn(NonNull<Header>, &mut dyn Any),
+    take: unsafe fn(NonNull<Header>, *mut ()),
     free: unsafe fn(NonNull<Header>),
 }
 
 enum Stage<F: Future> {
     Alive(F),
-    Finished(Result<F::Output, JoinError>),
-    Empty,
+    Finished(Option<Result<F::Output, JoinError>>), // none once it was taken
 }
 
 #[repr(C)] // a pointer to the header is a pointer to the cell
@@ -55,7 +54,7 @@ struct TaskCell<F: Future> {
     stage: UnsafeCell<Stage<F>>,
 }
 
-impl<F: Future<Output: 'static>> TaskCell<F> {
+impl<F: Future> TaskCell<F> {
     const LAYOUT: Layout = pool::rounded(Layout::new::<Self>());
     const VTABLE: VTable = VTable { poll: Self::poll, end: Self::end, take: Self::take, free: Self::free };
 
@@ -74,24 +73,23 @@ impl<F: Future<Output: 'static>> TaskCell<F> {
         let Stage::Alive(future) = stage else { unreachable!("only an alive task is polled") };
         // SAFETY: C3.
         let future = unsafe { Pin::new_unchecked(future) };
-        let Poll::Ready(output) = future.poll(cx) else {
-            return false;
-        };
-        *stage = Stage::Finished(Ok(output)); // drops the future where it lies (C3)
-        true
+        let ended = future.poll(cx).map(|output| *stage = Stage::Finished(Some(Ok(output)))); // drops the future (C3)
+        ended.is_ready()
     }
 
     unsafe fn end(task: NonNull<Header>, error: JoinError) {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
-        *stage = Stage::Finished(Err(error)); // drops the future where it lies (C3), and stores even if that panics
+        // Drops the future where it lies (C3), and stores even if that panics.
+        *stage = Stage::Finished(Some(Err(error)));
     }
 
-    unsafe fn take(task: NonNull<Header>, to: &mut dyn Any) {
+    unsafe fn take(task: NonNull<Header>, to: *mut ()) {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
-        let Stage::Finished(output) = replace(stage, Stage::Empty) else { unreachable!("only an output is taken") };
-        *to.downcast_mut().expect("a handle asks for the output type of its own task") = Some(output);
+        let Stage::Finished(output) = stage else { unreachable!("only an output is taken") };
+        // SAFETY: `Typed::take` passes a place of this very type.
+        unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = output.take() }
     }
 
     unsafe fn free(task: NonNull<Header>) {
@@ -120,12 +118,7 @@ pub(crate) struct TaskRef(NonNull<Header>);
 
 impl TaskRef {
     #[inline]
-    pub(crate) fn new<F: Future<Output: 'static> + 'static>(
-        future: F,
-        id: u64,
-        key: Key,
-        at: &'static Location<'static>,
-    ) -> Self {
+    fn new<F: Future>(future: F, id: u64, key: Key, at: &'static Location<'static>) -> Self {
         let header = Header::new(&TaskCell::<F>::VTABLE, id, key, at);
         let place = pool::take(TaskCell::<F>::LAYOUT).into_raw().cast::<TaskCell<F>>();
         // SAFETY: fresh memory of at least this layout.
@@ -155,15 +148,25 @@ impl TaskRef {
         // SAFETY: C2, just checked.
         unsafe { (self.vtable.end)(self.0, error) }
     }
+}
 
-    /// The output, if it is there and was not taken before. `T` is the output type of this task's future.
+/// A task whose future's output is known to be a `T`.
+pub(crate) struct Typed<T>(pub(crate) TaskRef, PhantomData<T>);
+
+impl<T> Typed<T> {
     #[inline]
-    pub(crate) fn take<T: 'static>(&self) -> Option<Result<T, JoinError>> {
+    pub(crate) fn new<F: Future<Output = T>>(future: F, id: u64, key: Key, at: &'static Location<'static>) -> Self {
+        Typed(TaskRef::new(future, id, key, at), PhantomData)
+    }
+
+    /// The output, if it is there and was not taken before.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
         let mut output: Option<Result<T, JoinError>> = None;
-        if self.claim(State::Finished) {
-            // SAFETY: C2, claimed above.
-            unsafe { (self.vtable.take)(self.0, &mut output) };
-            self.state.set(State::Empty);
+        if self.0.claim(State::Finished) {
+            // SAFETY: C2, claimed above; `new` made the task with a future of this output.
+            unsafe { (self.0.vtable.take)(self.0.0, (&raw mut output).cast()) };
+            self.0.state.set(State::Empty);
         }
         output
     }
@@ -208,11 +211,6 @@ impl Memory {
         // SAFETY: the size is not zero.
         let memory = unsafe { alloc(layout) };
         Memory(NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), layout)
-    }
-
-    #[cfg(test)]
-    pub(crate) fn place(&self) -> NonNull<u8> {
-        self.0
     }
 
     fn into_raw(self) -> NonNull<u8> {

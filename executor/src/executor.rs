@@ -27,7 +27,7 @@ use std::task::{Context, Poll};
 
 use slab::Slab;
 
-use crate::cell::{Enter, Polled, State, TaskRef, waker};
+use crate::cell::{Enter, Polled, State, TaskRef, Typed, waker};
 use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
@@ -266,12 +266,11 @@ impl Core {
             sched.last_id += 1;
             let place = sched.tasks.vacant_entry();
             let key = self.key(place.key(), sched.last_id);
-            let task = TaskRef::new(future, sched.last_id, key, at);
-            let handle = JoinHandle::new(task.clone());
+            let handle = JoinHandle::new(Typed::new(future, sched.last_id, key, at));
             if !self.closing.get() {
-                task.queued.set(true);
-                sched.back.push(task.clone());
-                place.insert(task);
+                handle.task().queued.set(true);
+                sched.back.push(handle.task().clone());
+                place.insert(handle.task().clone());
             }
             handle
         };

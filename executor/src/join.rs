@@ -14,13 +14,12 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::cell::{State, TaskRef, waker, with_current};
+use crate::cell::{State, TaskRef, Typed, waker, with_current};
 use crate::names;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
@@ -45,34 +44,33 @@ use crate::waits::{self, WaitReason};
 /// # });
 /// ```
 pub struct JoinHandle<T: 'static> {
-    task: TaskRef,
-    output: PhantomData<T>,
+    task: Typed<T>,
 }
 
 impl<T: 'static> JoinHandle<T> {
     #[inline]
-    pub(crate) fn new(task: TaskRef) -> Self {
-        task.has_handle.set(true);
-        JoinHandle { task, output: PhantomData }
+    pub(crate) fn new(task: Typed<T>) -> Self {
+        task.0.has_handle.set(true);
+        JoinHandle { task }
     }
 
     pub(crate) fn task(&self) -> &TaskRef {
-        &self.task
+        &self.task.0
     }
 
     /// The number of the task, unique in its loop.
     pub fn id(&self) -> TaskId {
-        TaskId(self.task.id())
+        TaskId(self.task.0.id())
     }
 
     /// The name that the task was given, or `Task-N`.
     pub fn name(&self) -> String {
-        names::name_of(&self.task)
+        names::name_of(&self.task.0)
     }
 
     /// True once the task has ended, in whatever way.
     pub fn is_finished(&self) -> bool {
-        matches!(self.task.state.get(), State::Finished | State::Empty)
+        matches!(self.task.0.state.get(), State::Finished | State::Empty)
     }
 
     /// Drops the task's future now; its destructors run before this returns, and the handle yields a
@@ -87,7 +85,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn abort(&self) -> bool {
-        abort(&self.task)
+        abort(&self.task.0)
     }
 }
 
@@ -101,19 +99,19 @@ impl<T: 'static> Future for JoinHandle<T> {
         if let Some(output) = self.task.take() {
             return Poll::Ready(output);
         }
-        assert_ne!(self.task.state.get(), State::Empty, "a join handle yields its output once");
-        let waiting = self.task.joiner.take();
+        assert_ne!(self.task.0.state.get(), State::Empty, "a join handle yields its output once");
+        let waiting = self.task.0.joiner.take();
         let known = waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
-        self.task.joiner.set(waiting);
+        self.task.0.joiner.set(waiting);
         if !known {
             let waker = cx.waker().clone();
-            drop(self.task.joiner.replace(Some(waker)));
+            drop(self.task.0.joiner.replace(Some(waker)));
             // Foreign code ran, and may have ended the task: then nobody is left to wake this waker.
             if let Some(output) = self.task.take() {
                 return Poll::Ready(output);
             }
         }
-        waits::note(WaitReason::Join { task: TaskId(self.task.id()) });
+        waits::note(WaitReason::Join { task: TaskId(self.task.0.id()) });
         Poll::Pending
     }
 }
@@ -121,19 +119,19 @@ impl<T: 'static> Future for JoinHandle<T> {
 impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        self.task.has_handle.set(false);
-        if let Some(waiting) = self.task.joiner.take() {
+        self.task.0.has_handle.set(false);
+        if let Some(waiting) = self.task.0.joiner.take() {
             quietly(|| drop(waiting));
         }
-        if self.task.state.get() == State::Finished {
-            drop_output(&self.task, self.task.take::<T>());
+        if self.task.0.state.get() == State::Finished {
+            drop_output(&self.task.0, self.task.take());
         }
     }
 }
 
 impl<T: 'static> fmt::Debug for JoinHandle<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("JoinHandle").field("id", &self.task.id()).finish_non_exhaustive()
+        f.debug_struct("JoinHandle").field("id", &self.task.0.id()).finish_non_exhaustive()
     }
 }
 

@@ -372,6 +372,13 @@ pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
+/// How long ago the current loop last heard from the kernel; zero outside a loop. What it knows of its sources is that
+/// old.
+pub fn time_since_turn() -> Duration {
+    let since = with_current(|reactor| reactor.clock.now().saturating_sub(reactor.turn_began.get()));
+    Duration::from_nanos(since.unwrap_or(0))
+}
+
 /// While this lives, its reactor is the thread's current one.
 #[derive(Debug)]
 #[must_use = "the reactor is left when this drops"]

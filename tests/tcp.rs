@@ -3,6 +3,8 @@
 //! Where the other end must do several things before the loop turns, it is a socket of the standard library, in blocking
 //! mode, on the same thread: the loop hears of everything it did in one event.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -224,7 +226,7 @@ fn the_halves_of_a_borrowed_stream_read_and_write_side_by_side() {
         let mut back = vec![0; sent.len()];
         let (mut read, mut write) = ours.split();
         let (a, b) = join(write.write_all(&sent), read.read_exact(&mut back)).await;
-        (a.unwrap(), b.unwrap());
+        a.and(b).unwrap();
         assert!(back == sent);
         ours.write_all(b"whole again").await.unwrap();
     });
@@ -542,7 +544,7 @@ fn large_transfers_both_ways_at_once_arrive_intact() {
         let ours = join(write.write_all(&a), read.read_exact(&mut at_ours));
         let theirs = join(their_write.write_all(&b), their_read.read_exact(&mut at_theirs));
         let ((w, r), (tw, tr)) = join(ours, theirs).await;
-        (w.unwrap(), r.unwrap(), tw.unwrap(), tr.unwrap());
+        w.and(r).and(tw).and(tr).unwrap();
         assert!(at_ours == b && at_theirs == a);
     });
 }

@@ -147,6 +147,12 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
                 result => break result,
             }
         };
+        self.settle(direction, result)
+    }
+
+    /// Notes what a try says about the source. None if it would block.
+    #[inline]
+    fn settle<R>(&self, direction: Direction, result: io::Result<(R, Done)>) -> io::Result<Option<io::Result<R>>> {
         self.with_side(direction, |reactor, side| {
             add(&reactor.counts.syscalls, 1);
             match result {
@@ -225,12 +231,8 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         if !self.with_side(direction, |_, side| side.ready)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let mut operation = Some(operation);
-        let mut once = || {
-            let operation = operation.take().ok_or(io::ErrorKind::WouldBlock)?;
-            Ok((operation(self.get_ref())?, Done::Fully))
-        };
-        self.attempt(direction, &mut once)?.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+        let result = operation(self.get_ref()).map(|value| (value, Done::Fully));
+        self.settle(direction, result)?.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
     }
 
     /// Does `operation` as soon as the source can be read, as often as it would block. Any number of tasks may wait.
@@ -253,7 +255,8 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         loop {
             self.ready(direction).await?;
             match self.try_io(direction, &mut operation) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Interrupted by a signal, it is tried again: the source is ready still.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
                 result => return result,
             }
         }

@@ -284,6 +284,7 @@ impl Inner {
                     writable: event.is_writable(),
                     read_closed: event.is_read_closed() || failed,
                     write_closed: event.is_write_closed() || failed,
+                    urgent: event.is_priority(),
                 };
                 let known = sources.mark(SourceKey::from_token(event.token()), happened, &mut wakers);
                 add(if known { &self.counts.events } else { &self.counts.stale_events }, 1);
@@ -320,6 +321,8 @@ impl Inner {
         let key = self.sources.borrow_mut().insert();
         add(&self.counts.syscalls, 1);
         let interest = Interest::READABLE | Interest::WRITABLE;
+        #[cfg(target_os = "linux")]
+        let interest = interest | Interest::PRIORITY; // urgent data: reads end in front of it
         let watched = self.poll.borrow().registry().register(&mut SourceFd(&fd.as_raw_fd()), key.to_token(), interest);
         if let Err(error) = watched {
             self.sources.borrow_mut().remove(key, &mut Wakers::new()); // nobody waits yet
@@ -367,6 +370,13 @@ pub(crate) fn of_thread(id: LoopId) -> Option<Rc<Inner>> {
 /// [`AsyncFd`](crate::AsyncFd), such as `socket` and `connect`.
 pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
+}
+
+/// How long ago the current loop last heard from the kernel; zero outside a loop. What it knows of its sources is that
+/// old.
+pub fn time_since_turn() -> Duration {
+    let since = with_current(|reactor| reactor.clock.now().saturating_sub(reactor.turn_began.get()));
+    Duration::from_nanos(since.unwrap_or(0))
 }
 
 /// While this lives, its reactor is the thread's current one.

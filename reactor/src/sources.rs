@@ -57,13 +57,16 @@ pub(crate) struct Happened {
     pub(crate) read_closed: bool,
     /// Writing will fail.
     pub(crate) write_closed: bool,
+    /// Urgent data came: a read ends in front of it, whatever follows.
+    pub(crate) urgent: bool,
 }
 
 #[derive(Default)]
 pub(crate) struct Side {
     pub(crate) ready: bool,
-    /// Hang-up was seen: there is an end to be read behind the data, so a short read does not mean drained.
-    closed: bool,
+    /// A short read does not mean drained: a hang-up was seen, and there is an end to be read behind the data, or
+    /// urgent data, and there is more behind that.
+    more_behind: bool,
     /// The last task that polled: `poll_` functions have one place to wait in.
     poller: Option<Waker>,
     /// Futures that wait, each by its own number.
@@ -137,15 +140,15 @@ impl Sources {
     pub(crate) fn mark(&mut self, key: SourceKey, happened: Happened, wakers: &mut Wakers) -> bool {
         let Some(source) = self.get(key) else { return false };
         // A closed direction is ready: the operation will not block, it will tell.
-        let Happened { readable, writable, read_closed, write_closed } = happened;
-        if readable || read_closed {
+        let Happened { readable, writable, read_closed, write_closed, urgent } = happened;
+        if readable || read_closed || urgent {
             source.read.ready = true;
-            source.read.closed |= read_closed;
+            source.read.more_behind |= read_closed || urgent;
             source.read.take(wakers);
         }
         if writable || write_closed {
             source.write.ready = true;
-            source.write.closed |= write_closed;
+            source.write.more_behind |= write_closed;
             source.write.take(wakers);
         }
         true
@@ -171,11 +174,11 @@ impl Side {
         self.ready = false;
     }
 
-    /// An operation did less than it was asked for: the buffer in the kernel is empty, or full. After a hang-up there
-    /// is still the end to be read.
+    /// An operation did less than it was asked for: the buffer in the kernel is empty, or full, unless it is known that
+    /// this need not be so.
     #[inline]
     pub(crate) fn drained(&mut self) {
-        self.ready = self.closed;
+        self.ready = self.more_behind;
     }
 
     /// Whoever polled last waits; the waker that waited comes back.

@@ -29,7 +29,7 @@ use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Fields, Version};
 use super::pool::{Connection, Pool, Settings, Slot, Stats};
 use super::read::poll_read;
-use super::request::{Content, write_request};
+use super::request::{Content, check_request, write_request};
 use super::{Error, ErrorKind, Limits, Url};
 use crate::net::TcpStream;
 use crate::resolve::{Address, resolve};
@@ -231,6 +231,7 @@ impl<'a> Request<'a> {
     }
 
     async fn exchange(&self, time: &mut TimeOut) -> Result<(Slot, Decoder), Error> {
+        check_request(self.method, &self.headers, self.content())?;
         let mut slot = time.limit("waiting for a connection", self.client.pool.acquire(self.url.host_header())).await?;
         loop {
             let fresh = slot.connection.is_none();
@@ -251,34 +252,33 @@ impl<'a> Request<'a> {
     /// Sends the request and reads the head of the answer.
     async fn converse(&self, slot: &mut Slot, time: &mut TimeOut) -> Result<Decoder, Failed> {
         self.write(slot.connection())?;
-        time.limit("sending the request", send_bytes(slot.connection())).await?.map_err(Failed::before_answer)?;
-        let sent = slot.connection().bytes.len() as u64;
-        slot.pool().count(|stats| stats.bytes_out += sent);
-        slot.connection().bytes.clear();
+        let sent = time.limit("sending the request", send(slot)).await??;
+        let mut heard = sent == Sent::InPart;
         loop {
-            let n = time.limit("waiting for an answer", read_more(slot)).await?;
-            let connection = slot.connection();
-            let heard = !connection.bytes.is_empty();
-            match n {
+            if heard && let Some(decoder) = self.read_head(slot.connection())? {
+                slot.connection().may_stay &= sent == Sent::All;
+                return Ok(decoder);
+            }
+            match time.limit("waiting for an answer", read_more(slot)).await? {
                 Ok(0) if heard => return Err(failed(ErrorKind::Truncated, "the connection ended within the head")),
-                Ok(0) => return Err(Failed::before_answer(io::ErrorKind::ConnectionReset.into())),
+                Ok(0) => return Err(Failed::ended_before_answer()),
+                Ok(_) => heard = true,
                 Err(error) if heard => return Err(read_failed("reading the head", error).into()),
                 Err(error) => return Err(Failed::before_answer(error)),
-                Ok(_) => {}
-            }
-            if let Some(decoder) = self.read_head(connection)? {
-                return Ok(decoder);
             }
         }
     }
 
     /// Puts the request in the connection's buffer.
     fn write(&self, connection: &mut Connection) -> Result<(), Error> {
-        let content = self.body.as_ref().map_or(Content::None, |body| Content::Length(body.len() as u64));
         connection.bytes.clear();
-        write_request(&mut connection.bytes, self.method, self.url, &self.headers, content)?;
+        write_request(&mut connection.bytes, self.method, self.url, &self.headers, self.content())?;
         connection.bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
         Ok(())
+    }
+
+    fn content(&self) -> Content {
+        self.body.as_ref().map_or(Content::None, |body| Content::Length(body.len() as u64))
     }
 
     /// What body follows, if the final head is complete. Interim heads are taken out of the buffer.
@@ -337,6 +337,10 @@ impl Failed {
     fn before_answer(error: io::Error) -> Self {
         Failed { error: read_failed("the connection ended before an answer", error), unheard: true }
     }
+
+    fn ended_before_answer() -> Self {
+        Failed { error: Error::new(ErrorKind::Truncated, "the connection ended before an answer"), unheard: true }
+    }
 }
 
 fn failed(kind: ErrorKind, what: &'static str) -> Failed {
@@ -375,8 +379,47 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
     socket.connect(address).await
 }
 
-async fn send_bytes(connection: &mut Connection) -> io::Result<()> {
-    connection.stream.write_all(&connection.bytes).await
+/// How much of a request has gone out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sent {
+    All,
+    /// The peer answered before it had all of it, and may not want the rest (RFC 9112 9.5). Its answer, so far, is in
+    /// the buffer.
+    InPart,
+}
+
+/// Sends what is in the connection's buffer.
+async fn send(slot: &mut Slot) -> Result<Sent, Failed> {
+    let Connection { stream, bytes, .. } = slot.connection();
+    let (mut at, mut early) = (0, Vec::new());
+    let sent = poll_fn(|cx| {
+        while at < bytes.len() {
+            match stream.fd().poll_write_stream(cx, &bytes[at..]) {
+                Poll::Ready(Ok(n)) => at += n,
+                // Perhaps it said why before it went.
+                Poll::Ready(Err(error)) => {
+                    let said = matches!(poll_read(stream, cx, &mut early), Poll::Ready(Ok(1..)));
+                    return Poll::Ready(if said { Ok(Sent::InPart) } else { Err(Failed::before_answer(error)) });
+                }
+                Poll::Pending => {
+                    return poll_read(stream, cx, &mut early).map(|n| match n {
+                        Ok(0) => Err(Failed::ended_before_answer()),
+                        Ok(_) => Ok(Sent::InPart),
+                        Err(error) => Err(Failed::before_answer(error)),
+                    });
+                }
+            }
+        }
+        Poll::Ready(Ok(Sent::All))
+    })
+    .await?;
+    bytes.clear();
+    bytes.extend_from_slice(&early);
+    slot.pool().count(|stats| {
+        stats.bytes_out += at as u64;
+        stats.bytes_in += early.len() as u64;
+    });
+    Ok(sent)
 }
 
 /// Appends what comes to the connection's buffer; 0 is the end of the stream.

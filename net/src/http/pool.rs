@@ -9,16 +9,22 @@
 //!             └─ otherwise: wait ◄── a connection comes back, or closes ── first come, first served
 //! ```
 //!
+//! First come, first served holds among all hosts: a connection that comes back is closed if its place is due to
+//! somebody who waits for another host and came first. Otherwise a busy host could keep all others out. Who waits for
+//! room under the total limit therefore never waits beside an idle connection.
+//!
 //! A connection counts from the leave to open it until it is closed: that is what a [`Slot`] stands for, and whoever
 //! drops one, wherever its exchange ended, lets the next in line have it. A waiter that was given something and is
 //! dropped before it took it passes it on.
 //!
 //! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
-//! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call.
+//! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call, unless
+//! the loop has not turned for a while.
 //! Not here: what is said over a connection (`client`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -26,8 +32,8 @@ use std::time::Duration;
 
 use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
-use windlass_reactor::Direction;
 use windlass_reactor::time::{Instant, sleep_until};
+use windlass_reactor::{Direction, count_syscalls, time_since_turn};
 
 use super::head::ResponseHead;
 use crate::net::TcpStream;
@@ -45,6 +51,9 @@ pub(crate) struct Connection {
 
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
+/// What the loop has heard of a connection is taken for true so long: the time for which it polls tasks in a row, as a
+/// rule. A task that computed for longer kept it from hearing more.
+const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Box<Self> {
@@ -52,9 +61,25 @@ impl Connection {
         Box::new(Connection { stream, bytes, head, may_stay: false, idle_since: Instant::FAR_FUTURE })
     }
 
-    /// Nothing has come, and the peer has not gone: it can carry an exchange.
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
     fn is_quiet(&self) -> bool {
-        self.stream.fd().is_ready(Direction::Read).is_ok_and(|ready| !ready)
+        match self.stream.fd().is_ready(Direction::Read) {
+            Ok(false) => true,
+            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
+            Err(_elsewhere) => false,
+        }
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: if it is long since the loop has heard anything, the
+    /// kernel is asked.
+    fn is_quiet_now(&self) -> bool {
+        self.is_quiet() && (time_since_turn() < HEARSAY_MAX || self.ask_is_quiet())
+    }
+
+    fn ask_is_quiet(&self) -> bool {
+        count_syscalls(1);
+        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     fn clear(&mut self) {
@@ -140,6 +165,15 @@ enum Given {
     Leave,
 }
 
+/// Who is served by a connection that comes back.
+enum Next {
+    /// A waiter for its host, with the connection.
+    Here(usize),
+    /// A waiter for another host, with the connection's place.
+    Elsewhere,
+    Nobody,
+}
+
 /// A connection's place under the limits. Dropping it closes what is in it and lets the next in line have the place.
 pub(crate) struct Slot {
     pool: Rc<Pool>,
@@ -193,12 +227,27 @@ impl State {
         Some(self.hosts[oldest].idle.remove(0))
     }
 
-    /// The waiter to be served next now that a place is free: of those whose host has room, the first that came.
+    /// The first that came of those who wait for a place under the total limit only.
     fn next_in_line(&self, settings: &Settings) -> Option<usize> {
-        let first = |host: &Host| host.waiting.front().map(|&waiter| (self.waiters[waiter].arrival, waiter));
-        let hosts = self.hosts.iter().enumerate();
-        let with_room = hosts.filter(|(index, host)| !host.waiting.is_empty() && self.has_room(*index, settings));
-        with_room.filter_map(|(_, host)| first(host)).min().map(|(_, waiter)| waiter)
+        let may_open = |host: &Host| settings.limit_per_host == 0 || host.open < settings.limit_per_host;
+        let first = |host: &Host| host.waiting.front().copied();
+        let eligible = self.hosts.iter().filter(|host| may_open(host)).filter_map(first);
+        eligible.min_by_key(|&waiter| self.waiters[waiter].arrival)
+    }
+
+    /// Who comes next when a connection to `host` comes back: the first in line for this host, unless somebody who came
+    /// before waits for room under the total limit.
+    fn next_after(&self, host: usize, settings: &Settings) -> Next {
+        let here = self.hosts[host].waiting.front().copied();
+        let total_binds = settings.limit > 0 && self.open >= settings.limit && !self.waiters.is_empty();
+        let any = if total_binds { self.next_in_line(settings) } else { None };
+        let arrival = |waiter: usize| self.waiters[waiter].arrival;
+        match (here, any) {
+            (Some(here), Some(other)) if arrival(other) < arrival(here) => Next::Elsewhere,
+            (Some(here), _) => Next::Here(here),
+            (None, Some(_)) => Next::Elsewhere,
+            (None, None) => Next::Nobody,
+        }
     }
 
     /// Gives the waiter what it waits for, and takes it out of the line.
@@ -239,7 +288,7 @@ impl Pool {
         let connection = loop {
             let idle = self.state.borrow_mut().hosts[host].idle.pop();
             let Some(connection) = idle else { break None };
-            if connection.is_quiet() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+            if connection.is_quiet_now() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
@@ -271,16 +320,22 @@ impl Pool {
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         connection.clear();
         let mut state = self.state.borrow_mut();
-        let waker = match state.hosts[host].waiting.front().copied() {
-            Some(waiter) => state.give(waiter, Given::Connection(connection)),
-            None => {
+        let (mut waker, mut closed) = (None, None);
+        match state.next_after(host, &self.settings) {
+            Next::Here(waiter) => waker = state.give(waiter, Given::Connection(connection)),
+            Next::Elsewhere => {
+                state.close(host);
+                closed = Some(connection);
+                waker = self.serve(&mut state);
+            }
+            Next::Nobody => {
                 connection.idle_since = Instant::now();
                 state.hosts[host].idle.push(connection);
-                self.serve(&mut state)
             }
-        };
+        }
         let anybody_idle = !state.hosts[host].idle.is_empty();
         drop(state);
+        drop(closed);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -306,7 +361,11 @@ impl Pool {
             return None;
         }
         let waiter = state.next_in_line(&self.settings)?;
-        state.open(state.waiters[waiter].host);
+        let host = state.waiters[waiter].host;
+        if !state.has_room(host, &self.settings) {
+            return None;
+        }
+        state.open(host);
         state.give(waiter, Given::Leave)
     }
 
@@ -375,9 +434,9 @@ impl Slot {
         &self.pool
     }
 
-    /// The exchange has come to its end, and the connection can carry another.
+    /// The exchange has come to its end, and the connection can carry another, if its peer has not ended it already.
     pub(crate) fn release(mut self) {
-        if let Some(connection) = self.connection.take() {
+        if let Some(connection) = self.connection.take_if(|connection| connection.is_quiet()) {
             self.holds = false; // the place goes with the connection
             self.pool.count(|stats| stats.in_use -= 1);
             self.pool.take_back(self.host, connection);
@@ -447,7 +506,8 @@ impl Future for Acquire {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) => self.slot(host, Some(connection)),
+            Given::Connection(connection) if connection.is_quiet_now() => self.slot(host, Some(connection)),
+            Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }
     }

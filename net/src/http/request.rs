@@ -104,6 +104,16 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(())
 }
 
+/// Refuses what [`write_request`] would refuse: for a client that asks before it has a connection to write to.
+pub(super) fn check_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    method: &str,
+    headers: &[(N, V)],
+    content: Content,
+) -> Result<(), Error> {
+    check_method(method)?;
+    Given::of(headers, content).map(drop)
+}
+
 /// Which of the headers that we would write come from the caller.
 #[derive(Default)]
 struct Given<'a> {

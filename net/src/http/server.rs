@@ -23,11 +23,15 @@ use std::time::Duration;
 use windlass_reactor::time::sleep;
 
 use super::body::{Decoder, write_chunk, write_last_chunk};
-use super::head::Fields;
+use super::head::{Fields, Version};
 use super::read::poll_read;
 use super::request::{Connection, Content, NO_HEADERS, RequestHead, write_reply_head};
 use super::{Error, ErrorKind, Limits};
 use crate::net::{TcpListener, TcpStream};
+
+/// Replies to pipelined requests are sent together, until they are this long: what a caller does not read must not pile
+/// up here.
+const REPLIES_MAX: usize = 64 * 1024;
 
 /// Serves HTTP/1.1 with a function from requests to replies.
 ///
@@ -117,7 +121,7 @@ impl Reply {
         Reply::new(status, Body::Whole(body.into().0))
     }
 
-    /// A reply in chunks, each as it is given.
+    /// A reply in chunks, each as it is given; to HTTP/1.0, which does not know chunks, in one piece.
     pub fn chunked(status: u16, chunks: Vec<Chunk>) -> Self {
         Reply::new(status, Body::Chunks(chunks.into_iter().map(|chunk| chunk.0).collect()))
     }
@@ -141,16 +145,27 @@ impl Reply {
     }
 
     /// Appends the reply to `out`; the one to HEAD without its body.
-    fn write(&self, out: &mut Vec<u8>, to_head: bool, connection: Connection) -> Result<(), Error> {
+    fn write(&self, out: &mut Vec<u8>, to: &Asker) -> Result<(), Error> {
+        let len = |chunk: &Cow<'static, [u8]>| chunk.len() as u64;
         let content = match &self.body {
-            Body::Whole(_) if matches!(self.status, 204 | 304) => Content::None,
-            Body::Whole(body) => Content::Length(body.len() as u64),
+            _ if matches!(self.status, 204 | 304) => Content::None,
+            Body::Whole(body) => Content::Length(len(body)),
+            // It does not know chunks (RFC 9112 6.1).
+            Body::Chunks(chunks) if to.version == Version::Http10 => Content::Length(chunks.iter().map(len).sum()),
             Body::Chunks(_) => Content::Chunked,
+        };
+        let connection = match (to.keep && !self.close, to.version) {
+            (false, _) => Connection::Close,
+            (true, Version::Http10) => Connection::KeepAlive,
+            (true, Version::Http11) => Connection::Implied,
         };
         write_reply_head(out, self.status, &self.headers, content, connection)?;
         match &self.body {
-            _ if to_head || content == Content::None => {}
+            _ if to.head_only || content == Content::None => {}
             Body::Whole(body) => out.extend_from_slice(body),
+            Body::Chunks(chunks) if content != Content::Chunked => {
+                chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
+            }
             Body::Chunks(chunks) => {
                 chunks.iter().for_each(|chunk| write_chunk(out, chunk));
                 write_last_chunk(out);
@@ -246,7 +261,15 @@ enum Front {
     /// Not a whole request.
     Part,
     /// A request of this many bytes, and what to answer.
-    Whole { len: usize, reply: Reply, to_head: bool, keep: bool },
+    Whole { len: usize, reply: Reply, to: Asker },
+}
+
+/// What of a request shapes the answer.
+struct Asker {
+    version: Version,
+    /// HEAD wants no body.
+    head_only: bool,
+    keep: bool,
 }
 
 impl Talk {
@@ -257,17 +280,23 @@ impl Talk {
             if n == 0 {
                 return Ok(());
             }
-            let go_on = self.answer_all(handler, limits).await;
-            self.stream.write_all(&self.replies).await?;
-            self.replies.clear();
+            let go_on = self.answer_all(handler, limits).await?;
+            self.send_replies().await?;
             if !go_on {
                 return self.stream.shutdown(std::net::Shutdown::Write);
             }
         }
     }
 
-    /// Answers every whole request that has come. False if the connection ends with that.
-    async fn answer_all(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> bool {
+    async fn send_replies(&mut self) -> io::Result<()> {
+        self.stream.write_all(&self.replies).await?;
+        self.replies.clear();
+        Ok(())
+    }
+
+    /// Answers every whole request that has come; the last answers may be left to be sent. False if the connection ends
+    /// with them.
+    async fn answer_all(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> io::Result<bool> {
         let mut at = 0;
         let go_on = loop {
             if at == self.received.len() {
@@ -275,49 +304,64 @@ impl Talk {
             }
             match self.front(at, handler, limits) {
                 Ok(Front::Part) => break true,
-                Ok(Front::Whole { len, reply, to_head, keep }) => {
+                Ok(Front::Whole { len, reply, to }) => {
                     at += len;
                     if !reply.delay.is_zero() {
+                        self.send_replies().await?; // those before it are not delayed
                         sleep(reply.delay).await;
                     }
-                    let keep = keep && !reply.close;
-                    let connection = if keep { Connection::Implied } else { Connection::Close };
-                    if reply.write(&mut self.replies, to_head, connection).is_err() {
+                    if reply.write(&mut self.replies, &to).is_err() {
                         self.refuse(500);
                         break false;
                     }
-                    if !keep {
+                    if !to.keep || reply.close {
                         break false;
                     }
+                    if self.replies.len() >= REPLIES_MAX {
+                        self.send_replies().await?;
+                    }
                 }
-                Err(error) => {
-                    self.refuse(if error.kind() == ErrorKind::TooLarge { 431 } else { 400 });
+                Err(status) => {
+                    self.refuse(status);
                     break false;
                 }
             }
         };
         self.received.drain(..at);
-        go_on
+        Ok(go_on)
     }
 
-    fn front(&mut self, at: usize, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Result<Front, Error> {
+    /// # Errors
+    /// The status with which to refuse what cannot be read.
+    fn front(&mut self, at: usize, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Result<Front, u16> {
         let bytes = &self.received[at..];
-        let Some(head_len) = self.head.parse(bytes, limits)? else { return Ok(Front::Part) };
-        let Some(body_len) = whole_body(Decoder::new(self.head.framing()?, limits)?, &bytes[head_len..])? else {
+        let head_len = match self.head.parse(bytes, limits).map_err(|error| status_of(&error, 431))? {
+            Some(len) => len,
+            None => return Ok(Front::Part),
+        };
+        let framing = self.head.framing().map_err(|error| status_of(&error, 400))?;
+        let body = Decoder::new(framing, limits).and_then(|decoder| whole_body(decoder, &bytes[head_len..]));
+        let Some(body_len) = body.map_err(|error| status_of(&error, 413))? else {
             self.head.clear(); // read again when more has come
             return Ok(Front::Part);
         };
         let incoming = Incoming { head: &self.head, bytes };
-        let (reply, to_head) = (handler(&incoming), incoming.method() == "HEAD");
-        let keep = self.head.keep_alive();
+        let reply = handler(&incoming);
+        let head_only = incoming.method() == "HEAD";
+        let to = Asker { version: self.head.version(), head_only, keep: self.head.keep_alive() };
         self.head.clear();
-        Ok(Front::Whole { len: head_len + body_len, reply, to_head, keep })
+        Ok(Front::Whole { len: head_len + body_len, reply, to })
     }
 
     fn refuse(&mut self, status: u16) {
         let refused = write_reply_head(&mut self.replies, status, NO_HEADERS, Content::Length(0), Connection::Close);
         refused.expect("a refusal is a head like any other");
     }
+}
+
+/// 400, or `too_large` if it was that.
+fn status_of(error: &Error, too_large: u16) -> u16 {
+    if error.kind() == ErrorKind::TooLarge { too_large } else { 400 }
 }
 
 /// How many bytes the body has on the wire, if all of it is there.

@@ -50,7 +50,12 @@ impl TcpStream {
     pub async fn connect(to: impl Into<Address>) -> io::Result<TcpStream> {
         let mut last = None;
         for address in resolve(to).await? {
-            match TcpSocket::new_for(address)?.connect(address).await {
+            // A machine without IPv6 refuses the socket already: the next address may be of the other kind.
+            let connected = match TcpSocket::new_for(address) {
+                Ok(socket) => socket.connect(address).await,
+                Err(error) => Err(error),
+            };
+            match connected {
                 Ok(stream) => return Ok(stream),
                 Err(error) => last = Some(error),
             }

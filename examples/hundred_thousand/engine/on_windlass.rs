@@ -6,10 +6,10 @@
 //! ```
 //!
 //! All that the engines on tokio need modules for, the client brings along: the pool, the limit, the time-out and HTTP.
-//! Left to do is to notice when a request has its connection, which the client counts, and to fetch the loop's counters.
+//! Left to do is to note when a request has its connection, which the client tells, and to fetch the loop's counters.
 //! Not here: any of that; it is the library.   Next: `pool`, which is what tokio's side needs of its own.
 
-use std::{cell::Cell, future::poll_fn, io, os::unix::net::UnixStream, pin::pin, rc::Rc, time::Instant};
+use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Instant};
 
 use windlass::{
     Loop,
@@ -75,22 +75,15 @@ async fn interrupted(stop: UnixStream) {
 impl Engine for OnWindlass {
     async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
-        let mut held = None;
-        let mut exchange = pin!(self.exchange());
-        // Within one poll of this exchange nobody else can get a connection: if one more was handed out, it is ours.
-        poll_fn(|cx| {
-            if held.is_some() {
-                return exchange.as_mut().poll(cx);
-            }
-            let (handed_out, now) = (self.handed_out(), Instant::now());
-            let polled = exchange.as_mut().poll(cx);
-            if self.handed_out() > handed_out {
-                connected.set(Some(now));
-                held = Some(Held::new(&self.connected));
-            }
-            polled
-        })
-        .await
+        let held = Cell::new(None);
+        let has_connection = || {
+            connected.set(Some(Instant::now()));
+            held.set(Some(Held::new(&self.connected)));
+        };
+        let response = self.client.get(&self.url).on_connection(&has_connection).send().await?;
+        let status = response.status();
+        response.drain().await?;
+        Ok(status)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
@@ -102,20 +95,5 @@ impl Engine for OnWindlass {
         let stats = self.client.stats();
         let connecting = self.asking.get().saturating_sub(self.connected.get() + stats.waiting);
         Census { waiting: stats.waiting, in_use: stats.in_use, connecting }
-    }
-}
-
-impl OnWindlass {
-    async fn exchange(&self) -> Result<u16, Error> {
-        let response = self.client.get(&self.url).send().await?;
-        let status = response.status();
-        response.drain().await?;
-        Ok(status)
-    }
-
-    /// How often a connection was ready for an exchange.
-    fn handed_out(&self) -> u64 {
-        let stats = self.client.stats();
-        stats.opened + stats.reused
     }
 }

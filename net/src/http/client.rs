@@ -86,7 +86,15 @@ impl Client {
 
     /// A request with any method but CONNECT.
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
-        Request { client: &self.inner, method, url, headers: Vec::new(), body: None, timeout: self.inner.timeout }
+        Request {
+            client: &self.inner,
+            method,
+            url,
+            headers: Vec::new(),
+            body: None,
+            timeout: self.inner.timeout,
+            on_connection: None,
+        }
     }
 
     /// How the connections are doing.
@@ -188,6 +196,7 @@ pub struct Request<'a> {
     headers: Vec<(String, Vec<u8>)>,
     body: Option<Vec<u8>>,
     timeout: Option<Duration>,
+    on_connection: Option<&'a dyn Fn()>,
 }
 
 impl<'a> Request<'a> {
@@ -206,6 +215,13 @@ impl<'a> Request<'a> {
     /// A time-out of its own, for the whole exchange.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
+        self
+    }
+
+    /// Calls `hook` when the request has its connection, pooled or new, and is about to go out on it: what is before that
+    /// is waiting, what is after it is the exchange. Called again if the request is sent once more.
+    pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
+        self.on_connection = Some(hook);
         self
     }
 
@@ -237,6 +253,9 @@ impl<'a> Request<'a> {
             let fresh = slot.connection.is_none();
             if fresh {
                 slot.fill(time.limit("connecting", connect(self.url)).await??);
+            }
+            if let Some(hook) = self.on_connection {
+                hook();
             }
             match self.converse(&mut slot, time).await {
                 Ok(decoder) => return Ok((slot, decoder)),

@@ -126,7 +126,7 @@ pub(crate) struct Settings {
 pub(crate) struct Pool {
     settings: Settings,
     state: RefCell<State>,
-    pub(crate) stats: Cell<Stats>,
+    stats: RefCell<Stats>,
     sweeping: Cell<bool>,
 }
 
@@ -262,19 +262,17 @@ impl State {
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool { settings, state: RefCell::default(), stats: Cell::default(), sweeping: Cell::new(false) })
+        Rc::new(Pool { settings, state: RefCell::default(), stats: RefCell::default(), sweeping: Cell::new(false) })
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
-        let mut stats = self.stats.get();
-        change(&mut stats);
-        self.stats.set(stats);
+        change(&mut self.stats.borrow_mut());
     }
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.state.borrow();
         let idle = state.hosts.iter().map(|host| host.idle.len()).sum::<usize>() as u64;
-        Stats { idle, waiting: state.waiters.len() as u64, ..self.stats.get() }
+        Stats { idle, waiting: state.waiters.len() as u64, ..*self.stats.borrow() }
     }
 
     /// Waits for a connection to `host`, or for leave to open one.

@@ -167,7 +167,10 @@ impl fmt::Debug for Instant {
 
 #[track_caller]
 fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
-    with_current(|reactor| f(&reactor.clock)).unwrap_or_else(|| panic!("{what} called outside a running loop"))
+    match with_current(|reactor| f(&reactor.clock)) {
+        Some(result) => result,
+        None => panic!("{what} called outside a running loop"),
+    }
 }
 
 /// Stops the loop's clock. From here on it moves only by [`advance`], and by itself when nothing can run: no task is

@@ -21,7 +21,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Remote, Stop};
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Wait};
 
 /// Polls in a row before sockets and timers get their turn. A look at the kernel costs as much as 15 short polls
@@ -58,6 +58,8 @@ struct Shared {
     /// Polls allowed in the next tick: fewer than the budget if the last ones took long.
     polls_allowed: Cell<u32>,
     on_tick: RefCell<Option<TickHook>>,
+    /// The sums when the hook was last called: what happens between two ticks counts with the second.
+    told: Cell<Tick>,
 }
 
 type TickHook = Box<dyn FnMut(&Tick)>;
@@ -167,11 +169,17 @@ impl Loop {
     #[track_caller]
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let running = self.enter(Location::caller());
-        let mut main = pin!(main);
         self.shared.executor.begin_root(Location::caller());
+        let output = self.run(main);
+        drop(running); // drops what is left
+        output
+    }
+
+    /// Turns until `main` has its output, and drops `main`.
+    fn run<F: Future>(&self, main: F) -> F::Output {
+        let mut main = pin!(main);
         loop {
             if let Poll::Ready(output) = self.tick(main.as_mut()) {
-                drop(running); // drops what is left
                 return output;
             }
         }
@@ -180,16 +188,15 @@ impl Loop {
     /// One turn of the crank.
     fn tick<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
         let shared = &*self.shared;
-        let hooked = shared.on_tick.borrow().is_some();
-        let before = hooked.then(|| Tick::sum(shared));
         shared.executor.read_inbox();
         let output = self.run_tasks(main);
         if output.is_pending() {
             self.turn();
         }
         shared.ticks.set(shared.ticks.get() + 1);
-        if let (Some(before), Some(on_tick)) = (before, shared.on_tick.borrow_mut().as_mut()) {
-            on_tick(&Tick::sum(shared).since(before));
+        if let Some(on_tick) = shared.on_tick.borrow_mut().as_mut() {
+            let sum = Tick::sum(shared);
+            on_tick(&sum.since(shared.told.replace(sum)));
         }
         output
     }
@@ -238,16 +245,20 @@ impl Loop {
 
     #[track_caller]
     fn enter(&self, at: &'static Location<'static>) -> Running<'_> {
-        let entered = self.shared.executor.enter(at).unwrap_or_else(|nested| {
-            panic!(
-                "block_on at {at} called inside a running loop, which block_on at {} runs: await it there",
-                nested.outer
-            )
-        });
+        match self.try_enter(at) {
+            Ok(running) => running,
+            Err(Nested { outer }) => {
+                panic!("block_on at {at} called inside a running loop, which block_on at {outer} runs: await it there")
+            }
+        }
+    }
+
+    fn try_enter(&self, at: &'static Location<'static>) -> Result<Running<'_>, Nested> {
+        let entered = self.shared.executor.enter(at)?;
         let reactor = self.shared.reactor.enter();
-        let outer = CURRENT.replace(Some(self.shared.clone()));
-        debug_assert!(outer.is_none(), "the executor lets in one loop at a time");
-        Running { executor: &self.shared.executor, _reactor: reactor, _executor: entered }
+        // A thread that is ending has no current loop any more.
+        let _ = CURRENT.try_with(|current| current.set(Some(self.shared.clone())));
+        Ok(Running { executor: &self.shared.executor, _reactor: reactor, _executor: entered })
     }
 
     /// Makes a task, which runs when the loop does.
@@ -268,6 +279,7 @@ impl Loop {
 
     /// Calls `hook` after each tick with what it did. The hook must not call into the loop. There is one; the last set.
     pub fn on_tick(&self, hook: impl FnMut(&Tick) + 'static) {
+        self.shared.told.set(Tick::sum(&self.shared));
         let before = self.shared.on_tick.replace(Some(Box::new(hook)));
         drop(before);
     }
@@ -289,10 +301,10 @@ impl AsRawFd for Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         // Tasks are dropped with the loop entered, unless another one is: then their loop is not there for them.
-        let entered = self.shared.executor.enter(Location::caller()).ok();
-        let reactor = entered.as_ref().map(|_| self.shared.reactor.enter());
-        self.shared.executor.drop_tasks();
-        drop((reactor, entered));
+        match self.try_enter(Location::caller()) {
+            Ok(running) => drop(running),
+            Err(Nested { .. }) => self.shared.executor.drop_tasks(),
+        }
     }
 }
 
@@ -319,7 +331,7 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.executor.end_root();
         self.executor.drop_tasks();
-        CURRENT.set(None);
+        let _ = CURRENT.try_with(|current| current.set(None));
     }
 }
 
@@ -399,6 +411,7 @@ impl Builder {
             ticks: Cell::default(),
             polls_allowed: Cell::new(self.poll_budget),
             on_tick: RefCell::default(),
+            told: Cell::default(),
         };
         Ok(Loop { shared: Rc::new(shared), poll_budget: self.poll_budget })
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 
 use crate::cell::{TaskRef, with_current};
-use crate::executor;
+use crate::executor::{self, Core};
 use crate::join::JoinHandle;
 use crate::names;
 use crate::waits::WaitReason;
@@ -54,7 +54,7 @@ fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>
 where
     F: Future<Output: 'static> + 'static,
 {
-    with_current(|core| core.expect("spawn called outside a running loop").spawn(future, name, at))
+    with_current(|core| core.map(|core| core.spawn(future, name, at))).expect("spawn called outside a running loop")
 }
 
 /// Spawns a task with a name.
@@ -209,7 +209,7 @@ pub fn current() -> Option<TaskInfo> {
 /// ```
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskInfo> {
-    with_current(|core| core.expect("all_tasks called outside a running loop").all_tasks())
+    with_current(|core| core.map(Core::all_tasks)).expect("all_tasks called outside a running loop")
 }
 
 /// Spawns on the thread's current loop through [`futures_task::LocalSpawn`], for code that asks for that trait.

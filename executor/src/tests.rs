@@ -1100,14 +1100,21 @@ fn a_detached_task_that_aborted_itself_and_then_ended_has_its_output_dropped_at_
     assert_eq!(drops.count(), 1);
 }
 
+thread_local! {
+    static PANICS: Cell<usize> = const { Cell::new(0) };
+    /// The line of this file that the last panic was blamed on, 0 if it was another file's.
+    static BLAMED: Cell<u32> = const { Cell::new(0) };
+}
+
 /// How many panics there were on this thread while `f` ran, caught ones included.
 fn panics_of(f: impl FnOnce()) -> usize {
-    thread_local!(static PANICS: Cell<usize> = const { Cell::new(0) });
     static COUNTING: std::sync::Once = std::sync::Once::new();
     COUNTING.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |panic| {
             let _ = PANICS.try_with(|panics| panics.set(panics.get() + 1));
+            let here = panic.location().filter(|at| at.file() == file!());
+            let _ = BLAMED.try_with(|blamed| blamed.set(here.map_or(0, |at| at.line())));
             before(panic);
         }));
     });
@@ -2192,4 +2199,16 @@ fn a_blocking_call_that_outlives_its_loop_ends_quietly() {
 #[test]
 fn outside_a_loop_there_are_no_blocking_calls() {
     assert!(panic_of(|| spawn_blocking(|| {})).starts_with("spawn_blocking called outside a running loop"));
+}
+
+#[test]
+fn a_call_outside_a_loop_is_blamed_on_the_caller() {
+    fn blamed(f: impl FnOnce()) -> u32 {
+        panics_of(|| drop(catch_unwind(AssertUnwindSafe(f))));
+        BLAMED.get()
+    }
+    assert_eq!(blamed(|| drop(spawn(async {}))), line!());
+    assert_eq!(blamed(|| drop(Builder::new().spawn(async {}))), line!());
+    assert_eq!(blamed(|| drop(all_tasks())), line!());
+    assert_eq!(blamed(|| drop(spawn_blocking(|| {}))), line!());
 }

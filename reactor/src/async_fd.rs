@@ -153,22 +153,20 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Notes what a try says about the source. None if it would block.
     #[inline]
     fn settle<R>(&self, direction: Direction, result: io::Result<(R, Done)>) -> io::Result<Option<io::Result<R>>> {
+        let would_block = matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
         self.with_side(direction, |reactor, side| {
             add(&reactor.counts.syscalls, 1);
-            match result {
-                Ok((value, Done::Fully)) => Some(Ok(value)),
-                Ok((value, Done::Partly)) => {
-                    side.drained();
-                    Some(Ok(value))
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            match &result {
+                Ok((_, Done::Partly)) => side.drained(),
+                Err(_) if would_block => {
                     add(&reactor.counts.would_block, 1);
                     side.clear();
-                    None
                 }
-                Err(error) => Some(Err(error)),
+                _ => {}
             }
-        })
+        })?;
+        // What the operation gave is foreign, and goes when the borrow has ended (I3).
+        Ok((!would_block).then(|| result.map(|(value, _)| value)))
     }
 
     fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
@@ -434,5 +432,13 @@ impl<T: AsFd + Send + 'static> Drop for Readiness<'_, T> {
 impl<T: AsFd + Send + 'static> fmt::Debug for Readiness<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Readiness").field("direction", &self.direction).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+impl<T: AsFd + Send + 'static> AsyncFd<T> {
+    /// What the kernel knows it by.
+    pub(crate) fn token(&self) -> mio::Token {
+        self.key.to_token()
     }
 }

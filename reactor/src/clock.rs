@@ -32,11 +32,13 @@ pub(crate) struct Clock {
     stands_at: Cell<Option<u64>>,
     /// How far the system's clock has run on while this one stood.
     behind: Cell<u64>,
+    /// How far this one was moved beyond the system's.
+    ahead: Cell<u64>,
 }
 
 impl Clock {
     pub(crate) fn real() -> Self {
-        Clock { epoch: *EPOCH, stands_at: Cell::new(None), behind: Cell::new(0) }
+        Clock { epoch: *EPOCH, stands_at: Cell::new(None), behind: Cell::new(0), ahead: Cell::new(0) }
     }
 
     pub(crate) fn paused() -> Self {
@@ -49,7 +51,10 @@ impl Clock {
     pub(crate) fn now(&self) -> u64 {
         match self.stands_at.get() {
             Some(now) => now,
-            None => nanos(self.epoch.elapsed()).saturating_sub(self.behind.get()),
+            None => {
+                let system = nanos(self.epoch.elapsed());
+                system.saturating_sub(self.behind.get()).saturating_add(self.ahead.get())
+            }
         }
     }
 
@@ -63,7 +68,9 @@ impl Clock {
 
     fn resume(&self) {
         if let Some(now) = self.stands_at.take() {
-            self.behind.set(nanos(self.epoch.elapsed()).saturating_sub(now));
+            let system = nanos(self.epoch.elapsed());
+            self.behind.set(system.saturating_sub(now));
+            self.ahead.set(now.saturating_sub(system));
         }
     }
 
@@ -160,7 +167,10 @@ impl fmt::Debug for Instant {
 
 #[track_caller]
 fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
-    with_current(|reactor| f(&reactor.clock)).unwrap_or_else(|| panic!("{what} called outside a running loop"))
+    match with_current(|reactor| f(&reactor.clock)) {
+        Some(result) => result,
+        None => panic!("{what} called outside a running loop"),
+    }
 }
 
 /// Stops the loop's clock. From here on it moves only by [`advance`], and by itself when nothing can run: no task is

@@ -17,8 +17,10 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use mio::unix::SourceFd;
@@ -98,6 +100,11 @@ impl Poller {
         let waker = mio::Waker::new(poll.registry(), UNPARK)?;
         Ok((Poller(poll), Unparker(Arc::new(waker))))
     }
+
+    #[cfg(test)]
+    pub(crate) fn registry(&self) -> &mio::Registry {
+        self.0.registry()
+    }
 }
 
 impl Unparker {
@@ -167,9 +174,10 @@ impl Reactor {
 
     /// Makes this the thread's current reactor until the guard drops.
     pub fn enter(&self) -> Enter {
-        CURRENT.with_borrow_mut(|current| {
-            assert!(current.is_none(), "one loop at a time is entered on a thread");
-            *current = Some(self.0.clone());
+        // A thread that is ending has no current reactor any more: what a loop drops then finds itself outside.
+        let _ = CURRENT.try_with(|current| {
+            let before = current.replace(Some(self.0.clone()));
+            assert!(before.is_none(), "one loop at a time is entered on a thread");
         });
         Enter(())
     }
@@ -186,7 +194,7 @@ impl Reactor {
             let next = inner.wheel.borrow().next_deadline();
             inner.clock.move_to(next.unwrap_or(0)); // back to 0 moves nothing
         }
-        let now = inner.clock.now();
+        let now = inner.clock.now().max(inner.turn_began.get()); // whatever the system's clock does (I6)
         if let Some(began) = began {
             add(&inner.counts.waited_ns, now.saturating_sub(began));
         }
@@ -251,7 +259,7 @@ impl Inner {
         match (wait, next) {
             // Nothing can run: if there is no event either, a paused clock jumps instead of waiting.
             (Wait::Yes, Some(_)) if self.clock.is_paused() => Some(Duration::ZERO),
-            (Wait::HoldClock, Some(_)) if self.clock.is_paused() => None,
+            (Wait::HoldClock, Some(next)) if self.clock.is_paused() => (next <= now).then_some(Duration::ZERO),
             (_, None) => None,
             (_, Some(next)) => Some(Duration::from_nanos(next.saturating_sub(now)).min(WAIT_MAX)),
         }
@@ -290,9 +298,7 @@ impl Inner {
                 add(if known { &self.counts.events } else { &self.counts.stale_events }, 1);
             }
         }
-        for waker in wakers.drain(..) {
-            waker.wake();
-        }
+        wake_all(wakers.drain(..));
         self.wakers.set(wakers);
     }
 
@@ -304,9 +310,7 @@ impl Inner {
         let mut fired = self.fired.take();
         self.wheel.borrow_mut().advance(now, &mut fired);
         add(&self.counts.timers_fired, fired.len() as u64);
-        for timer in fired.drain(..) {
-            timer.waker.wake();
-        }
+        wake_all(fired.drain(..).map(|timer| timer.waker));
         self.fired.set(fired);
     }
 
@@ -338,9 +342,16 @@ impl Inner {
         let _ = self.poll.borrow().registry().deregister(&mut SourceFd(&fd.as_raw_fd()));
         let mut wakers = Wakers::new();
         self.sources.borrow_mut().remove(key, &mut wakers);
-        for waker in wakers {
-            waker.wake();
-        }
+        wake_all(wakers);
+    }
+}
+
+/// Wakes one after the other, with no borrow live (I3). One that panics has had its say in the panic hook, and keeps
+/// nothing from the others.
+fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    let mut wakers = wakers.into_iter();
+    while let Err(panic) = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))) {
+        std::mem::forget(panic); // dropping it could panic again
     }
 }
 

@@ -1216,7 +1216,9 @@ fn a_sleep_wakes_the_last_waker_it_was_polled_with() {
     let mut nap = pin!(sleep(ms(5)));
     assert!(poll_with(nap.as_mut(), &first_waker).is_pending());
     assert!(poll_with(nap.as_mut(), &second_waker).is_pending());
-    crank.reactor.turn(Wait::Yes).unwrap();
+    while crank.reactor.timers() > 0 {
+        crank.reactor.turn(Wait::Yes).unwrap(); // more than once if a signal comes
+    }
     assert_eq!((first.wakes(), second.wakes()), (0, 1));
 }
 

@@ -187,7 +187,9 @@ fn a_panic_in_main_comes_out_of_block_on_and_the_loop_can_be_used_again() {
 
 #[test]
 fn a_handle_that_left_the_loop_yields_cancelled_in_another() {
-    let (task,) = paused().block_on(async { (spawn(pending::<()>()),) });
+    let lp = paused();
+    let task = lp.spawn(pending::<()>());
+    lp.block_on(yield_now());
     assert!(paused().block_on(task).unwrap_err().is_cancelled());
 }
 
@@ -564,8 +566,7 @@ fn a_paused_clock_stands_while_a_blocking_call_is_out() {
 
 // --------------------------------------------------------------------------------------------------------- descriptors
 
-/// The descriptors of this process, by what they are, that are epolls, events or unix sockets: what loops and these
-/// tests make. Other tests of this file run in other processes or not at the same time as this one looks.
+/// How many descriptors this process has open.
 fn descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -643,7 +644,17 @@ fn the_metrics_are_the_sums_of_the_ticks() {
         let reader = spawn(async move { ours.read_stream(&mut [0; 8]).await.unwrap() });
         let naps: Vec<_> = (0..5).map(|n| spawn(sleep(Duration::from_micros(n * 100)))).collect();
         peer.write_all(b"x").unwrap();
-        spawn_blocking(|| {}).await.unwrap();
+        let mut woken = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut woken, true) {
+                return Poll::Ready(());
+            }
+            let waker = cx.waker().clone();
+            thread::spawn(|| waker.wake()).join().unwrap();
+            Poll::Pending
+        })
+        .await;
+        sleep(Duration::from_micros(1)).await;
         assert_eq!(reader.await.unwrap(), 1);
         for nap in naps {
             nap.await.unwrap();
@@ -655,7 +666,7 @@ fn the_metrics_are_the_sums_of_the_ticks() {
     let (sum, ticks) = *sums.borrow();
     assert_eq!(ticks, metrics.ticks);
     assert_eq!(sum, add(Tick::default(), &metrics.sum));
-    assert!(metrics.events >= 1 && metrics.timers >= 4 && metrics.remote_wakes >= 1, "{metrics:?}");
+    assert!(metrics.events >= 1 && metrics.timers >= 1 && metrics.remote_wakes == 1, "{metrics:?}");
 }
 
 #[test]

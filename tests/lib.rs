@@ -81,7 +81,9 @@ pub fn alone<R>(story: impl FnOnce() -> R) -> R {
     let _nobody_else = DESCRIPTORS.write().unwrap_or_else(PoisonError::into_inner);
     let before = open_descriptors();
     let outcome = story();
-    assert_eq!(open_descriptors(), before, "descriptors after as before");
+    let after = open_descriptors();
+    // Fewer is no fault of the story's: a thread of the one before it may have closed its last one meanwhile.
+    assert!(after <= before, "descriptors after as before: {after} after, {before} before");
     outcome
 }
 

@@ -64,7 +64,7 @@ impl TcpListener {
         loop {
             match self.fd.read_with(std::net::TcpListener::accept).await {
                 Ok((stream, peer)) => return Ok((TcpStream::from_std(stream)?, peer)),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) if is_of_the_connection(&error) => {}
                 Err(error) if is_exhausted(&error) => time::sleep(NO_DESCRIPTOR_PAUSE).await,
                 Err(error) => return Err(error),
             }
@@ -106,6 +106,12 @@ impl TcpListener {
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         self.fd.into_inner()
     }
+}
+
+/// What accept(2) reports of a connection that has come to grief while it waited, not of the listener: ECONNABORTED 103,
+/// ENETDOWN 100, EPROTO 71, ENOPROTOOPT 92, EHOSTDOWN 112, ENONET 64, EHOSTUNREACH 113, EOPNOTSUPP 95, ENETUNREACH 101.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(103 | 100 | 71 | 92 | 112 | 64 | 113 | 95 | 101))
 }
 
 /// No descriptor (EMFILE 24, ENFILE 23), buffer (ENOBUFS 105) or memory (ENOMEM 12) left: Linux' numbers, accept(2).

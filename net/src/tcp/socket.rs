@@ -123,7 +123,7 @@ impl TcpSocket {
         let under_way = match self.socket.connect(&address.into()) {
             Ok(()) => false,
             // EINPROGRESS, which std has no kind for on our Rust version; 115 on Linux.
-            Err(error) if error.raw_os_error() == Some(115) || error.kind() == io::ErrorKind::WouldBlock => true,
+            Err(error) if error.raw_os_error() == Some(115) => true,
             Err(error) => return Err(error),
         };
         let fd: AsyncFd<std::net::TcpStream> = AsyncFd::new(self.socket.into())?;

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::Shutdown;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -67,6 +67,23 @@ pub struct OwnedWriteHalf {
     open: bool,
 }
 
+/// What either half can say of the whole.
+macro_rules! whole {
+    ($half:ty) => {
+        impl $half {
+            /// Our address.
+            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+                self.stream.local_addr()
+            }
+
+            /// The peer's address.
+            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+                self.stream.peer_addr()
+            }
+        }
+    };
+}
+
 macro_rules! reads {
     ($half:ty) => {
         impl $half {
@@ -84,7 +101,19 @@ macro_rules! reads {
             pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
                 self.stream.peek(buffer).await
             }
+
+            /// As [`TcpStream::readable`].
+            pub async fn readable(&self) -> io::Result<()> {
+                self.stream.readable().await
+            }
+
+            /// As [`TcpStream::try_read`].
+            pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream.try_read(buffer)
+            }
         }
+
+        whole!($half);
 
         impl AsyncRead for $half {
             fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -112,11 +141,23 @@ macro_rules! writes {
                 write_all(&self.stream, bytes).await
             }
 
+            /// As [`TcpStream::writable`].
+            pub async fn writable(&self) -> io::Result<()> {
+                self.stream.writable().await
+            }
+
+            /// As [`TcpStream::try_write`].
+            pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+                self.stream.try_write(bytes)
+            }
+
             /// Ends our side of the connection.
             pub fn shutdown(&mut self) -> io::Result<()> {
                 self.stream.shutdown(Shutdown::Write)
             }
         }
+
+        whole!($half);
 
         impl AsyncWrite for $half {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -158,7 +199,7 @@ impl Drop for OwnedWriteHalf {
     fn drop(&mut self) {
         if self.open {
             // A connection that the peer has ended already cannot be shut down, and need not be.
-            let _ = self.stream.shutdown(Shutdown::Write);
+            let _ = self.stream.fd().get_ref().shutdown(Shutdown::Write); // on whatever thread
         }
     }
 }

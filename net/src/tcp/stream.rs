@@ -147,8 +147,14 @@ impl TcpStream {
 
     /// Ends one side of the connection, or both; the other side may go on.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.on_its_loop()?.shutdown(how)
+    }
+
+    /// The socket, to be called once; an error off its loop.
+    fn on_its_loop(&self) -> io::Result<&std::net::TcpStream> {
+        self.fd.is_ready(Direction::Write)?;
         count_syscalls(1);
-        self.fd.get_ref().shutdown(how)
+        Ok(self.fd.get_ref())
     }
 
     /// A reading and a writing half, for two futures of one task.
@@ -163,8 +169,7 @@ impl TcpStream {
 
     /// `TCP_NODELAY`: send small writes at once.
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        count_syscalls(1);
-        self.fd.get_ref().set_nodelay(on)
+        self.on_its_loop()?.set_nodelay(on)
     }
 
     /// Whether small writes are sent at once.
@@ -174,8 +179,7 @@ impl TcpStream {
 
     /// `SO_LINGER`: how long closing waits for unsent bytes; zero resets the connection.
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        count_syscalls(1);
-        socket2::SockRef::from(self.fd.get_ref()).set_linger(linger)
+        socket2::SockRef::from(self.on_its_loop()?).set_linger(linger)
     }
 
     /// Our address.

@@ -351,7 +351,8 @@ impl Inner {
 fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
     while let Err(panic) = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))) {
-        std::mem::forget(panic); // dropping it could panic again
+        // Dropping what it panicked with could panic again; what that panics with is forgotten.
+        catch_unwind(AssertUnwindSafe(|| drop(panic))).unwrap_or_else(std::mem::forget);
     }
 }
 

@@ -325,10 +325,11 @@ pub(crate) fn abort_claimed(task: &TaskRef) {
     quietly(|| settle(task));
 }
 
-/// Runs foreign code whose panic is nobody's: the panic hook has printed it, the payload is forgotten, since dropping
-/// it could panic again.
+/// Runs foreign code whose panic is nobody's: the panic hook has printed it. Where dropping the payload panics too, and
+/// dropping that payload again, the third is forgotten.
 pub(crate) fn quietly(f: impl FnOnce()) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(f)) {
-        std::mem::forget(panic);
-    }
+    let caught = catch_unwind(AssertUnwindSafe(f));
+    let again = caught.or_else(|panic| catch_unwind(AssertUnwindSafe(|| drop(panic))));
+    let third = again.or_else(|panic| catch_unwind(AssertUnwindSafe(|| drop(panic))));
+    third.unwrap_or_else(std::mem::forget);
 }

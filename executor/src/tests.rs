@@ -677,6 +677,16 @@ fn a_posted_call_that_panics_is_its_senders_trouble() {
 }
 
 #[test]
+fn what_a_call_panicked_with_is_dropped() {
+    let crank = Crank::new();
+    let drops = Drops::default();
+    let spy = drops.spy();
+    assert!(post(crank.executor.id(), Box::new(move || panic_any(spy))).is_ok());
+    crank.turn();
+    assert_eq!(drops.count(), 1);
+}
+
+#[test]
 fn a_call_for_a_loop_that_is_gone_comes_back() {
     let crank = Crank::new();
     let id = crank.executor.id();

@@ -351,7 +351,9 @@ impl Inner {
 fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     let mut wakers = wakers.into_iter();
     while let Err(panic) = catch_unwind(AssertUnwindSafe(|| wakers.by_ref().for_each(Waker::wake))) {
-        std::mem::forget(panic); // dropping it could panic again
+        // Dropping what it panicked with may panic too, and dropping that payload again: the third is forgotten.
+        let again = catch_unwind(AssertUnwindSafe(|| drop(panic)));
+        catch_unwind(AssertUnwindSafe(|| drop(again))).unwrap_or_else(std::mem::forget);
     }
 }
 

@@ -783,6 +783,27 @@ fn a_waker_that_panics_keeps_no_event_from_the_others() {
     assert_eq!(woken.wakes(), 6);
 }
 
+#[test]
+fn what_a_waker_panicked_with_is_dropped_also_if_that_panics() {
+    struct Payload(Arc<AtomicUsize>);
+    impl Drop for Payload {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("in the payload");
+        }
+    }
+    let crank = Crank::paused();
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let count = dropped.clone();
+    let bad = runs(move || std::panic::panic_any(Payload(count.clone())));
+    let mut nap = Box::pin(sleep(ms(5)));
+    assert!(poll_with(nap.as_mut(), &bad).is_pending());
+    while crank.reactor.timers() > 0 {
+        crank.reactor.turn(Wait::Yes).unwrap();
+    }
+    assert_eq!(dropped.load(Ordering::SeqCst), 1);
+}
+
 /// P7.
 #[test]
 fn a_waker_that_panics_keeps_no_timer_from_the_others() {

@@ -119,12 +119,10 @@ impl<T: 'static> Future for JoinHandle<T> {
 impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
-        self.task.0.has_handle.set(false);
-        if let Some(waiting) = self.task.0.joiner.take() {
-            quietly(|| drop(waiting));
-        }
-        if self.task.0.state.get() == State::Finished {
-            drop_output(&self.task.0, self.task.take());
+        let task = &self.task.0;
+        task.has_handle.set(false);
+        if task.has_joiner() || task.state.get() == State::Finished {
+            drop_rest(task, self.task.take());
         }
     }
 }
@@ -135,9 +133,10 @@ impl<T: 'static> fmt::Debug for JoinHandle<T> {
     }
 }
 
-/// The handle went before the output was taken.
+/// The handle went while somebody waited, or before the output was taken.
 #[cold]
-fn drop_output<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
+fn drop_rest<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
+    quietly(|| drop(task.joiner.take()));
     match output {
         Some(Err(error)) if error.is_panic() => {
             report(task, &error);
@@ -270,7 +269,7 @@ fn report(task: &TaskRef, error: &JoinError) {
 }
 
 /// A claimed task holds its output: hand it on, or drop it if nobody will come for it. May call foreign code that panics.
-#[inline]
+#[inline(always)] // the hot end of every task
 pub(crate) fn settle(task: &TaskRef) {
     if !task.has_handle.get() {
         return discard(task);
@@ -281,6 +280,7 @@ pub(crate) fn settle(task: &TaskRef) {
     }
 }
 
+#[inline(never)]
 fn discard(task: &TaskRef) {
     task.state.set(State::Busy); // also if it was to be aborted: it has ended first
     quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));

@@ -1675,3 +1675,11 @@ fn a_call_posted_before_the_wait_is_made_before_it() {
         assert_eq!(made.load(Ordering::SeqCst), 1);
     });
 }
+
+#[test]
+fn a_paused_clock_can_be_moved_as_far_as_there_is() {
+    crate::doc(async {
+        crate::time::advance(Duration::MAX).await;
+        crate::time::advance(Duration::from_secs(1)).await;
+    });
+}

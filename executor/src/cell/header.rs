@@ -64,6 +64,15 @@ impl Header {
         }
     }
 
+    /// Whether somebody waits for the output.
+    #[inline]
+    pub(crate) fn has_joiner(&self) -> bool {
+        let waiting = self.joiner.take();
+        let there = waiting.is_some();
+        self.joiner.set(waiting);
+        there
+    }
+
     /// The task's number in its loop; starts over after 2^58 tasks.
     pub(crate) fn id(&self) -> u64 {
         (self.epoch as u64) << GENERATION_BITS | self.key.generation() as u64

@@ -10,6 +10,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -89,8 +90,11 @@ impl Sleep {
     /// ```
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        if let Some(waker) = self.cancel() {
-            self.arm_again(waker);
+        let before = self.timer;
+        if let (Some(Timer { loop_id, .. }), Some(waker)) = (before, self.cancel()) {
+            // In the loop that it waits in, whichever is entered; a deadline that has passed fires with the next turn.
+            let anew = |reactor: Rc<Inner>| reactor.wheel.borrow_mut().insert(deadline.0, waker);
+            self.timer = of_thread(loop_id).map(anew).map(|key| Timer { loop_id, key });
         }
     }
 
@@ -103,15 +107,6 @@ impl Sleep {
             (!due).then(|| Timer { loop_id: reactor.loop_id, key: reactor.wheel.borrow_mut().insert(deadline, waker) })
         });
         self.timer = timer.expect("a sleep was polled outside a running loop");
-    }
-
-    /// Sets the timer anew; a deadline that has passed fires with the next turn.
-    fn arm_again(&mut self, waker: Waker) {
-        let deadline = self.deadline.0;
-        self.timer = with_current(|reactor| Timer {
-            loop_id: reactor.loop_id,
-            key: reactor.wheel.borrow_mut().insert(deadline, waker),
-        });
     }
 
     /// Takes the timer out of the wheel, wherever that is; its waker comes back if it was pending and is within reach.

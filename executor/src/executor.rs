@@ -157,52 +157,6 @@ impl Sched {
     }
 }
 
-/// The front of the run queue while tasks run: taken out of the scheduler, so that taking the next task needs no
-/// borrow; what is left goes back, also when a poll unwinds.
-struct Front<'a> {
-    core: &'a Core,
-    tasks: Vec<TaskRef>,
-    /// Counted here, and told when the row of polls is over.
-    polls_left: u32,
-    tell: &'a Cell<u32>,
-}
-
-impl<'a> Front<'a> {
-    fn take(core: &'a Core, polls_left: &'a Cell<u32>) -> Self {
-        let tasks = std::mem::take(&mut core.sched.borrow_mut().front);
-        Front { core, tasks, polls_left: polls_left.get(), tell: polls_left }
-    }
-
-    #[inline]
-    fn pop(&mut self) -> Option<TaskRef> {
-        if self.tasks.is_empty() {
-            let back = &mut self.core.sched.borrow_mut().back;
-            if back.len() == 1 {
-                return back.pop();
-            }
-            std::mem::swap(&mut self.tasks, back);
-            self.tasks.reverse();
-        }
-        self.tasks.pop()
-    }
-
-    /// Queues a task that was woken during its poll. If nobody else waits, the end of the line is its head.
-    #[inline]
-    fn push(&mut self, task: TaskRef) {
-        task.queued.set(true);
-        let mut sched = self.core.sched.borrow_mut();
-        let end = if self.tasks.is_empty() && sched.back.is_empty() { &mut self.tasks } else { &mut sched.back };
-        end.push(task);
-    }
-}
-
-impl Drop for Front<'_> {
-    fn drop(&mut self) {
-        self.tell.set(self.polls_left);
-        self.core.sched.borrow_mut().front = std::mem::take(&mut self.tasks);
-    }
-}
-
 impl Core {
     /// True if `key` names a task of this loop.
     #[inline]
@@ -289,15 +243,18 @@ impl Core {
     }
 
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, with `current` set.
-    fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
-        let mut front = Front::take(self, polls_left);
+    ///
+    /// `front` is the head of the run queue, taken out of the scheduler so that taking the next task needs no borrow.
+    fn run_many(&self, front: &mut Vec<TaskRef>, polls_left: &Cell<u32>) -> Stop {
+        let mut left = polls_left.get();
         loop {
-            if front.polls_left == 0 {
-                drop(front);
-                return if self.sched.borrow().is_idle() { Stop::Idle } else { Stop::Budget };
+            if left == 0 {
+                let idle = front.is_empty() && self.sched.borrow().back.is_empty();
+                return if idle { Stop::Idle } else { Stop::Budget };
             }
-            let Some(task) = front.pop() else { return Stop::Idle };
-            front.polls_left -= 1;
+            let Some(task) = self.pop(front) else { return Stop::Idle };
+            left -= 1;
+            polls_left.set(left); // now: the poll may panic
             task.queued.set(false); // before the poll: a wake-up during it must queue the task again (I2)
             self.begin_poll(&task);
             let polled = task.poll();
@@ -305,7 +262,7 @@ impl Core {
                 (Polled::Pending, After::Sleep) => self.end_poll(&task),
                 (Polled::Pending, After::Queue) => {
                     self.end_poll(&task);
-                    front.push(task);
+                    self.push(front, task);
                 }
                 (Polled::Pending, After::Drop) => {
                     join::abort(&task);
@@ -316,7 +273,8 @@ impl Core {
                     self.forget(&task);
                 }
                 (Polled::NotAlive, _) => {
-                    front.polls_left += 1;
+                    left += 1;
+                    polls_left.set(left);
                     self.current.set(Key::NONE);
                     if task.state.get() == State::Root {
                         return Stop::Root;
@@ -325,6 +283,28 @@ impl Core {
                 }
             }
         }
+    }
+
+    /// The next in line: from the front, or from the back, which becomes the front, turned around.
+    #[inline]
+    fn pop(&self, front: &mut Vec<TaskRef>) -> Option<TaskRef> {
+        if front.is_empty() {
+            let back = &mut self.sched.borrow_mut().back;
+            if back.len() == 1 {
+                return back.pop();
+            }
+            std::mem::swap(front, back);
+            front.reverse();
+        }
+        front.pop()
+    }
+
+    /// Queues a task that was woken during its poll. If nobody else waits, the end of the line is its head.
+    #[inline]
+    fn push(&self, front: &mut Vec<TaskRef>, task: TaskRef) {
+        task.queued.set(true);
+        let back = &mut self.sched.borrow_mut().back;
+        if front.is_empty() && back.is_empty() { front.push(task) } else { back.push(task) }
     }
 
     #[inline]
@@ -495,13 +475,16 @@ impl Executor {
     /// The loop must be entered.
     #[inline]
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
+        let core = &*self.0;
         let before = polls_left.get();
+        let mut front = std::mem::take(&mut core.sched.borrow_mut().front);
         let stop = loop {
-            match catch_unwind(AssertUnwindSafe(|| self.0.run_many(polls_left))) {
+            match catch_unwind(AssertUnwindSafe(|| core.run_many(&mut front, polls_left))) {
                 Ok(stop) => break stop,
-                Err(panic) => self.0.unwound(panic),
+                Err(panic) => core.unwound(panic),
             }
         };
+        core.sched.borrow_mut().front = front;
         let polls = &self.0.counts.polls;
         polls.set(polls.get() + (before - polls_left.get()) as u64);
         stop

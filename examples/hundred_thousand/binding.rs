@@ -31,7 +31,8 @@ pub(crate) struct Census {
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
     settings: Settings,
-    /// All times are nanoseconds since the start of the run.
+    /// When the run began and when somebody last looked, on the clock of whoever looks.
+    began_ns: u64,
     since_ns: u64,
     held_by: Option<Limit>,
     idle: u64,
@@ -44,10 +45,11 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
-    pub(crate) fn new(settings: Settings) -> Self {
+    pub(crate) fn new(settings: Settings, began_ns: u64) -> Self {
         Self {
             settings,
-            since_ns: 0,
+            began_ns,
+            since_ns: began_ns,
             held_by: None,
             idle: 0,
             concurrency_ns: 0,
@@ -84,7 +86,7 @@ impl Binding {
 
     /// Each limit's share of the run.
     pub(crate) fn shares(&self) -> [(Limit, f64); 4] {
-        let share = |span_ns: u64| span_ns as f64 / self.since_ns.max(1) as f64;
+        let share = |span_ns: u64| span_ns as f64 / self.lasted_ns();
         [
             (Limit::Concurrency, share(self.concurrency_ns)),
             (Limit::PerHost, share(self.per_host_ns)),
@@ -95,8 +97,11 @@ impl Binding {
 
     /// Of all the time that the connections had, the share in which they stood idle behind a barrier.
     pub(crate) fn barrier_idle(&self) -> f64 {
-        let had_ns = self.since_ns as f64 * self.settings.connections() as f64;
-        self.barrier_idle_ns as f64 / had_ns.max(1.0)
+        self.barrier_idle_ns as f64 / (self.lasted_ns() * self.settings.connections() as f64)
+    }
+
+    fn lasted_ns(&self) -> f64 {
+        (self.since_ns - self.began_ns).max(1) as f64
     }
 
     fn holder(&self, census: Census, in_window: u64, unsent: u64) -> Option<Limit> {
@@ -121,7 +126,7 @@ mod tests {
 
     /// One second under `census`, one second of nothing.
     fn shares(settings: Settings, census: Census, in_window: u64, unsent: u64) -> Vec<(Limit, f64)> {
-        let mut binding = Binding::new(settings);
+        let mut binding = Binding::new(settings, 0);
         binding.note(0, census, in_window, unsent);
         binding.note(SECOND_NS, Census::default(), 0, 1);
         binding.end(2 * SECOND_NS);
@@ -149,7 +154,7 @@ mod tests {
 
     #[test]
     fn a_batch_with_nothing_left_to_start_waits_at_its_barrier_with_idle_connections() {
-        let mut binding = Binding::new(Settings { batch: Some(100), ..SETTINGS });
+        let mut binding = Binding::new(Settings { batch: Some(100), ..SETTINGS }, 0);
         binding.note(0, Census { waiting: 0, in_use: 4, connecting: 0 }, 4, 0);
         binding.end(SECOND_NS);
         assert_eq!(binding.shares()[3], (Limit::BatchBarrier, 1.0));

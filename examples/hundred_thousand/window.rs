@@ -24,12 +24,12 @@ use std::{
     pin::pin,
     rc::Rc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use windlass::http::{Error, ErrorKind};
 use windlass_examples::{
-    latency::Latency,
+    latency::{Latency, now_ns},
     process::{self, CpuTime},
 };
 
@@ -100,13 +100,12 @@ pub(crate) async fn drive<E: Engine>(engine: Rc<E>, plan: &Plan, stop: impl Futu
 }
 
 async fn ask_until_none_is_left<E: Engine>(engine: Rc<E>, window: Rc<Window>) {
-    let mut entered_ns = window.now_ns();
+    let mut entered_ns = now_ns();
     while window.enter(entered_ns, &*engine) {
-        let connected = Cell::new(None);
-        let outcome = engine.get(&connected).await;
-        let left_ns = window.now_ns();
-        let connected_ns = connected.get().map(|at| window.ns_at(at));
-        window.leave(Times { entered_ns, connected_ns, left_ns }, outcome);
+        let connected_ns = Cell::new(None);
+        let outcome = engine.get(&connected_ns).await;
+        let left_ns = now_ns();
+        window.leave(Times { entered_ns, connected_ns: connected_ns.get(), left_ns }, outcome);
         entered_ns = left_ns; // the next request enters at once: one reading of the clock serves both
     }
 }
@@ -122,7 +121,7 @@ async fn completes_before(work: impl Future<Output = ()>, stop: impl Future<Outp
     .await
 }
 
-/// When a request got where, in nanoseconds since the start: to subtract numbers is cheaper than to subtract instants.
+/// When a request got where, by [`now_ns`].
 #[derive(Debug, Clone, Copy)]
 struct Times {
     entered_ns: u64,
@@ -140,7 +139,7 @@ impl Times {
 struct Window {
     settings: Settings,
     progress_every: u64,
-    started: Instant,
+    started_ns: u64,
     state: RefCell<State>,
 }
 
@@ -158,7 +157,7 @@ struct State {
 
 impl Window {
     fn new(plan: &Plan) -> Self {
-        let started = Instant::now();
+        let started_ns = now_ns();
         let state = State {
             entered: 0,
             batch_end: 0,
@@ -168,18 +167,9 @@ impl Window {
             latency: Latency::new(),
             exchange: Latency::new(),
             connected_total_ns: 0,
-            binding: Binding::new(plan.settings),
+            binding: Binding::new(plan.settings, started_ns),
         };
-        Self { settings: plan.settings, progress_every: plan.progress_every, started, state: RefCell::new(state) }
-    }
-
-    fn now_ns(&self) -> u64 {
-        self.ns_at(Instant::now())
-    }
-
-    /// Nanoseconds from the start to `at`; they fill 64 bits after five hundred years.
-    fn ns_at(&self, at: Instant) -> u64 {
-        at.saturating_duration_since(self.started).as_nanos() as u64
+        Self { settings: plan.settings, progress_every: plan.progress_every, started_ns, state: RefCell::new(state) }
     }
 
     /// Lets the next batch begin and says how many tasks it takes; `None` when all requests have been sent.
@@ -212,14 +202,14 @@ impl Window {
             Err(error) => state.failed.count(error.kind(), &error),
         }
         if state.left.is_multiple_of(self.progress_every) || state.left == self.settings.requests {
-            let word = Word::Progress { done: state.left, elapsed_s: times.left_ns as f64 / 1e9 };
+            let word = Word::Progress { done: state.left, elapsed_s: (times.left_ns - self.started_ns) as f64 / 1e9 };
             drop(state);
             word.say();
         }
     }
 
     fn close(&self, spent: Spent, interrupted: bool) -> Seen {
-        let ended_ns = self.now_ns();
+        let ended_ns = now_ns();
         let mut state = self.state.borrow_mut();
         for _ in state.left..state.entered {
             state.failed.count(ErrorKind::Cancelled, &"the run was interrupted before the reply was complete");
@@ -230,7 +220,7 @@ impl Window {
             unfinished: state.entered - state.left,
             ok: state.ok,
             failed: std::mem::take(&mut state.failed),
-            elapsed: Duration::from_nanos(ended_ns),
+            elapsed: Duration::from_nanos(ended_ns - self.started_ns),
             spent,
             latency: std::mem::take(&mut state.latency),
             exchange: std::mem::take(&mut state.exchange),

@@ -27,7 +27,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use windlass_executor::LoopId;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Instant};
 use crate::sources::{Happened, SourceKey, Sources, Wakers};
 use crate::wheel::{Fired, Wheel};
 
@@ -385,11 +385,10 @@ pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
-/// How long ago the current loop last heard from the kernel; zero outside a loop. What it knows of its sources is that
-/// old.
-pub fn time_since_turn() -> Duration {
-    let since = with_current(|reactor| reactor.clock.now().saturating_sub(reactor.turn_began.get()));
-    Duration::from_nanos(since.unwrap_or(0))
+/// When the current loop last heard from the kernel: what it knows of its sources is that old. Now, outside a loop.
+#[inline]
+pub fn heard_at() -> Instant {
+    with_current(|reactor| Instant(reactor.turn_began.get())).unwrap_or_else(Instant::now)
 }
 
 /// While this lives, its reactor is the thread's current one.

@@ -165,8 +165,12 @@ impl Sources {
 impl Side {
     #[inline]
     fn take(&mut self, wakers: &mut Wakers) {
-        wakers.extend(self.poller.take());
-        wakers.extend(self.waiters.drain(..).map(|(_, waker)| waker));
+        if let Some(poller) = self.poller.take() {
+            wakers.push(poller);
+        }
+        if !self.waiters.is_empty() {
+            wakers.extend(self.waiters.drain(..).map(|(_, waker)| waker)); // to drain nothing costs as much as all the rest
+        }
     }
 
     /// The operation would have blocked.

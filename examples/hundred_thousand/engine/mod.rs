@@ -19,13 +19,7 @@ mod on_windlass;
 mod pool;
 mod wire;
 
-use std::{
-    cell::Cell,
-    io,
-    os::unix::net::UnixStream,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{cell::Cell, io, os::unix::net::UnixStream, thread, time::Duration};
 
 use signal_hook::consts::SIGINT;
 use windlass::http::{Error, ErrorKind};
@@ -44,11 +38,11 @@ const SETTLING_MS: u32 = 100;
 pub(crate) trait Engine: Sized + 'static {
     /// Sends one GET and takes the reply in to its last byte; yields the status.
     ///
-    /// Sets `connected` when the request has its connection.
+    /// Sets `connected_ns`, by [`now_ns`](windlass_examples::latency::now_ns), when the request has its connection.
     ///
     /// # Errors
     /// Every failure under its own kind, the time-out of the whole exchange included.
-    fn get(&self, connected: &Cell<Option<Instant>>) -> impl Future<Output = Result<u16, Error>>;
+    fn get(&self, connected_ns: &Cell<Option<u64>>) -> impl Future<Output = Result<u16, Error>>;
 
     /// Runs `task` beside the others, from now on; the future that comes back completes when it has ended.
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()>;

@@ -21,7 +21,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -47,6 +47,8 @@ use super::{
     pool::{Pool, Slot},
     timed_out,
 };
+use windlass_examples::latency::now_ns;
+
 use crate::{binding::Census, contract::Plan, window};
 
 /// A handle to a connection: requests go in, replies come out.
@@ -102,8 +104,8 @@ pub(super) async fn interrupted(stop: UnixStream) {
 }
 
 impl Engine for OnHyper {
-    async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
-        match timeout(self.timeout, self.exchange(connected)).await {
+    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        match timeout(self.timeout, self.exchange(connected_ns)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(timed_out(self.timeout)),
         }
@@ -120,11 +122,11 @@ impl Engine for OnHyper {
 }
 
 impl OnHyper {
-    async fn exchange(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+    async fn exchange(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
-            connected.set(Some(Instant::now()));
+            connected_ns.set(Some(now_ns()));
             let response = match connection.try_send_request(self.request()).await {
                 Ok(response) => response,
                 // The server closed the connection just now and the request never left: the next one takes it.

@@ -20,7 +20,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, ready},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -42,6 +42,8 @@ use super::{
     timed_out,
     wire::Reply,
 };
+use windlass_examples::latency::now_ns;
+
 use crate::{binding::Census, contract::Plan, window};
 
 /// How much one read takes at most: as much as this library's client reads at once.
@@ -95,8 +97,8 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
 }
 
 impl Engine for OnSockets {
-    async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
-        match timeout(self.timeout, self.exchange(connected)).await {
+    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        match timeout(self.timeout, self.exchange(connected_ns)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(timed_out(self.timeout)),
         }
@@ -113,11 +115,11 @@ impl Engine for OnSockets {
 }
 
 impl OnSockets {
-    async fn exchange(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+    async fn exchange(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
-            connected.set(Some(Instant::now()));
+            connected_ns.set(Some(now_ns()));
             match self.ask(&mut connection).await {
                 // The server closed the connection while it was idle: the next one takes the request.
                 Err(_) if used && !connection.reply.begun() => {

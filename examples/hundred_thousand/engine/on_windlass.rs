@@ -9,13 +9,14 @@
 //! Left to do is to note when a request has its connection, which the client tells, and to fetch the loop's counters.
 //! Not here: any of that; it is the library.   Next: `pool`, which is what tokio's side needs of its own.
 
-use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Instant};
+use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc};
 
 use windlass::{
     Loop,
     http::{Client, Error, Limits, Url},
     io::AsyncFd,
 };
+use windlass_examples::latency::now_ns;
 
 use super::{Carried, Engine, Held};
 use crate::{
@@ -73,11 +74,11 @@ async fn interrupted(stop: UnixStream) {
 }
 
 impl Engine for OnWindlass {
-    async fn get(&self, connected: &Cell<Option<Instant>>) -> Result<u16, Error> {
+    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
         let held = Cell::new(None);
         let has_connection = || {
-            connected.set(Some(Instant::now()));
+            connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
         let response = self.client.get(&self.url).on_connection(&has_connection).send().await?;

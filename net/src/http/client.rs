@@ -13,6 +13,7 @@
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what the bytes mean (`head`, `body`).
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
@@ -237,28 +238,33 @@ impl<'a> Request<'a> {
     /// Dropping it closes the connection, if it had one.
     pub async fn send(self) -> Result<Response, Error> {
         let mut time = TimeOut::new(self.timeout);
-        match self.exchange(&mut time).await {
-            Ok((mut slot, decoder)) => {
+        let stage = Cell::new("");
+        match time.limit(&stage, pin!(self.exchange(&stage))).await.and_then(|outcome| outcome) {
+            Ok(mut slot) => {
                 let at = slot.connection().head.head_len();
-                Ok(Response { slot: Some(slot), decoder, at, time, doing: doing(self.method), url: self.url.clone() })
+                Ok(Response { slot: Some(slot), at, time, doing: doing(self.method), url: self.url.clone() })
             }
             Err(error) => Err(error.during(format!("{} {}", doing(self.method), self.url))),
         }
     }
 
-    async fn exchange(&self, time: &mut TimeOut) -> Result<(Slot, Decoder), Error> {
+    /// Says in `stage` what it is at.
+    async fn exchange(&self, stage: &Cell<&'static str>) -> Result<Slot, Error> {
         check_request(self.method, &self.headers, self.content())?;
-        let mut slot = time.limit("waiting for a connection", self.client.pool.acquire(self.url.host_header())).await?;
+        stage.set("waiting for a connection");
+        let mut slot = self.client.pool.acquire(self.url.host_header()).await;
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
-                slot.fill(time.limit("connecting", connect(self.url)).await??);
+                stage.set("connecting");
+                // Boxed: it is rare, and its states are larger than all the others.
+                slot.fill(Box::pin(connect(self.url)).await?);
             }
             if let Some(hook) = self.on_connection {
                 hook();
             }
-            match self.converse(&mut slot, time).await {
-                Ok(decoder) => return Ok((slot, decoder)),
+            match self.converse(&mut slot, stage).await {
+                Ok(()) => return Ok(slot),
                 Err(failed) if failed.unheard && !fresh && may_be_repeated(self.method) => {
                     slot.pool().count(|stats| stats.retries += 1);
                     slot.connection = None;
@@ -269,16 +275,18 @@ impl<'a> Request<'a> {
     }
 
     /// Sends the request and reads the head of the answer.
-    async fn converse(&self, slot: &mut Slot, time: &mut TimeOut) -> Result<Decoder, Failed> {
+    async fn converse(&self, slot: &mut Slot, stage: &Cell<&'static str>) -> Result<(), Failed> {
         self.write(slot.connection())?;
-        let sent = time.limit("sending the request", send(slot)).await??;
+        stage.set("sending the request");
+        let sent = send(slot).await?;
+        stage.set("waiting for an answer");
         let mut heard = sent == Sent::InPart;
         loop {
-            if heard && let Some(decoder) = self.read_head(slot.connection())? {
+            if heard && self.read_head(slot.connection())? {
                 slot.connection().may_stay &= sent == Sent::All;
-                return Ok(decoder);
+                return Ok(());
             }
-            match time.limit("waiting for an answer", read_more(slot)).await? {
+            match read_more(slot).await {
                 Ok(0) if heard => return Err(failed(ErrorKind::Truncated, "the connection ended within the head")),
                 Ok(0) => return Err(Failed::ended_before_answer()),
                 Ok(_) => heard = true,
@@ -300,19 +308,20 @@ impl<'a> Request<'a> {
         self.body.as_ref().map_or(Content::None, |body| Content::Length(body.len() as u64))
     }
 
-    /// What body follows, if the final head is complete. Interim heads are taken out of the buffer.
-    fn read_head(&self, connection: &mut Connection) -> Result<Option<Decoder>, Error> {
+    /// Whether the final head is complete, and what follows from it then. Interim heads are taken out of the buffer.
+    fn read_head(&self, connection: &mut Connection) -> Result<bool, Error> {
         let limits = &self.client.limits;
         while let Some(len) = connection.head.parse(&connection.bytes, limits)? {
             if !connection.head.is_interim() {
                 let framing = connection.head.framing(Asked::by(self.method))?;
                 connection.may_stay = connection.head.keep_alive(framing);
-                return Decoder::new(framing, limits).map(Some);
+                connection.body = Decoder::new(framing, limits)?;
+                return Ok(true);
             }
             connection.head.begin_next(limits)?;
             connection.bytes.drain(..len);
         }
-        Ok(None)
+        Ok(false)
     }
 }
 
@@ -459,16 +468,19 @@ impl TimeOut {
         TimeOut { sleep: timeout.map(sleep) }
     }
 
-    /// Waits for `future` as long as there is time.
-    async fn limit<F: Future>(&mut self, what: &'static str, future: F) -> Result<F::Output, Error> {
-        let mut future = pin!(future);
+    /// Waits for `future` as long as there is time. If there is not, the error tells the `stage` it was in.
+    async fn limit<F: Future>(
+        &mut self,
+        stage: &Cell<&'static str>,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, Error> {
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Ok(output));
             }
             match self.sleep.as_mut().map(|sleep| Pin::new(sleep).poll(cx)) {
                 Some(Poll::Ready(())) => {
-                    Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(what))))
+                    Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage.get()))))
                 }
                 _ => Poll::Pending,
             }
@@ -502,7 +514,6 @@ impl std::error::Error for While {}
 pub struct Response {
     /// None once it was given back.
     slot: Option<Slot>,
-    decoder: Decoder,
     /// How far the connection's buffer has been decoded.
     at: usize,
     time: TimeOut,
@@ -539,7 +550,7 @@ impl Response {
 
     /// What came after a chunked body; empty until its end.
     pub fn trailers(&self) -> Fields<'_> {
-        self.decoder.trailers()
+        self.connection().body.trailers()
     }
 
     /// The next piece of the body; none at its end.
@@ -550,45 +561,47 @@ impl Response {
     /// # Cancel
     /// Dropping the future loses nothing: ask again.
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
-        match self.advance().await {
-            Ok(Some((start, end))) => Ok(Some(&self.connection().bytes[start..end])),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.during(format!("{} {}", self.doing, self.url))),
-        }
+        Ok(self.next_piece().await?.map(|piece| &self.connection().bytes[piece]))
     }
 
     /// Where in the buffer the next piece of the body lies.
-    async fn advance(&mut self) -> Result<Option<(usize, usize)>, Error> {
-        loop {
+    async fn next_piece(&mut self) -> Result<Option<Range<usize>>, Error> {
+        self.advance().await.map_err(|error| error.during(format!("{} {}", self.doing, self.url)))
+    }
+
+    async fn advance(&mut self) -> Result<Option<Range<usize>>, Error> {
+        while !self.connection().body.is_finished() {
             if let Some(piece) = self.decode()? {
                 return Ok(Some(piece));
             }
-            if self.decoder.is_finished() {
-                return Ok(None);
-            }
             let slot = self.slot.as_mut().expect("a response holds its connection until it is dropped");
+            let connection = slot.connection();
+            if connection.body.is_finished() {
+                break; // what was left was framing
+            }
             // What was decoded has been seen: only the head stays.
-            let head_len = slot.connection().head.head_len();
-            slot.connection().bytes.truncate(head_len);
-            self.at = head_len;
-            let n = self.time.limit("reading the body", read_more(slot)).await?;
+            self.at = connection.head.head_len();
+            connection.bytes.truncate(self.at);
+            let stage = Cell::new("reading the body");
+            let n = self.time.limit(&stage, pin!(read_more(slot))).await?;
             if n.map_err(|error| read_failed("reading the body", error))? == 0 {
                 slot.connection().may_stay = false;
-                self.decoder.finish_at_eof()?;
+                slot.connection().body.finish_at_eof()?;
             }
         }
+        Ok(None)
     }
 
     /// The next piece of the body among the bytes that are there.
-    fn decode(&mut self) -> Result<Option<(usize, usize)>, Error> {
-        let slot = self.slot.as_ref().expect("a response holds its connection until it is dropped");
-        let bytes = &slot.connection.as_ref().expect("a slot in an exchange has its connection").bytes;
-        while !self.decoder.is_finished() && self.at < bytes.len() {
-            let step = self.decoder.decode(&bytes[self.at..])?;
+    fn decode(&mut self) -> Result<Option<Range<usize>>, Error> {
+        let slot = self.slot.as_mut().expect("a response holds its connection until it is dropped");
+        let Connection { bytes, body, .. } = slot.connection();
+        while !body.is_finished() && self.at < bytes.len() {
+            let step = body.decode(&bytes[self.at..])?;
             let piece = range_of(step.data, bytes);
             self.at += step.consumed;
             if !piece.is_empty() {
-                return Ok(Some((piece.start, piece.end)));
+                return Ok(Some(piece));
             }
         }
         Ok(None)
@@ -612,7 +625,7 @@ impl Response {
     /// As [`chunk`](Response::chunk).
     pub async fn drain(mut self) -> Result<u64, Error> {
         let mut len = 0;
-        while let Some(piece) = self.chunk().await? {
+        while let Some(piece) = self.next_piece().await? {
             len += piece.len() as u64;
         }
         Ok(len)
@@ -620,9 +633,9 @@ impl Response {
 
     /// Whether the connection can carry another exchange: the body is all there, and nothing follows it.
     fn is_over(&mut self) -> bool {
-        while let Ok(Some(_)) = self.decode() {}
-        let rest = &self.connection().bytes[self.at..];
-        self.connection().may_stay && self.decoder.is_finished() && surplus(rest) != Surplus::Unasked
+        while !self.connection().body.is_finished() && matches!(self.decode(), Ok(Some(_))) {}
+        let Connection { bytes, body, may_stay, .. } = self.connection();
+        *may_stay && body.is_finished() && surplus(&bytes[self.at..]) != Surplus::Unasked
     }
 }
 

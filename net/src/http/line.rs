@@ -111,16 +111,19 @@ impl Lines {
     /// line ends. httparse saw to the LF of each line, so the one thing left to see is the CR before it.
     #[inline]
     pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<usize, &'static str> {
+        let (mut digest, mut all_cr) = (Digest::default(), head.ends_with(b"\r\n\r\n"));
         self.ranges.clear();
-        self.ranges.extend(headers.iter().map(|header| Field::within(head, header)));
-        // Each line but the first and the empty one begins with a name.
-        let has_cr = |field: &Field| head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
-        if !self.ranges.iter().all(has_cr) || !head.ends_with(b"\r\n\r\n") {
-            return Err("head: a line ends in LF without CR");
-        }
-        self.digest = Digest::default();
+        self.ranges.reserve(headers.len());
         for header in headers {
-            self.digest.note(header.name.as_bytes(), header.value);
+            let field = Field::within(head, header);
+            // Each line but the first and the empty one begins with a name.
+            all_cr &= head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
+            self.ranges.push(field);
+            digest.note(header.name.as_bytes(), header.value);
+        }
+        self.digest = digest;
+        if !all_cr {
+            return Err("head: a line ends in LF without CR");
         }
         Ok(self.ranges.first().map_or(head.len() - 2, |first| first.name.start as usize) - 2)
     }
@@ -198,13 +201,19 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 }
 
 /// Whether `text`, which holds no control characters, is `word` in any case. The word is of lower-case letters and hyphens;
-/// setting the bit that makes a letter small leaves a hyphen as it is and makes nothing else one of them.
+/// setting the bit that makes a letter small leaves a hyphen as it is and makes nothing else one of them. Eight bytes are
+/// compared at once, and the last eight overlap those before.
 #[inline]
 pub(super) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
     let Ok(text) = <&[u8; N]>::try_from(text) else {
         return false;
     };
-    text.iter().zip(word).fold(0, |differing, (a, b)| differing | ((a | 0x20) ^ b)) == 0
+    if N < 8 {
+        return text.iter().zip(word).all(|(a, b)| (a | 0x20) == *b);
+    }
+    let eight = |bytes: &[u8; N], at| u64::from_ne_bytes(*bytes[at..].first_chunk().expect("eight bytes follow"));
+    let differing = |at| (eight(text, at) | 0x2020_2020_2020_2020) ^ eight(word, at);
+    (0..N / 8).fold(differing(N - 8), |all, nth| all | differing(nth * 8)) == 0
 }
 
 #[cfg(test)]

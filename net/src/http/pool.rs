@@ -33,9 +33,11 @@ use std::time::Duration;
 use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
-use windlass_reactor::{Direction, count_syscalls, time_since_turn};
+use windlass_reactor::{Direction, count_syscalls, heard_at};
 
-use super::head::ResponseHead;
+use super::Limits;
+use super::body::Decoder;
+use super::head::{Framing, ResponseHead};
 use crate::net::TcpStream;
 
 /// A connection between two exchanges, with the buffers that it keeps.
@@ -44,6 +46,8 @@ pub(crate) struct Connection {
     /// The request on its way out, then the reply as far as it has come.
     pub(crate) bytes: Vec<u8>,
     pub(crate) head: ResponseHead,
+    /// Of the body behind this head.
+    pub(crate) body: Decoder,
     /// After the answer under way it can carry another exchange.
     pub(crate) may_stay: bool,
     idle_since: Instant,
@@ -58,7 +62,8 @@ const HEARSAY_MAX: Duration = Duration::from_millis(1);
 impl Connection {
     pub(crate) fn new(stream: TcpStream) -> Box<Self> {
         let (bytes, head) = (Vec::new(), ResponseHead::new());
-        Box::new(Connection { stream, bytes, head, may_stay: false, idle_since: Instant::FAR_FUTURE })
+        let body = Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit");
+        Box::new(Connection { stream, bytes, head, body, may_stay: false, idle_since: Instant::FAR_FUTURE })
     }
 
     /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
@@ -70,12 +75,13 @@ impl Connection {
         }
     }
 
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: if it is long since the loop has heard anything, the
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: if `now` it is long since the loop has heard anything, the
     /// kernel is asked.
-    fn is_quiet_now(&self) -> bool {
-        self.is_quiet() && (time_since_turn() < HEARSAY_MAX || self.ask_is_quiet())
+    fn is_quiet_at(&self, now: Instant) -> bool {
+        self.is_quiet() && (now < heard_at() + HEARSAY_MAX || self.ask_is_quiet())
     }
 
+    #[cold]
     fn ask_is_quiet(&self) -> bool {
         count_syscalls(1);
         let peeked = self.stream.fd().get_ref().peek(&mut [0]);
@@ -255,8 +261,16 @@ impl State {
         let host = self.waiters[waiter].host;
         let first = self.hosts[host].waiting.pop_front();
         debug_assert_eq!(first, Some(waiter), "first come, first served");
-        self.waiters[waiter].given = Some(given);
-        self.waiters[waiter].waker.take()
+        let waiter = &mut self.waiters[waiter];
+        waiter.given = Some(given);
+        waiter.waker.take()
+    }
+
+    /// What was given to the waiter, who is then one no longer.
+    fn take_given(&mut self, waiter: usize) -> Option<Given> {
+        let given = self.waiters[waiter].given.take()?;
+        self.waiters.remove(waiter); // its waker was taken when it was given something
+        Some(given)
     }
 }
 
@@ -286,7 +300,8 @@ impl Pool {
         let connection = loop {
             let idle = self.state.borrow_mut().hosts[host].idle.pop();
             let Some(connection) = idle else { break None };
-            if connection.is_quiet_now() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+            let now = Instant::now();
+            if connection.is_quiet_at(now) && now - connection.idle_since < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
@@ -463,48 +478,42 @@ impl Future for Acquire {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
-        let this = &mut *self;
-        let pool = this.pool.clone();
-        let Some(waiter) = this.waiter else {
+        let Acquire { pool, host, waiter: place } = &mut *self;
+        let Some(waiter) = *place else {
             // Nobody overtakes those who wait for the same host.
-            let in_line = !pool.state.borrow().hosts[this.host].waiting.is_empty();
-            if !in_line && let Some(slot) = pool.try_acquire(this.host) {
+            let in_line = !pool.state.borrow().hosts[*host].waiting.is_empty();
+            if !in_line && let Some(slot) = pool.try_acquire(*host) {
                 return Poll::Ready(slot);
             }
             let waker = Some(cx.waker().clone());
             let mut state = pool.state.borrow_mut();
             state.arrivals += 1;
-            let waiter = Waiter { host: this.host, arrival: state.arrivals, waker, given: None };
+            let waiter = Waiter { host: *host, arrival: state.arrivals, waker, given: None };
             let waiter = state.waiters.insert(waiter);
-            state.hosts[this.host].waiting.push_back(waiter);
-            this.waiter = Some(waiter);
+            state.hosts[*host].waiting.push_back(waiter);
+            *place = Some(waiter);
             waits::note(WaitReason::Connection);
             return Poll::Pending;
         };
-        let waker = cx.waker().clone();
-        let mut state = pool.state.borrow_mut();
-        match state.waiters[waiter].given.take() {
-            Some(given) => {
-                state.waiters.remove(waiter);
-                drop(state);
-                this.waiter = None;
-                Poll::Ready(pool.accept(this.host, given))
-            }
-            None => {
-                let before = state.waiters[waiter].waker.replace(waker);
-                drop(state);
-                drop(before);
-                waits::note(WaitReason::Connection);
-                Poll::Pending
-            }
+        let given = pool.state.borrow_mut().take_given(waiter);
+        if let Some(given) = given {
+            *place = None;
+            return Poll::Ready(pool.accept(*host, given));
         }
+        let waker = Some(cx.waker().clone());
+        let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);
+        drop(before);
+        waits::note(WaitReason::Connection);
+        Poll::Pending
     }
 }
 
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_now() => self.slot(host, Some(connection)),
+            Given::Connection(connection) if connection.is_quiet_at(Instant::now()) => {
+                self.slot(host, Some(connection))
+            }
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }

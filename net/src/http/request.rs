@@ -27,7 +27,10 @@ use std::mem::MaybeUninit;
 /// ```
 pub const NO_HEADERS: &[(&str, &str)] = &[];
 
-const USER_AGENT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
+const USER_AGENT_LINE: &str = concat!("User-Agent: windlass/", env!("CARGO_PKG_VERSION"), "\r\n");
+const ACCEPT_LINE: &str = "Accept: */*\r\n";
+/// Both, as nearly every request has them.
+const OUR_LINES: &str = concat!("User-Agent: windlass/", env!("CARGO_PKG_VERSION"), "\r\nAccept: */*\r\n");
 
 /// What body we are about to send, so that its framing can be announced.
 ///
@@ -81,11 +84,11 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     let given = Given::of(headers, content)?;
     push(out, &[method.as_bytes(), b" ", url.target().as_bytes(), b" HTTP/1.1\r\nHost: "]);
     push(out, &[given.host.unwrap_or(url.host_header().as_bytes()), b"\r\n"]);
-    if !given.user_agent {
-        push(out, &[b"User-Agent: ", USER_AGENT.as_bytes(), b"\r\n"]);
-    }
-    if !given.accept {
-        push(out, &[b"Accept: */*\r\n"]);
+    match (given.user_agent, given.accept) {
+        (false, false) => push(out, &[OUR_LINES.as_bytes()]),
+        (false, true) => push(out, &[USER_AGENT_LINE.as_bytes()]),
+        (true, false) => push(out, &[ACCEPT_LINE.as_bytes()]),
+        (true, true) => {}
     }
     for (name, value) in headers {
         if !name.as_ref().eq_ignore_ascii_case(b"host") {
@@ -446,6 +449,9 @@ fn refuse(why: &str) -> Error {
 }
 
 fn check_method(method: &str) -> Result<(), Error> {
+    if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
+        return Ok(()); // nearly always one of these
+    }
     if !is_token(method.as_bytes()) {
         return Err(refuse("the method is not a token"));
     }
@@ -472,6 +478,7 @@ fn check_host(value: &[u8]) -> Result<(), Error> {
     if valid { Ok(()) } else { Err(refuse("the host header is no authority")) }
 }
 
+#[inline]
 fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
         out.extend_from_slice(part);
@@ -562,7 +569,7 @@ mod tests {
         assert_eq!(
             written("GET", &[("B", "2"), ("A", "1"), ("B", "3")], Content::None),
             format!(
-                "GET / HTTP/1.1\r\nHost: example.com\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n\
+                "GET / HTTP/1.1\r\nHost: example.com\r\n{USER_AGENT_LINE}Accept: */*\r\n\
                  B: 2\r\nA: 1\r\nB: 3\r\n\r\n"
             )
         );

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! The line about a turn is printed at its end, below what the tasks said in it.
-//! Run it: `cargo run --example watch_the_loop`.   Next: the loop itself, `src/lib.rs`.
+//! Run it: `cargo run --example watch_the_loop`.   Next: the loop itself, `src/event_loop.rs`.
 
 use std::{cell::Cell, error::Error, io, rc::Rc, time::Duration};
 

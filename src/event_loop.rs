@@ -10,6 +10,7 @@
 //! ```
 //!
 //! Not here: tasks (`windlass_executor`), readiness and time (`windlass_reactor`).
+//! Next: `executor/src/executor.rs`, who runs next; `reactor/src/reactor.rs`, one turn.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -24,11 +25,12 @@ use std::time::Duration;
 use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Wait};
 
-/// Polls in a row before sockets and timers get their turn. A look at the kernel costs as much as 15 short polls
-/// (`cargo bench -- --only yield_1`); every 256 it is a twentieth of the work, and nobody waits for it longer than
-/// [`POLL_TIME_MAX_NS`].
+/// Polls in a row before sockets and timers get their turn. To ask the kernel costs as much as some 15 short polls, so
+/// once in 256 it is a twentieth of the work (what a poll costs: `cargo bench --bench sides -- --only yield_1`). Slow
+/// polls are cut short by [`POLL_TIME_MAX_NS`].
 const POLL_BUDGET: u32 = 256;
-/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn.
+/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn: what 256
+/// polls of a microsecond take.
 const POLL_TIME_MAX_NS: u64 = 250_000;
 
 /// An event loop: one thread, its tasks, its sockets and its timers.
@@ -273,11 +275,25 @@ impl Loop {
     }
 
     /// Sums of all ticks so far.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// crank.block_on(windlass::task::yield_now());
+    /// assert_eq!(crank.metrics().polls, 2);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
     }
 
     /// Calls `hook` after each tick with what it did. The hook must not call into the loop. There is one; the last set.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// crank.on_tick(|tick| println!("{} polls, waited {:?}", tick.polls, tick.waited));
+    /// crank.block_on(windlass::task::yield_now());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn on_tick(&self, hook: impl FnMut(&Tick) + 'static) {
         self.shared.told.set(Tick::sum(&self.shared));
         let before = self.shared.on_tick.replace(Some(Box::new(hook)));

@@ -31,7 +31,8 @@
 //! |---|---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes | yes | a number |
 //! | [`Handle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
-//! | [`time::Sleep`], [`time::Interval`], [`net::TcpStream`], [`net::TcpListener`], [`io::AsyncFd`] | yes | yes | a key and, for sockets, a descriptor; off their loop sockets give errors and timers panic |
+//! | [`net::TcpStream`], [`net::TcpListener`], [`io::AsyncFd`] | yes | yes | a key and a descriptor; used off their loop they give errors |
+//! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
 //! | [`Loop`], [`task::JoinHandle`], [`http::Client`] | no | no | plain reference counts |
 

@@ -453,7 +453,7 @@ fn hear_blocking(stream: &mut std::net::TcpStream) {
 
 #[test]
 fn what_came_unasked_while_the_loop_was_busy_elsewhere_is_not_the_next_answer() {
-    // H30: between the two requests the task computes, and the loop has no turn in which to hear of anything.
+    // Between the two requests the task computes, and the loop has no turn in which to hear of anything.
     run_alone(async {
         let listener = std::net::TcpListener::bind(ANY).unwrap();
         let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
@@ -593,7 +593,7 @@ fn a_request_that_fails_again_on_its_new_connection_has_failed() {
 
 #[test]
 fn an_answer_before_the_request_is_all_sent_is_the_answer() {
-    // H33: the server reads a little, refuses, and reads no more. It keeps the connection open, or closes it.
+    // The server reads a little, refuses, and reads no more. It keeps the connection open, or closes it.
     for closes in [false, true] {
         run_alone(async move {
             let server = Script::start(async move |mut peer: Peer| {
@@ -619,7 +619,7 @@ fn an_answer_before_the_request_is_all_sent_is_the_answer() {
 
 #[test]
 fn a_server_that_ends_before_the_request_is_all_sent_is_an_error_at_once() {
-    // H34: an end, no answer, and nobody reads the rest.
+    // An end, no answer, and nobody reads the rest.
     run_alone(async {
         let server = Script::start(async move |mut peer: Peer| {
             peer.stream.read(&mut [0; 4096]).await.unwrap();
@@ -990,7 +990,7 @@ fn a_server_that_never_stops_sending_does_not_keep_the_time_out_from_its_turn() 
 
 #[test]
 fn no_timer_of_an_exchange_outlives_it() {
-    // H37: the first one's time-out would fire in the middle of the second.
+    // The first one's time-out would fire in the middle of the second.
     run_alone_paused(async {
         let server = Script::start(async |mut peer: Peer| {
             while peer.hear().await.is_some() {
@@ -1124,7 +1124,7 @@ fn a_chunk_that_is_given_up_is_not_lost() {
 
 #[test]
 fn requests_aborted_at_random_leave_the_pool_as_it_was() {
-    // H41, with a fixed seed: xorshift64*, Vigna 2016.
+    // With a fixed seed: xorshift64*, Vigna 2016.
     run_alone(async {
         let server = parrot();
         let client = Client::builder().limit(4).build();
@@ -1263,7 +1263,7 @@ fn every_failure_says_what_was_asked_for_and_what_went_wrong() {
 
 #[test]
 fn three_hundred_requests_to_servers_of_every_kind_have_the_outcomes_that_were_scripted() {
-    // P18 in small: replies that are good, and faulty in ten ways, all mixed under one limit.
+    // Replies that are good, and faulty in ten ways, all mixed under one limit.
     const FAULTS: [(&str, Result<u16, &str>); 13] = [
         ("/good", Ok(200)),
         ("/reset", Err("reset")),

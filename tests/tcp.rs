@@ -143,7 +143,7 @@ fn a_buffer_that_is_filled_exactly_is_not_the_end_of_what_comes() {
 
 #[test]
 fn reading_to_the_last_byte_in_any_way_hears_of_the_next() {
-    // R54: by peeking, byte by byte, with a buffer that just fits; each time until there is nothing, then one more byte.
+    // By peeking, byte by byte, with a buffer that just fits; each time until there is nothing, then one more byte.
     run(async {
         let (mut ours, mut theirs) = connected().await;
         for way in 0..4 {
@@ -514,7 +514,7 @@ fn a_reset_wakes_the_reader_and_the_writer() {
 
 #[test]
 fn a_peer_that_has_ended_its_side_does_not_keep_the_loop_awake() {
-    // R51: half closed, our buffers full, a task that waits for room.
+    // Half closed, our buffers full, a task that waits for room.
     run(async {
         let (mut ours, theirs) = connected().await;
         fill(&ours).await;
@@ -679,7 +679,7 @@ async fn deaf() -> (TcpListener, Vec<TcpStream>) {
 
 #[test]
 fn connects_that_are_given_up_leave_nothing_behind_and_disturb_no_other() {
-    // R46: the next socket gets the number of the descriptor that was given up.
+    // The next socket gets the number of the descriptor that was given up.
     run_alone_paused(async {
         let (deaf, _queued) = deaf().await;
         let listener = TcpListener::bind(ANY).unwrap();

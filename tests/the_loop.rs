@@ -270,7 +270,6 @@ fn loops_on_several_threads_run_at_once() {
     });
 }
 
-/// R33.
 #[test]
 fn a_loop_inside_a_loop_panics_and_names_both_places() {
     let (outer, inner) = (paused(), paused());
@@ -311,7 +310,6 @@ fn a_loop_dropped_inside_another_drops_its_tasks() {
     assert!(dropped.get());
 }
 
-/// R22.
 #[test]
 fn a_loop_may_be_kept_in_a_thread_local_to_the_end_of_its_thread() {
     thread_local! {
@@ -408,7 +406,6 @@ fn what_a_handle_spawned_between_two_runs_begins_in_the_second() {
 
 // ---------------------------------------------------------------------------------------------------------- fairness
 
-/// P8, R30.
 #[test]
 fn a_task_that_never_sleeps_keeps_no_socket_waiting() {
     let lp = Loop::builder().paused_clock().poll_budget(10).build().unwrap();
@@ -432,7 +429,6 @@ fn a_task_that_never_sleeps_keeps_no_socket_waiting() {
     });
 }
 
-/// P8, R30.
 #[test]
 fn a_task_that_never_sleeps_keeps_no_timer_waiting() {
     let lp = Loop::builder().paused_clock().poll_budget(10).build().unwrap();
@@ -452,7 +448,7 @@ fn a_task_that_never_sleeps_keeps_no_timer_waiting() {
     });
 }
 
-/// R7. The clock is paused, so that no tick is cut short because the machine is slow.
+/// The clock is paused, so that no tick is cut short because the machine is slow.
 #[test]
 fn ten_budgets_of_ready_tasks_are_done_within_eleven_ticks() {
     const BUDGET: u32 = 61;
@@ -504,7 +500,6 @@ fn a_task_that_reads_without_end_gives_way_to_the_others() {
 
 // -------------------------------------------------------------------------------------------------- what idleness costs
 
-/// P19 in small.
 #[test]
 fn a_loop_that_waits_for_one_far_timer_does_nothing_meanwhile() {
     let lp = paused();
@@ -518,7 +513,7 @@ fn a_loop_that_waits_for_one_far_timer_does_nothing_meanwhile() {
     });
 }
 
-/// P19, R41: open sockets that nobody writes to.
+/// Open sockets that nobody writes to.
 #[test]
 fn a_loop_with_a_hundred_quiet_sockets_polls_nobody() {
     let lp = paused();
@@ -685,7 +680,7 @@ fn inside_and_outside_the_metrics_are_the_same() {
     assert_eq!((inside.ticks + 1, inside.spawned), (outside.ticks, outside.spawned));
 }
 
-// ------------------------------------------------------------------------------------------- what may cross threads, R10
+// ------------------------------------------------------------------------------------------------ what may cross threads
 
 struct Anything;
 type SendOnly = Cell<u8>;

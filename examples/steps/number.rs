@@ -11,11 +11,13 @@
 //! ```
 //!
 //! A `std::task::Waker` must wrap something, and without unsafe code that is an `Arc`: the `NumberWake` box, at the
-//! border only. The real crate leaves the box out. `Waker::new(data, vtable)` takes any word as `data`; it writes the
-//! number there, and its clone is a copy and its drop does nothing. That call is `unsafe`, as the compiler cannot check
-//! that the vtable treats the word as what it is; it stands in the one file of the project that may hold unsafe code.
+//! border only. The real crate leaves the box out. `RawWaker::new(data, vtable)` takes any word as `data`; it writes
+//! the number there, and its clone is a copy and its drop does nothing. `Waker::from_raw` makes a waker of it. That
+//! call is `unsafe`, as the compiler cannot check that the vtable treats the word as what it is; it stands in the one
+//! file of the project that may hold unsafe code.
 //!
-//! What it leaves out: on the loop's own thread the real wake goes to the table at once, past this lock.
+//! What it leaves out: on the loop's own thread the real wake goes to the table at once, past this lock; the ids of
+//! loops that are gone are used again; and in the real number the index stands before the generation.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};

@@ -135,4 +135,4 @@ const READ_NEXT: &str = "Read next:
   executor/src/inbox.rs      wakes from other threads
   reactor/src/wheel.rs       the timer wheel, with more levels
   reactor/src/reactor.rs     the poll, and the sources behind its tokens
-  src/lib.rs                 the loop itself";
+  src/event_loop.rs          the loop itself";

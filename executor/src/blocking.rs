@@ -3,8 +3,8 @@
 //! started when first needed, named, and never joined: a call that hangs does not keep the process from ending.
 //!
 //! ```text
-//!   the loop                         windlass-blocking-1..4
-//!   run(f) ──► jobs ────────────────► f() ──► result ──► wake the task, tell its loop
+//!   the loop                         windlass-blocking-N, four of them at most
+//!   spawn_blocking(f) ──► jobs ─────► f() ──► result ──► wake the task, tell its loop
 //! ```
 //!
 //! Next: `inbox`, by which the answer comes back.
@@ -25,9 +25,10 @@ use crate::join::{JoinError, quietly};
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
-/// Threads at most: a crawler on two cores has few names to look up at once, and a hung look-up holds one.
+/// Threads at most. What runs here waits more than it computes, look-ups of names first of all: a few threads are
+/// enough, and one that hangs leaves the others.
 const THREADS_MAX: usize = 4;
-/// How long an idle thread waits before it ends.
+/// How long an idle thread waits before it ends: tokio's figure.
 const KEEP: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;

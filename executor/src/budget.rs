@@ -1,7 +1,12 @@
 //! How much a task may do in one poll.
-//! A future that is always ready (a socket with data, a queue with items) would never give way. Each leaf future of
-//! ours takes one unit of its task's budget before it does anything; with none left it wakes its task and returns
-//! `Pending`, so that the others, the sockets and the timers get their turn.
+//! A future that is always ready (a socket with data, a queue with items) would never give way. Each of our
+//! futures that wait for a source or a timer takes one unit of its task's budget before it does anything; with none
+//! left it wakes its task and returns `Pending`, so that the others, the sockets and the timers get their turn.
+//!
+//! ```text
+//!   poll begins: 128 ──► read: 127 ──► read: 126 ──► … ──► 0: wake myself, Pending ──► the others ──► 128 again
+//! ```
+//!
 //! The same idea in tokio is called cooperative scheduling.   Next: `executor`, which sets the budget before each poll.
 
 use std::task::{Context, Poll};

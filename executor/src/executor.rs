@@ -9,7 +9,7 @@
 //! Order is first come, first served; nobody is queued twice for one poll:
 //! - **I1** A task is in the run queue iff its queued bit is set.
 //! - **I2** The bit is cleared before the poll, never after.
-//! - **I3** No foreign code runs while `sched` is borrowed. Every borrow below ends in its own statement.
+//! - **I3** No foreign code runs while `sched` is borrowed. Every borrow below ends before such code is called.
 //! - **I4** A wake-up for a number whose generation has passed is counted and does nothing.
 //!
 //! Many polls share one `catch_unwind`: `current` says whose poll it was that panicked. An unwind with nobody current
@@ -37,7 +37,19 @@ use crate::{budget, names};
 
 /// The tasks of one loop and the queue of those that are ready.
 ///
-/// It has no clock and no sockets: whoever owns it decides when to [`run`](Executor::run) and when to sleep.
+/// It has no clock and no sockets: whoever owns it decides when to [`run`](Executor::run) and when to sleep. Dropping
+/// it drops its tasks.
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::panic::Location;
+/// use windlass_executor::{Executor, Stop};
+/// let executor = Executor::new(|| {}).unwrap(); // nobody sleeps here, so nobody need be woken
+/// let task = executor.spawn(async { 6 * 7 });
+/// let _entered = executor.enter(Location::caller()).unwrap();
+/// assert_eq!(executor.run(&Cell::new(10)), Stop::Idle);
+/// assert!(task.is_finished());
+/// ```
 #[derive(Debug)]
 pub struct Executor(Rc<Core>);
 

@@ -39,7 +39,7 @@ pub(crate) enum Message {
     BlockingEnded,
 }
 
-/// One loop's letter box.
+/// Where messages for one loop wait.
 pub(crate) struct Inbox {
     id: LoopId,
     /// True if there may be a message: a hint that spares an awake loop the lock.
@@ -276,7 +276,6 @@ mod loom_models {
         }
     }
 
-    /// L1.
     #[test]
     fn loom_a_wake_while_the_loop_goes_to_sleep_is_not_lost() {
         loom::model(|| {
@@ -288,7 +287,6 @@ mod loom_models {
         });
     }
 
-    /// L2, L6.
     #[test]
     fn loom_of_two_wakes_from_two_threads_both_arrive() {
         loom::model(|| {
@@ -305,7 +303,7 @@ mod loom_models {
         });
     }
 
-    /// L7: no more unparks than sleeps, and none lost.
+    /// No more unparks than sleeps, and none lost.
     #[test]
     fn loom_two_wakes_of_one_sleep_unpark_once() {
         loom::model(|| {
@@ -323,7 +321,7 @@ mod loom_models {
         });
     }
 
-    /// L5, R3: also the second of two wakes carries what its thread stored before it.
+    /// Also the second of two wakes carries what its thread stored before it.
     #[test]
     fn loom_the_loop_sees_what_was_stored_before_a_wake() {
         loom::model(|| {
@@ -347,7 +345,7 @@ mod loom_models {
         });
     }
 
-    /// L4: a message to a loop that ends is left in the inbox or comes back; none is lost, none kept.
+    /// A message to a loop that ends is left in the inbox or comes back; none is lost, none kept.
     #[test]
     fn loom_a_wake_while_the_loop_ends_comes_out_on_one_side() {
         loom::model(|| {

@@ -255,7 +255,16 @@ thread_local! {
     static HOOK: Cell<Option<fn(&UnobservedPanic<'_>)>> = const { Cell::new(None) };
 }
 
-/// Calls `hook` instead of printing to stderr when a task of this thread panics and nobody will see it.
+/// Calls `hook` instead of printing to stderr when a task of this thread panics and nobody will see it; none prints
+/// again.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// windlass_executor::set_unobserved_panic_hook(Some(|panic| eprintln!("alarm: {panic}")));
+/// drop(windlass_executor::spawn(async { panic!("nobody awaits me") }));
+/// windlass_executor::yield_now().await;
+/// # });
+/// ```
 pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
     HOOK.set(hook);
 }
@@ -282,7 +291,6 @@ pub(crate) fn settle(task: &TaskRef) {
 
 #[inline(never)]
 fn discard(task: &TaskRef) {
-    task.state.set(State::Busy); // also if it was to be aborted: it has ended first
     quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
     task.state.set(State::Empty);
 }
@@ -301,7 +309,6 @@ pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     if !task.has_handle.get() {
         report(task, &error);
     }
-    task.state.set(State::Busy);
     quietly(|| task.end(error));
     quietly(|| settle(task));
 }

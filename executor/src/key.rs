@@ -9,8 +9,9 @@
 //!
 //! The generation is the low part of the task's id, which counts up for the loop's life: an index that is used again
 //! gets another generation, and the old number then names nobody (I4). What happens when a field runs out:
-//! - **loop**: the 4,096th loop at one time is refused by its builder; ids of loops that are gone are used again, oldest first.
-//! - **index**: the 67,108,865th task alive at one time makes `spawn` panic in those words.
+//! - **loop**: the 4,096th loop at one time is refused by its builder; numbers of loops that are gone are used
+//!   again, the one longest unused first.
+//! - **index**: the 67,108,865th task alive at one time makes `spawn` panic and say so.
 //! - **generation**: after 2^26 spawns it starts over. A waker kept that long, whose index is in use by the one task in
 //!   67 million with its generation, wakes it once for nothing: spurious, which is legal.
 //!

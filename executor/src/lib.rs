@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
-//! `key` (the number), `inbox` (other threads), `join` (how tasks end), `waits` (why they sleep), `budget`, `blocking`.
+//! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
+//! (why they sleep), `budget`, `blocking`; beside them `pool`, `names` and `remote`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|

@@ -1,5 +1,6 @@
 //! What tasks are called.
 //! Few tasks have a name, so names live beside the tasks, in a table of the thread, and cost the others nothing.
+//! Next: `task`, which asks for them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

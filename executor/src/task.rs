@@ -1,5 +1,12 @@
 //! Tasks, as a program sees them.
 //! Spawning, names, who is here and what each waits for.
+//!
+//! ```text
+//!   spawn ──► Ready ──► Running ──► Waiting ──┐        Builder::name ──► TaskInfo: id, name, state, what it waits for
+//!               ▲          └──► ended         │
+//!               └────────── a wake ───────────┘
+//! ```
+//!
 //! Next: `join`, for how they end.
 
 use std::fmt;

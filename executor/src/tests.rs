@@ -441,7 +441,6 @@ fn the_root_has_its_place_in_the_line() {
     assert_eq!(*order.borrow(), ["main", "first", "second", "main", "first", "second"]);
 }
 
-/// R6.
 #[test]
 fn the_root_is_polled_once_for_each_wake_and_once_to_begin() {
     let polls = Cell::new(0);
@@ -518,7 +517,7 @@ fn a_waker_may_be_used_after_its_loop_is_gone() {
     waker.wake();
 }
 
-/// I4, R12.
+/// I4.
 #[test]
 fn a_waker_may_be_used_while_its_loop_goes() {
     for _ in 0..500 {
@@ -606,7 +605,7 @@ fn of_300_000_wakes_from_4_threads_none_is_lost() {
                             sent = true;
                             waker_to.send(cx.waker().clone()).unwrap();
                         }
-                        // Relaxed: the wake-up itself must carry what was stored before it (R3).
+                        // Relaxed: the wake-up itself must carry what was stored before it.
                         let number = asked.load(Ordering::Relaxed);
                         done.store(number, Ordering::Release);
                         if number == ROUNDS { Poll::Ready(()) } else { Poll::Pending }
@@ -775,7 +774,7 @@ fn a_remote_whose_maker_panics_leaves_the_loop_alone() {
     drop(task);
 }
 
-/// I5, R9.
+/// I5.
 #[test]
 fn a_future_is_dropped_on_its_own_thread_also_when_another_holds_its_last_waker() {
     let crank = Crank::new();
@@ -970,7 +969,6 @@ fn a_handle_of_a_task_that_ended_gives_its_output_in_another_loop_too() {
     assert_eq!(doc(task).unwrap(), 5);
 }
 
-/// R19.
 #[test]
 fn two_tasks_that_await_each_other_are_both_dropped_with_their_loop() {
     let drops = Drops::default();
@@ -1370,7 +1368,6 @@ fn a_future_that_panics_again_when_dropped_after_its_panic_ends_with_the_first()
     assert_eq!(doc_outside(task).unwrap_err().to_string(), "task 1 (Task-1) panicked: the first, true");
 }
 
-/// R20, R21.
 #[test]
 fn an_output_that_panics_when_dropped_hurts_nobody_whoever_drops_it() {
     let crank = Crank::new();
@@ -1393,7 +1390,6 @@ fn an_output_that_panics_when_dropped_hurts_nobody_whoever_drops_it() {
     assert_eq!(crank.executor.alive(), 0);
 }
 
-/// R21.
 #[test]
 fn a_panic_whose_payload_panics_when_dropped_hurts_nobody_whoever_drops_it() {
     let reports = reports_of(|| {
@@ -1409,7 +1405,6 @@ fn a_panic_whose_payload_panics_when_dropped_hurts_nobody_whoever_drops_it() {
     assert_eq!(reports.len(), 2, "{reports:?}");
 }
 
-/// R16.
 #[test]
 fn tasks_that_panic_when_dropped_with_their_loop_leave_the_others_dropped_once() {
     let drops = Drops::default();
@@ -1487,7 +1482,6 @@ fn a_panic_in_the_joiners_drop_does_not_get_out_of_the_handles_drop() {
     armed.set(false);
 }
 
-/// R26.
 #[test]
 fn a_waker_that_panics_at_a_clone_costs_no_later_wake() {
     for panics_at in 1..=6 {
@@ -1520,7 +1514,7 @@ fn a_waker_that_panics_at_a_clone_costs_no_later_wake() {
     }
 }
 
-/// R26: the waker that was there stays if the next one cannot be cloned.
+/// The waker that was there stays if the next one cannot be cloned.
 #[test]
 fn a_waker_that_panics_when_cloned_leaves_the_one_before_it_waiting() {
     let crank = Crank::new();
@@ -1540,7 +1534,7 @@ fn a_waker_that_panics_when_cloned_leaves_the_one_before_it_waiting() {
 
 // ---------------------------------------------------------------------------------- foreign code under no borrow: I3
 
-/// I3, R24, R25: at each touch the hook does all that a program can do to its loop.
+/// I3: at each touch the hook does all that a program can do to its loop.
 #[test]
 fn a_joiners_waker_may_do_anything_to_the_loop_when_it_is_touched() {
     fn anything(touched: &Rc<Cell<u32>>, victims: &Rc<RefCell<Vec<JoinHandle<()>>>>, wakers: &Rc<RefCell<Vec<Waker>>>) {
@@ -1652,7 +1646,6 @@ fn a_task_that_ends_while_its_joiners_waker_is_cloned_is_not_missed() {
 
 // --------------------------------------------------------------------------------------------------- the end of a loop
 
-/// R23.
 #[test]
 fn a_future_that_spawns_when_it_is_dropped_with_its_loop_is_refused_three_levels_deep() {
     fn nested(level: u32, drops: Drops, refused: Rc<Cell<u32>>) {
@@ -1782,7 +1775,7 @@ fn every_future_and_output_is_dropped_once_whatever_becomes_of_its_task() {
     }
 }
 
-/// R22: what a thread keeps in its thread-locals goes in an order that nobody chose.
+/// What a thread keeps in its thread-locals goes in an order that nobody chose.
 #[test]
 fn loops_handles_and_wakers_may_be_kept_in_thread_locals_to_the_end_of_the_thread() {
     thread_local! {

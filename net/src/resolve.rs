@@ -2,7 +2,12 @@
 //! The system's resolver (`getaddrinfo`) only comes as a call that blocks, so it runs on the blocking pool, of at most
 //! four threads. One that hangs holds its thread, not the loop, and not the end of the process.
 //!
-//! Addresses that are written as such need no look-up and cost no thread.
+//! ```text
+//!   "127.0.0.1:80" ──────────────────────────────────► the address: no look-up, no thread
+//!   "localhost:80" ──► blocking pool: getaddrinfo ───► addresses, in the resolver's order
+//! ```
+//!
+//! Not here: which of several addresses answers (`TcpStream::connect`).   Next: `blocking` in windlass-executor.
 
 use std::fmt;
 use std::io;

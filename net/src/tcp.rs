@@ -6,8 +6,9 @@
 //!       └────── listen ───► TcpListener ── accept ──► TcpStream
 //! ```
 //!
-//! Every one of them is a descriptor in an [`AsyncFd`](windlass_reactor::AsyncFd): it may be sent to another thread,
-//! where operations are errors, and dropped anywhere.
+//! A stream or a listener is a descriptor in an [`AsyncFd`](windlass_reactor::AsyncFd): it may be sent to another
+//! thread, where operations are errors, and dropped anywhere.
+//! Next: `stream`, for reads and writes; `AsyncFd`, which does them.
 
 mod listener;
 mod socket;

@@ -8,6 +8,9 @@
 //!                          └─► done, or failed
 //! ```
 //!
+//! Who polls has one place to wait in for each direction, as `AsyncRead` and `AsyncWrite` have it; the futures of
+//! [`AsyncFd::ready`] have a place each, so that any number of tasks may wait.
+//!
 //! An [`AsyncFd`] owns what it watches. It may be sent to another thread, where operations are errors; wherever it is
 //! dropped, the source is deregistered before its descriptor is closed (I7).
 //! Next: `sources`, where the waker waits.
@@ -31,7 +34,8 @@ use crate::sources::{Direction, Side, SourceKey};
 /// It must be non-blocking already. Regular files cannot be watched.
 ///
 /// # Errors
-/// Every operation gives an error of kind `Other`, "used outside its loop", elsewhere than in the loop that made it.
+/// Every operation gives an error of kind `Other`, "a source was used outside its loop", elsewhere than in the loop
+/// that made it.
 ///
 /// # Cancel
 /// Waiting may be given up at any time; dropping the whole deregisters the descriptor and then closes it.
@@ -105,7 +109,11 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         .ok_or_else(outside)
     }
 
-    /// Calls `operation` when the source is ready in `direction`, and again when it would block.
+    /// Calls `operation` when the source is ready in `direction`, and again when it would block. One task may wait in
+    /// each direction: the last that polled.
+    ///
+    /// # Errors
+    /// What `operation` failed with.
     #[inline]
     pub fn poll_io<R>(
         &self,
@@ -171,7 +179,7 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
 
     fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
         let waker = cx.waker().clone();
-        let before = self.with_side(direction, |_, side| side.wait_poller(waker))?;
+        let before = self.with_side(direction, |_, side| side.wait_latest(waker))?;
         drop(before);
         self.note(direction);
         Poll::Pending
@@ -194,12 +202,12 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         Readiness { fd: self, direction, waiter: None }
     }
 
-    /// Waits until something can be read, the end of the stream included.
+    /// Waits until something can be read, the end of the stream included. Any number of tasks may wait.
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Direction::Read).await
     }
 
-    /// Waits until something can be written.
+    /// Waits until something can be written. Any number of tasks may wait.
     pub async fn writable(&self) -> io::Result<()> {
         self.ready(Direction::Write).await
     }
@@ -266,7 +274,7 @@ where
     for<'a> &'a T: Read + Write,
 {
     /// Reads from a stream socket or pipe; a read that fills less than the buffer has drained it, and the next one waits
-    /// without asking the kernel.
+    /// without asking the kernel. One task may wait: the last that polled.
     #[inline]
     pub fn poll_read_stream(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_operation(Direction::Read, cx, || {
@@ -289,7 +297,7 @@ where
     }
 
     /// Writes to a stream socket or pipe; a write that takes less than it was given has filled it, and the next one
-    /// waits without asking the kernel.
+    /// waits without asking the kernel. One task may wait: the last that polled.
     #[inline]
     pub fn poll_write_stream(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_operation(Direction::Write, cx, || {
@@ -311,7 +319,10 @@ where
         })
     }
 
-    /// Reads from a stream, as soon as there is something.
+    /// Reads from a stream, as soon as there is something; 0 is its end. One task may wait: the last that polled.
+    ///
+    /// # Cancel
+    /// Dropping it loses nothing.
     pub async fn read_stream(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read_stream(cx, buffer)).await
     }
@@ -389,7 +400,7 @@ impl<T: AsFd + Send + fmt::Debug + 'static> fmt::Debug for AsyncFd<T> {
     }
 }
 
-/// The future of [`AsyncFd::ready`].
+/// The future of [`AsyncFd::ready`]. Dropping it gives up the wait.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Readiness<'a, T: AsFd + Send + 'static> {
     fd: &'a AsyncFd<T>,

@@ -178,6 +178,17 @@ fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
 ///
 /// # Panics
 /// Outside a running loop.
+///
+/// ```
+/// # use windlass_reactor::time::{Instant, pause, resume};
+/// # windlass_reactor::doc_real(async {
+/// pause();
+/// let start = Instant::now();
+/// std::thread::yield_now();
+/// assert_eq!(Instant::now(), start);
+/// resume();
+/// # });
+/// ```
 #[track_caller]
 pub fn pause() {
     with_clock("pause", Clock::pause);

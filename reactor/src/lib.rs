@@ -2,7 +2,7 @@
 //!
 //! The half of the [Windlass](https://docs.rs/windlass) event loop that waits: for sources (anything with a file
 //! descriptor) to become ready, and for time to pass. It wakes tasks through [`std::task::Waker`] and knows of the
-//! executor only its budget, its wait reasons and its mailbox.
+//! executor only its budget, its wait reasons and its inbox.
 //!
 //! ```text
 //!            ┌────────── turn(wait) ──────────┐
@@ -13,11 +13,12 @@
 //! ```
 //!
 //! Read in this order: [`reactor`](Reactor) (one turn), `sources` (who waits for what), `async_fd` (try, wait, try
-//! again), `wheel` (who is woken when), `clock` (real or paused), `time` and `interval` (the futures).
+//! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures).
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
-//! | [`AsyncFd`], [`Sleep`](time::Sleep), [`Interval`](time::Interval) | yes, if what is inside is | they hold keys, not references; used off their loop they give errors, dropped there they tell it |
+//! | [`AsyncFd`] | yes | it holds a key, not a reference; used off its loop it gives errors, dropped there it tells it |
+//! | [`Sleep`](time::Sleep), [`Interval`](time::Interval) | yes | they too; polled off their loop they panic, dropped there they tell it |
 //! | [`Timeout`](time::Timeout) | if its future is | |
 //! | [`Reactor`], [`Enter`] | no | they count references without atomics |
 

@@ -3,8 +3,8 @@
 //! and futures wait for either.
 //!
 //! ```text
-//!   token = (index, generation) ──► Source ─┬─ Read:  ready?  poller, waiters
-//!                                           └─ Write: ready?  poller, waiters
+//!   token = (index, generation) ──► Source ─┬─ Read:  ready?  latest, waiters
+//!                                           └─ Write: ready?  latest, waiters
 //! ```
 //!
 //! The kernel tells only changes (edge-triggered), so a direction stays ready until an operation finds that it is not.
@@ -68,7 +68,7 @@ pub(crate) struct Side {
     /// urgent data, and there is more behind that.
     more_behind: bool,
     /// The last task that polled: `poll_` functions have one place to wait in.
-    poller: Option<Waker>,
+    latest: Option<Waker>,
     /// Futures that wait, each by its own number.
     waiters: Vec<(u32, Waker)>,
 }
@@ -165,8 +165,8 @@ impl Sources {
 impl Side {
     #[inline]
     fn take(&mut self, wakers: &mut Wakers) {
-        if let Some(poller) = self.poller.take() {
-            wakers.push(poller);
+        if let Some(latest) = self.latest.take() {
+            wakers.push(latest);
         }
         if !self.waiters.is_empty() {
             wakers.extend(self.waiters.drain(..).map(|(_, waker)| waker)); // to drain nothing costs as much as all the rest
@@ -187,8 +187,8 @@ impl Side {
 
     /// Whoever polled last waits; the waker that waited comes back.
     #[inline]
-    pub(crate) fn wait_poller(&mut self, waker: Waker) -> Option<Waker> {
-        self.poller.replace(waker)
+    pub(crate) fn wait_latest(&mut self, waker: Waker) -> Option<Waker> {
+        self.latest.replace(waker)
     }
 
     /// The future with this number waits; a waker it waited with comes back.

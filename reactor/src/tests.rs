@@ -205,7 +205,7 @@ const fn ms(n: u64) -> Duration {
 
 // ------------------------------------------------------------------------------------------------------------ tokens
 
-/// R42: whatever token comes in, nobody is woken and nothing breaks.
+/// Whatever token comes in, nobody is woken and nothing breaks.
 #[test]
 fn random_freed_and_reused_keys_mark_nothing() {
     let seed = 0x5EED;
@@ -239,7 +239,7 @@ fn random_freed_and_reused_keys_mark_nothing() {
     assert!(wakers.is_empty());
 }
 
-/// R42, through the kernel.
+/// Through the kernel.
 #[test]
 fn an_event_with_a_token_that_is_nobodys_is_counted_and_ignored() {
     let crank = Crank::paused();
@@ -258,7 +258,7 @@ fn an_event_with_a_token_that_is_nobodys_is_counted_and_ignored() {
     assert!(poll_once(pin!(watched.readable())).is_ready());
 }
 
-/// R43, R44: an entry that is used again gets no event of the one before it.
+/// An entry that is used again gets no event of the one before it.
 #[test]
 fn an_event_for_the_source_before_it_at_the_same_index_does_not_reach_a_new_one() {
     let crank = Crank::paused();
@@ -288,7 +288,7 @@ fn token_of(fd: &AsyncFd<UnixStream>) -> Token {
     fd.token()
 }
 
-/// R43: two sources in one batch; the first to be woken closes the second and opens a third in its place.
+/// Two sources in one batch; the first to be woken closes the second and opens a third in its place.
 #[test]
 fn a_source_closed_by_its_neighbour_in_the_same_batch_leaves_nothing_to_the_one_in_its_place() {
     let crank = Crank::paused();
@@ -319,7 +319,7 @@ fn a_source_closed_by_its_neighbour_in_the_same_batch_leaves_nothing_to_the_one_
     assert!(b_fd >= 0);
 }
 
-/// R45, I7: the watch ends with its owner, not with the last descriptor of the socket.
+/// I7: the watch ends with its owner, not with the last descriptor of the socket.
 #[test]
 fn a_duplicate_of_a_closed_descriptor_gets_no_events() {
     let crank = Crank::paused();
@@ -337,7 +337,7 @@ fn a_duplicate_of_a_closed_descriptor_gets_no_events() {
     drop(duplicate);
 }
 
-/// R48: epoll refuses regular files.
+/// epoll refuses regular files.
 #[test]
 fn a_source_that_cannot_be_watched_leaves_no_entry() {
     let crank = Crank::paused();
@@ -358,7 +358,6 @@ fn a_source_cannot_be_made_outside_a_loop() {
 
 // --------------------------------------------------------------------------------------------------------- readiness
 
-/// R52.
 #[test]
 fn a_reset_wakes_the_reader_and_the_writer() {
     let crank = Crank::paused();
@@ -386,7 +385,7 @@ fn a_reset_wakes_the_reader_and_the_writer() {
     assert!(matches!(write, Poll::Ready(Err(_))), "{write:?}");
 }
 
-/// R52: a hang-up without a byte to read.
+/// A hang-up without a byte to read.
 #[test]
 fn a_hang_up_wakes_the_reader_and_the_writer() {
     let crank = Crank::paused();
@@ -403,7 +402,7 @@ fn a_hang_up_wakes_the_reader_and_the_writer() {
     assert!(matches!(read_with(&ours, &mut [0; 16], &reads), Poll::Ready(Ok(0))));
 }
 
-/// R52: an error without a hang-up, which a pipe gives to its writer when nobody is left to read.
+/// An error without a hang-up, which a pipe gives to its writer when nobody is left to read.
 #[test]
 fn an_error_wakes_both_directions() {
     let crank = Crank::paused();
@@ -506,7 +505,6 @@ fn a_read_that_filled_its_buffer_is_tried_again_and_finds_the_rest() {
     assert!(matches!(read_with(&ours, &mut buffer, &waker), Poll::Ready(Ok(1))));
 }
 
-/// R51.
 #[test]
 fn a_half_closed_socket_with_a_full_send_buffer_is_quiet() {
     let crank = Crank::paused();
@@ -530,7 +528,6 @@ fn a_half_closed_socket_with_a_full_send_buffer_is_quiet() {
     assert_eq!(writer.wakes(), woken + 1);
 }
 
-/// R41.
 #[test]
 fn a_quiet_socket_with_a_reader_and_a_writer_waiting_wakes_neither() {
     let crank = Crank::paused();
@@ -546,7 +543,7 @@ fn a_quiet_socket_with_a_reader_and_a_writer_waiting_wakes_neither() {
     assert_eq!((reader.wakes(), writer.wakes()), before);
 }
 
-/// R39, R40: what happens in one direction says nothing of the other.
+/// What happens in one direction says nothing of the other.
 #[test]
 fn room_to_write_does_not_wake_who_waits_to_read() {
     let crank = Crank::paused();
@@ -599,7 +596,6 @@ fn who_gave_up_waiting_is_not_woken_and_the_others_are() {
     assert_eq!(counters.iter().map(|(counter, _)| counter.wakes()).collect::<Vec<_>>(), [1, 0, 1]);
 }
 
-/// R27.
 #[test]
 fn readiness_wakes_the_last_waker_it_was_polled_with() {
     let crank = Crank::paused();
@@ -615,7 +611,6 @@ fn readiness_wakes_the_last_waker_it_was_polled_with() {
     assert_eq!((first.wakes(), second.wakes()), (0, 1));
 }
 
-/// R27.
 #[test]
 fn a_poll_of_a_read_wakes_the_last_waker_it_was_polled_with() {
     let crank = Crank::paused();
@@ -766,7 +761,6 @@ fn an_error_that_says_would_block_may_do_anything_when_it_is_dropped() {
     assert_eq!(error.unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
-/// P7.
 #[test]
 fn a_waker_that_panics_keeps_no_event_from_the_others() {
     let crank = Crank::paused();
@@ -804,7 +798,6 @@ fn what_a_waker_panicked_with_is_dropped_also_if_that_panics() {
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }
 
-/// P7.
 #[test]
 fn a_waker_that_panics_keeps_no_timer_from_the_others() {
     let crank = Crank::paused();
@@ -820,7 +813,6 @@ fn a_waker_that_panics_keeps_no_timer_from_the_others() {
     assert_eq!(woken.wakes(), 6);
 }
 
-/// P7.
 #[test]
 fn a_waker_that_panics_when_its_source_is_closed_keeps_nothing_from_the_others() {
     let crank = Crank::paused();
@@ -845,7 +837,6 @@ fn a_source_that_is_closed_wakes_who_polled_it() {
     assert_eq!(reader.wakes(), 1);
 }
 
-/// R49.
 #[test]
 fn what_was_watched_can_be_taken_out_used_and_watched_again() {
     let crank = Crank::paused();
@@ -865,7 +856,7 @@ fn what_was_watched_can_be_taken_out_used_and_watched_again() {
     assert_eq!(&buffer, b"more");
 }
 
-/// R44 in small: 20,000 sockets one after the other in the same places, each with a byte of its own.
+/// 20,000 sockets one after the other in the same places, each with a byte of its own.
 #[test]
 fn no_byte_reaches_another_socket_however_often_a_place_is_used_again() {
     let crank = Crank::paused();
@@ -1015,7 +1006,7 @@ fn a_sleep_polled_outside_a_loop_says_so() {
 
 // ------------------------------------------------------------------------------------------------------- sleep, real
 
-/// R70, P4: each of 400 sleeps of up to 3 ms at a random phase.
+/// Each of 400 sleeps of up to 3 ms at a random phase.
 #[test]
 fn no_sleep_ends_early_by_the_systems_clock() {
     let seed = 0xC10C;
@@ -1043,7 +1034,7 @@ fn no_sleep_ends_early_by_the_systems_clock() {
     });
 }
 
-/// R31: a task that never gives way sees the time pass all the same.
+/// A task that never gives way sees the time pass all the same.
 #[test]
 fn a_sleep_polled_again_and_again_in_one_poll_completes() {
     within_watchdog(|| {
@@ -1060,7 +1051,7 @@ fn a_sleep_polled_again_and_again_in_one_poll_completes() {
     });
 }
 
-/// R71: a wait that ends too soon is no deadline.
+/// A wait that ends too soon is no deadline.
 #[test]
 fn a_wait_that_ends_before_the_deadline_fires_nothing() {
     let crank = Crank::real();
@@ -1075,7 +1066,7 @@ fn a_wait_that_ends_before_the_deadline_fires_nothing() {
     assert!(poll_with(nap, &waker).is_pending());
 }
 
-/// R75: the deadline has passed before the wait begins.
+/// The deadline has passed before the wait begins.
 #[test]
 fn a_deadline_that_passes_before_the_wait_ends_it_at_once() {
     within_watchdog(|| {
@@ -1090,7 +1081,6 @@ fn a_deadline_that_passes_before_the_wait_ends_it_at_once() {
     });
 }
 
-/// R55, R67.
 #[test]
 fn far_deadlines_are_far_and_for_ever_is_never() {
     for days in [25, 50, 100_000] {
@@ -1207,7 +1197,7 @@ fn a_sleep_that_has_ended_can_be_set_again() {
     });
 }
 
-/// R68, R69: reset after it fired and before that was seen.
+/// Reset after it fired and before that was seen.
 #[test]
 fn a_sleep_reset_after_it_fired_unseen_waits_for_its_new_deadline() {
     let crank = Crank::paused();
@@ -1227,7 +1217,6 @@ fn a_sleep_reset_after_it_fired_unseen_waits_for_its_new_deadline() {
     assert!(poll_with(Pin::new(&mut nap), &waker).is_ready());
 }
 
-/// R27.
 #[test]
 fn a_sleep_wakes_the_last_waker_it_was_polled_with() {
     let crank = Crank::paused();
@@ -1242,7 +1231,6 @@ fn a_sleep_wakes_the_last_waker_it_was_polled_with() {
     assert_eq!((first.wakes(), second.wakes()), (0, 1));
 }
 
-/// R72.
 #[test]
 fn a_timer_made_and_dropped_in_each_poll_causes_no_polls() {
     let crank = Crank::paused();
@@ -1261,7 +1249,6 @@ fn a_timer_made_and_dropped_in_each_poll_causes_no_polls() {
     assert_eq!(polls.get(), 1);
 }
 
-/// R73.
 #[test]
 fn a_task_that_gave_up_a_timer_without_end_is_woken_by_the_next() {
     doc(async {
@@ -1275,7 +1262,7 @@ fn a_task_that_gave_up_a_timer_without_end_is_woken_by_the_next() {
     });
 }
 
-/// R74: what a waker does to other timers while they fire.
+/// What a waker does to other timers while they fire.
 #[test]
 fn a_timer_whose_waker_drops_and_resets_others_harms_none() {
     type Naps = RefCell<Vec<Option<Sleep>>>;
@@ -1437,7 +1424,6 @@ fn an_interval_can_be_set_anew() {
     });
 }
 
-/// R67.
 #[test]
 fn an_interval_of_for_ever_ticks_once() {
     doc(async {
@@ -1633,7 +1619,7 @@ fn an_unpark_ends_the_next_wait_and_is_no_event() {
     });
 }
 
-/// R22: what a thread keeps in its thread-locals goes in an order that nobody chose.
+/// What a thread keeps in its thread-locals goes in an order that nobody chose.
 #[test]
 fn sources_and_timers_may_be_kept_in_thread_locals_to_the_end_of_the_thread() {
     thread_local! {

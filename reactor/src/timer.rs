@@ -75,7 +75,8 @@ impl Sleep {
         self.deadline <= Instant::now()
     }
 
-    /// Moves the deadline. A task that waits for it is woken at the new one.
+    /// Moves the deadline. A task that waits for it is woken at the new one, if this is called in its loop; called
+    /// elsewhere, it wakes nobody, and the next poll waits for the new deadline.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -103,7 +104,7 @@ impl Sleep {
         let deadline = self.deadline.0;
         let timer = with_current(|reactor| {
             // What is due by the loop's last look at the clock need not wait for the next.
-            let due = deadline <= reactor.turn_began();
+            let due = deadline <= reactor.turned_at_ns();
             (!due).then(|| Timer { loop_id: reactor.loop_id, key: reactor.wheel.borrow_mut().insert(deadline, waker) })
         });
         self.timer = timer.expect("a sleep was polled outside a running loop");

@@ -29,7 +29,7 @@
 //! Now never goes back, no timer fires early, no deadline is skipped (I6). No waker is cloned, dropped or woken in here:
 //! wakers come in and go out by value, so that their code runs when the caller's borrow of the wheel is over (I3).
 //!
-//! Not here: what time it is (`clock`), who waits and why (`time`). Next: `time`.
+//! Not here: what time it is (`clock`), who waits and why (`timer`). Next: `timer`.
 //!
 //! Hierarchical wheels: Varghese & Lauck 1987, scheme 7.
 

@@ -32,7 +32,7 @@ pub(crate) struct Header {
     pub(crate) reason: Cell<u64>,
     pub(crate) key: Key,
     /// The part of the id that is too high for the key.
-    epoch: u32,
+    id_high: u32,
     pub(super) refs: Cell<u32>,
     pub(crate) polls: Cell<u32>,
     pub(crate) state: Cell<State>,
@@ -54,7 +54,7 @@ impl Header {
             joiner: Cell::new(None),
             reason: Cell::new(0),
             key,
-            epoch: (id >> GENERATION_BITS) as u32,
+            id_high: (id >> GENERATION_BITS) as u32,
             refs: Cell::new(1),
             polls: Cell::new(0),
             state: Cell::new(State::Alive),
@@ -75,7 +75,7 @@ impl Header {
 
     /// The task's number in its loop; starts over after 2^58 tasks.
     pub(crate) fn id(&self) -> u64 {
-        (self.epoch as u64) << GENERATION_BITS | self.key.generation() as u64
+        (self.id_high as u64) << GENERATION_BITS | self.key.generation() as u64
     }
 
     /// Makes the caller the only one who may touch what is inside, if it is in state `from` (C2).

@@ -474,7 +474,6 @@ mod tests {
         assert_eq!(decode_all_ways(Framing::None, b"x"), Ok((vec![], 0, vec![])));
     }
 
-    // H27
     #[test]
     fn a_body_that_is_cut_short_anywhere_is_truncated() {
         let chunks = b"5;ext\r\nhello\r\n1\r\n!\r\n0\r\nA: b\r\n\r\n";
@@ -487,13 +486,11 @@ mod tests {
         }
     }
 
-    // H28
     #[test]
     fn a_body_framed_by_the_connection_ends_with_it() {
         assert_eq!(decode_all_ways(Framing::Close, b"hello"), Ok((b"hello".to_vec(), 5, vec![])));
     }
 
-    // H47
     #[test]
     fn a_length_that_the_peer_invented_reserves_nothing() {
         let limits = Limits { body_max: u64::MAX, ..Limits::default() };
@@ -503,7 +500,6 @@ mod tests {
         assert_eq!(error.to_string(), "body: the connection ended 9223372036854775807 bytes early");
     }
 
-    // H18
     #[test]
     fn a_chunk_size_is_one_to_sixteen_hexadecimal_digits() {
         for (size, body) in [("5", "hello"), ("0005", "hello"), ("0000000000000005", "hello")] {
@@ -528,7 +524,6 @@ mod tests {
         assert_eq!(one(b"1\r\nx\r\nFFFFFFFFFFFFFFFF\r\nx"), Err(ErrorKind::TooLarge));
     }
 
-    // H19
     #[test]
     fn every_line_of_chunked_ends_in_crlf() {
         for input in [
@@ -558,7 +553,6 @@ mod tests {
         }
     }
 
-    // H20
     #[test]
     fn extension_bytes_are_bounded_over_the_whole_body() {
         assert!(chunked(format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(16_383))).is_ok());
@@ -569,7 +563,6 @@ mod tests {
         assert!(chunked("1;e\r\nx\r\n".repeat(8_192) + "0\r\n\r\n").is_ok());
     }
 
-    // H21
     #[test]
     fn trailers_are_kept_apart_and_change_nothing() {
         let reply = b"5\r\nhello\r\n0\r\nContent-Length: 9\r\nTransfer-Encoding: x\r\nA:\r\n\r\n";
@@ -604,7 +597,6 @@ mod tests {
         assert!(decoder.trailers.is_none());
     }
 
-    // H48
     #[test]
     fn a_body_above_the_limit_is_refused_before_it_is_read() {
         let limits = Limits { body_max: 10, ..Limits::default() };

@@ -648,7 +648,6 @@ mod tests {
         assert_eq!((head.lines.ranges.as_ptr(), head.lines.ranges.capacity()), before);
     }
 
-    // H25
     #[test]
     fn the_status_line_is_strict() {
         for (line, reason) in [
@@ -707,7 +706,6 @@ mod tests {
         assert_eq!(ResponseHead::new().parse(b"HTTP/1", &Limits::default()).unwrap(), None);
     }
 
-    // H22, H23, H24
     #[test]
     fn a_header_line_is_token_colon_value_crlf() {
         for lines in [
@@ -748,7 +746,6 @@ mod tests {
         assert_eq!(values, [&b"b \tc\xff"[..], b"", b"", b"x"]);
     }
 
-    // H13
     #[test]
     fn a_content_length_is_one_decimal_number() {
         for (value, length) in [
@@ -785,7 +782,6 @@ mod tests {
         }
     }
 
-    // H14
     #[test]
     fn content_length_lines_must_agree() {
         assert_eq!(framing_of("Content-Length: 5\r\ncontent-length: 5"), Ok(Framing::Length(5)));
@@ -793,7 +789,6 @@ mod tests {
         assert_eq!(framing_of("Content-Length: x\r\nContent-Length: 6"), Err(ErrorKind::Protocol));
     }
 
-    // H15
     #[test]
     fn content_length_beside_transfer_encoding_is_refused_in_either_order() {
         assert_eq!(framing_of("Transfer-Encoding: chunked\r\nContent-Length: 5"), Err(ErrorKind::Protocol));
@@ -801,7 +796,6 @@ mod tests {
         assert_eq!(framing_of("Content-Length: 5\r\nTransfer-Encoding: gzip"), Err(ErrorKind::Protocol));
     }
 
-    // H16
     #[test]
     fn chunked_comes_last_and_once_and_no_coding_is_unknown() {
         for (lines, framing) in [
@@ -838,7 +832,6 @@ mod tests {
         assert_eq!(framing_of("A: b"), Ok(Framing::Close));
     }
 
-    // H26
     #[test]
     fn head_204_and_304_have_no_body_whatever_the_headers_say() {
         for lines in ["Content-Length: 5", "Transfer-Encoding: chunked", "Content-Length: x", "A: b"] {
@@ -852,7 +845,6 @@ mod tests {
         }
     }
 
-    // H39
     #[test]
     fn who_says_close_is_not_kept() {
         let keep = |text: &str| parsed(text.as_bytes()).keep_alive(Framing::Length(0));
@@ -873,7 +865,6 @@ mod tests {
         assert!(!parsed(NGINX).keep_alive(Framing::Close));
     }
 
-    // H17
     #[test]
     fn transfer_encoding_in_http_1_0_is_decoded_but_the_connection_goes() {
         let head = parsed(b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n");
@@ -889,7 +880,6 @@ mod tests {
         assert!(!head.keep_alive(Framing::None));
     }
 
-    // H42, H43
     #[test]
     fn interim_replies_are_skipped_sixteen_times_and_no_more() {
         let (interim, limits) = (b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", Limits::default());
@@ -981,7 +971,6 @@ mod tests {
         assert_eq!(head.framing(Asked::Body).unwrap(), Framing::Length(615));
     }
 
-    // H46
     #[test]
     fn a_head_of_64_kib_passes_and_one_byte_more_does_not() {
         let status_line = "HTTP/1.1 200 OK\r\n";

@@ -55,7 +55,7 @@ pub(crate) struct Connection {
 
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
-/// What the loop has heard of a connection is taken for true so long: the time for which it polls tasks in a row, as a
+/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
 /// rule. A task that computed for longer kept it from hearing more.
 const HEARSAY_MAX: Duration = Duration::from_millis(1);
 

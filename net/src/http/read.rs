@@ -2,6 +2,7 @@
 //! Most of what arrives is small and dealt with at once. So bytes land in a large buffer that all share, and a
 //! connection keeps of them only what it has not finished with: ten thousand idle connections hold no buffer.
 //! A large buffer also means that a read is nearly always a short one, after which nobody asks the kernel again.
+//! Next: `client` and `server`, which read through it.
 
 use std::cell::Cell;
 use std::io;
@@ -9,8 +10,9 @@ use std::task::{Context, Poll, ready};
 
 use crate::net::TcpStream;
 
-/// As much as a socket's receive buffer usually holds.
-const SHARED: usize = 64 * 1024;
+/// What a connection's receive window holds at first on Linux: half of the middle figure of `net.ipv4.tcp_rmem`, 128
+/// KiB.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 thread_local! {
     static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
@@ -22,7 +24,7 @@ pub(crate) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, to: &mut Vec<u
     // Taken, not borrowed: whoever reads meanwhile finds none and makes another.
     let mut buffer = BUFFER.take();
     if buffer.is_empty() {
-        buffer.resize(SHARED, 0);
+        buffer.resize(BUFFER_BYTES, 0);
     }
     let outcome = stream.fd().poll_read_stream(cx, &mut buffer);
     if let Poll::Ready(Ok(n)) = outcome {

@@ -597,7 +597,6 @@ mod tests {
         assert_eq!(head.framing().unwrap(), Framing::Chunked);
     }
 
-    // H1, H4
     #[test]
     fn a_control_character_in_a_value_is_refused_for_every_header() {
         for name in ["X", "Host", "Cookie", "Upgrade", "Content-Type", "User-Agent", "Accept", "Proxy-Authorization"] {
@@ -614,7 +613,6 @@ mod tests {
         }
     }
 
-    // H2
     #[test]
     fn a_method_is_a_token_and_not_connect() {
         for method in ["GET / HTTP/1.1\r\nX: y\r\n\r\nGET", "G ET", "", "GET\0", "GÄT", "GET:"] {
@@ -624,7 +622,6 @@ mod tests {
         assert!(written("M-SEARCH", &[], Content::None).starts_with("M-SEARCH / "));
     }
 
-    // H5
     #[test]
     fn a_body_is_always_announced() {
         for method in ["GET", "POST", "DELETE"] {
@@ -644,7 +641,6 @@ mod tests {
         }
     }
 
-    // H6
     #[test]
     fn the_caller_cannot_contradict_the_framing() {
         let five = Content::Length(5);

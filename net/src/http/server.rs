@@ -10,7 +10,8 @@
 //! It parses what it is sent with the same care as the client, answers pipelined requests in their order, and ends a
 //! connection on which something is wrong with a 400. It has no routing, no TLS and no clock for a Date header (RFC 9110
 //! 6.6.1 asks a server that has one to send it).
-//! Not here: the bytes of heads and bodies (`request`, `body`).
+//! Not here: the bytes of heads and bodies (`request`, `body`); time-outs and a bound on connections, which a server in
+//! the open needs.   Next: `request`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -34,6 +35,9 @@ use crate::net::{TcpListener, TcpStream};
 const REPLIES_MAX: usize = 64 * 1024;
 
 /// Serves HTTP/1.1 with a function from requests to replies.
+///
+/// A request may be as large as [`Limits::default`] allows, and is kept until it is whole. Nothing bounds how many
+/// connections there are or how long one may idle: it is for examples, tests and benchmarks.
 ///
 /// ```
 /// use windlass_net::http::{Client, Reply, Server, Url};

@@ -1,4 +1,14 @@
 //! Taking connections in.
+//! A server must not end because one caller hung up while it waited, nor because descriptors ran out for a moment.
+//!
+//! ```text
+//!   accept(2) ──► a connection ──► TcpStream
+//!        ├─ would block: wait until the listener is readable
+//!        ├─ that connection came to grief: the next one
+//!        └─ no descriptor left: sleep 50 ms, try again
+//! ```
+//!
+//! Next: `stream`, for what was accepted.
 
 use std::io;
 use std::net::SocketAddr;
@@ -9,12 +19,12 @@ use windlass_reactor::{AsyncFd, Direction, count_syscalls, time};
 
 use super::{TcpSocket, TcpStream};
 
-/// Connections that may wait to be accepted; the kernel lowers it to `net.core.somaxconn`.
+/// Connections that may wait to be accepted: Linux' own most since 5.4; the kernel lowers it to `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-/// How long to wait for a descriptor to become free before accepting again.
+/// How long to wait for a descriptor to become free before accepting again: short for a caller, long for a CPU.
 const NO_DESCRIPTOR_PAUSE: Duration = Duration::from_millis(50);
 
-/// Waits for connections on a local address.
+/// Waits for connections on a local address. Dropping it closes it, and with it the connections that were not accepted.
 ///
 /// ```
 /// # use windlass_net::net::{TcpListener, TcpStream};
@@ -56,7 +66,7 @@ impl TcpListener {
     /// 50 ms; one that its peer gave up while it waited is passed over.
     ///
     /// # Errors
-    /// Any other failure of `accept(2)`.
+    /// Any other failure of `accept(2)`, or of having the loop watch the connection, which is closed then.
     ///
     /// # Cancel
     /// Dropping it loses no connection.

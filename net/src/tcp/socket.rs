@@ -1,4 +1,13 @@
 //! A socket that is neither connected nor listening yet: the time to set its options.
+//! Connecting takes a while: the kernel is told to begin, the socket becomes writable when it is done, and has an error
+//! if it failed.
+//!
+//! ```text
+//!   connect(2) ──► under way (EINPROGRESS) ──► writable ──► error? ──► TcpStream
+//!        └─────────── done at once ───────────────────────────────────────▲
+//! ```
+//!
+//! Next: `stream`, `listener`, what becomes of it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,6 +19,9 @@ use windlass_reactor::{AsyncFd, Direction, count_syscalls};
 use super::{TcpListener, TcpStream};
 
 /// A TCP socket before [`connect`](TcpSocket::connect) or [`listen`](TcpSocket::listen). Non-blocking, and closed on exec.
+///
+/// # Errors
+/// Whatever it is asked for, what the kernel says of it.
 ///
 /// ```
 /// # use windlass_net::net::TcpSocket;

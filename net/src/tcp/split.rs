@@ -1,5 +1,12 @@
 //! The two halves of a connection, which have nothing to say to each other.
 //! Each direction of a source waits for itself, so the halves need no lock: they share the stream and use one side each.
+//!
+//! ```text
+//!   split(&mut) ────► ReadHalf, WriteHalf            borrow the stream: two futures of one task
+//!   into_split() ───► OwnedReadHalf, OwnedWriteHalf   hold it in an Arc: two tasks ──► reunite ──► TcpStream
+//! ```
+//!
+//! Next: `stream`, which does the work.
 
 use std::fmt;
 use std::future::poll_fn;

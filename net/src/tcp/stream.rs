@@ -1,4 +1,12 @@
 //! A connection: bytes both ways.
+//! Who reads or writes here gets futures; who brings a trait (`AsyncRead`, `AsyncWrite`) polls. Both end in the same
+//! place.
+//!
+//! ```text
+//!   read(..).await, poll_read ──► AsyncFd::poll_read_stream ──► the kernel; if it would block, the reactor: wake me
+//! ```
+//!
+//! Not here: how it came about (`socket`, `listener`).   Next: `split`, one stream for two futures.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
@@ -21,11 +29,31 @@ use crate::resolve::{Address, resolve};
 /// the kernel first.
 ///
 /// # Errors
-/// Every operation gives one off its loop.
+/// Off its loop every operation gives one, but for asking after its addresses and `nodelay`.
 ///
 /// # Cancel
 /// Reads and writes may be dropped: what they did not report they did not do, but for
 /// [`write_all`](TcpStream::write_all) and [`read_exact`](TcpStream::read_exact), which may have got half-way.
+///
+/// ```
+/// # use windlass_net::net::{TcpListener, TcpStream};
+/// # windlass_reactor::doc_real(async {
+/// # let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+/// # let address = listener.local_addr()?;
+/// # windlass_executor::spawn(async move {
+/// #     let (stream, _) = listener.accept().await.unwrap();
+/// #     let (mut read, mut write) = stream.into_split();
+/// #     let mut word = [0; 5];
+/// #     read.read_exact(&mut word).await.unwrap();
+/// #     write.write_all(&word).await.unwrap();
+/// # });
+/// let mut stream = TcpStream::connect(address).await?; // to somebody who sends back what they hear
+/// stream.write_all(b"hello").await?;
+/// let mut word = [0; 5];
+/// stream.read_exact(&mut word).await?;
+/// assert_eq!(&word, b"hello");
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct TcpStream {
     fd: AsyncFd<std::net::TcpStream>,
@@ -163,6 +191,22 @@ impl TcpStream {
     }
 
     /// A reading and a writing half that may go separate ways. Dropping the writing half ends our side.
+    ///
+    /// ```
+    /// # use windlass_net::net::{TcpListener, TcpStream};
+    /// # windlass_reactor::doc_real(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// # let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// # let (mut peer, _) = listener.accept().await?;
+    /// let (mut read, mut write) = stream.into_split();
+    /// let writing = windlass_executor::spawn(async move { write.write_all(b"to").await });
+    /// # peer.write_all(b"fro").await?;
+    /// let mut heard = [0; 3];
+    /// read.read_exact(&mut heard).await?;
+    /// assert_eq!(&heard, b"fro");
+    /// writing.await.unwrap()?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
         split::into_split(self)
     }

@@ -92,7 +92,7 @@ fn check(wheel: &Wheel) {
     assert_eq!(seen, wheel.len());
 }
 
-/// Times at which a wheel could trip: around every level boundary, and where others have tripped (R66).
+/// Times at which a wheel could trip: around every level boundary, and where others have tripped.
 fn awkward_times() -> Vec<u64> {
     let mut times = vec![0, 1, u64::MAX / 2, u64::MAX / 2 + 1, u64::MAX - 1, u64::MAX, 0xdead_beef_cafe_f00d];
     for level in 0..=LEVELS as u32 {

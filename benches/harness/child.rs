@@ -12,6 +12,7 @@
 //! Next: `parent`.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::rows::{ROWS, Row, Work};
 use crate::runtimes::{Runtime, Side, with_runtime};
@@ -95,6 +96,12 @@ fn measure<R: Runtime>(row: &Row, order: &Order) -> Seen {
             raise_descriptor_limit();
             let server = order.server.expect("the parent names the server of an echo row");
             costs(echo::client::<R>(server, connections, buffer, n / connections), n)
+        }
+        Work::Rest { connections } => {
+            raise_descriptor_limit();
+            let server = order.server.expect("the parent names the server of an echo row");
+            let cost = echo::idle::<R>(server, connections, Duration::from_secs(n));
+            vec![("cpu_ms", cost.cpu.as_secs_f64() * 1e3)]
         }
         Work::WakesAwake => vec_of_wakes(&wakes::awake::<R>(n)),
         Work::WakesParked => vec_of_wakes(&wakes::parked::<R>(n)),

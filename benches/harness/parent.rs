@@ -193,7 +193,7 @@ pub(crate) fn output_of(mut command: Command) -> Result<String, String> {
 
 /// Runs `measure` with the address of a fresh echo server, if the row has one.
 fn with_partner<T>(row: &Row, measure: impl FnOnce(Option<SocketAddr>) -> Result<T, String>) -> Result<T, String> {
-    if !matches!(row.work, Work::Echo { .. }) {
+    if !matches!(row.work, Work::Echo { .. } | Work::Rest { .. }) {
         return measure(None);
     }
     let server = EchoServer::start()?;

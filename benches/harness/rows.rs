@@ -34,6 +34,7 @@ pub(crate) enum Work {
     Sleepers,
     IdleSleeps,
     Echo { connections: u64, buffer: Buffer },
+    Rest { connections: u64 },
     WakesAwake,
     WakesParked,
     WakesLost,
@@ -273,6 +274,14 @@ pub(crate) const ROWS: &[Row] = &[
     echo("echo_1000", "TCP echo, 1,000 connections, 64 bytes into 1,024", 1_000, Buffer::Roomy, TRIP),
     echo("echo_exact_1", "TCP echo, 1 connection, 64 bytes into 64", 1, Buffer::Exact, EXACT),
     echo("echo_exact_50", "TCP echo, 50 connections, 64 bytes into 64", 50, Buffer::Exact, EXACT),
+    Row {
+        name: "idle_1000",
+        about: "1,000 open connections and a far timer, nothing happens for 10 s (quick: 2 s)",
+        work: Work::Rest { connections: 1_000 },
+        size: once(10, 2),
+        counts: Counts::Nothing,
+        lines: &[line("cpu_ms", "ms CPU in all", &[Floor::AtMost(2.0)])],
+    },
     Row {
         name: "wake_awake",
         about: "another thread wakes a task; ten yielding tasks keep the loop awake",

@@ -12,6 +12,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
@@ -65,6 +66,28 @@ pub(crate) fn client<R: Runtime>(server: SocketAddr, connections: u64, buffer: B
         let cost = meter.stop();
         // Closed only now: closing is not part of a round trip.
         drop(streams);
+        cost
+    })
+}
+
+/// `connections` tasks make one round trip and then wait for bytes that do not come, for `rest`, with one far timer set: what
+/// that costs.
+pub(crate) fn idle<R: Runtime>(server: SocketAddr, connections: u64, rest: Duration) -> Cost {
+    R::run(|runtime| async move {
+        let mut waiting = Vec::new(); // some runtimes cancel what nobody holds
+        for _ in 0..connections {
+            let mut stream = R::connect(server).await.expect("the echo server listens");
+            waiting.push(runtime.spawn(async move {
+                round_trips::<R>(&mut stream, Buffer::Roomy, 1).await.expect("the echo server answers");
+                R::read(&mut stream, &mut [0; 1_024]).await
+            }));
+        }
+        let far = runtime.spawn(async { R::sleep(Duration::from_secs(3_600)).await });
+        R::sleep(Duration::from_millis(500)).await; // the last of them has got its answer
+        let meter = Meter::start();
+        R::sleep(rest).await;
+        let cost = meter.stop();
+        drop((waiting, far));
         cost
     })
 }

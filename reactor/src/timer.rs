@@ -125,6 +125,21 @@ impl Sleep {
         here.flatten().unwrap_or_else(|| cancel_elsewhere(timer))
     }
 
+    /// A task that polls a sleep over and over without giving way, so that the loop never turns, has it ask the clock
+    /// itself. One that comes with a new sleep each time (an interval that lags behind) has to give way.
+    #[cold]
+    fn poll_without_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() {
+            self.arm_again(cx.waker().clone());
+            return Poll::Pending;
+        }
+        if !self.is_elapsed() {
+            return Poll::Pending;
+        }
+        drop(self.cancel());
+        Poll::Ready(())
+    }
+
     /// Ready if the timer has fired; else sees to it that the waker of this poll is the one that waits.
     fn poll_timer(timer: Timer, reactor: &Inner, waker: &Waker) -> Poll<()> {
         assert_eq!(reactor.loop_id, timer.loop_id, "a sleep was polled outside its loop");
@@ -160,8 +175,7 @@ impl Future for Sleep {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if budget::poll_proceed(cx).is_pending() {
-            // Perhaps the task never gives way, and the loop never turns: ask the clock itself.
-            return if self.is_elapsed() { Poll::Ready(()) } else { Poll::Pending };
+            return self.poll_without_budget(cx);
         }
         let Some(timer) = self.timer else {
             let waker = cx.waker().clone();

@@ -23,7 +23,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
-use windlass_reactor::{Poller, Reactor, Wait};
+use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 /// Polls in a row before sockets and timers get their turn. To ask the kernel costs as much as some 15 short polls, so
 /// once in 256 it is a twentieth of the work (what a poll costs: `cargo bench --bench sides -- --only yield_1`). Slow
@@ -56,6 +56,7 @@ pub struct Loop {
 struct Shared {
     executor: Executor,
     reactor: Reactor,
+    unparker: Unparker,
     ticks: Cell<u64>,
     /// Polls allowed in the next tick: fewer than the budget if the last ones took long.
     polls_allowed: Cell<u32>,
@@ -258,9 +259,10 @@ impl Loop {
     fn try_enter(&self, at: &'static Location<'static>) -> Result<Running<'_>, Nested> {
         let entered = self.shared.executor.enter(at)?;
         let reactor = self.shared.reactor.enter();
+        self.shared.executor.unparked();
         // A thread that is ending has no current loop any more.
         let _ = CURRENT.try_with(|current| current.set(Some(self.shared.clone())));
-        Ok(Running { executor: &self.shared.executor, _reactor: reactor, _executor: entered })
+        Ok(Running { shared: &self.shared, _reactor: reactor, _executor: entered })
     }
 
     /// Makes a task, which runs when the loop does.
@@ -325,6 +327,13 @@ impl Drop for Loop {
 }
 
 impl Shared {
+    /// Nobody runs the loop now: a message, also one that came too late, makes its descriptor readable.
+    fn rest(&self) {
+        if !self.executor.park() {
+            self.unparker.unpark();
+        }
+    }
+
     fn metrics(&self) -> Metrics {
         Metrics { ticks: self.ticks.get(), sum: Tick::sum(self) }
     }
@@ -338,15 +347,16 @@ impl fmt::Debug for Loop {
 
 /// While this lives the loop is the thread's. Dropping it, also by a panic in main, drops the tasks that are left first.
 struct Running<'a> {
-    executor: &'a Executor,
+    shared: &'a Shared,
     _reactor: windlass_reactor::Enter,
     _executor: Enter,
 }
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.executor.end_root();
-        self.executor.drop_tasks();
+        self.shared.executor.end_root();
+        self.shared.executor.drop_tasks();
+        self.shared.rest();
         let _ = CURRENT.try_with(|current| current.set(None));
     }
 }
@@ -419,16 +429,19 @@ impl Builder {
     /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
     pub fn build(self) -> io::Result<Loop> {
         let (poller, unparker) = Poller::new()?;
-        let executor = Executor::new(move || unparker.unpark()).map_err(io::Error::other)?;
+        let unpark = unparker.clone();
+        let executor = Executor::new(move || unpark.unpark()).map_err(io::Error::other)?;
         let make = if self.paused { Reactor::paused } else { Reactor::new };
         let shared = Shared {
             reactor: make(poller, executor.id()),
             executor,
+            unparker,
             ticks: Cell::default(),
             polls_allowed: Cell::new(self.poll_budget),
             on_tick: RefCell::default(),
             told: Cell::default(),
         };
+        shared.rest();
         Ok(Loop { shared: Rc::new(shared), poll_budget: self.poll_budget })
     }
 }

@@ -592,6 +592,52 @@ fn a_request_that_fails_again_on_its_new_connection_has_failed() {
 }
 
 #[test]
+fn interim_heads_before_the_request_is_all_sent_do_not_end_the_sending() {
+    // H42: cut anywhere, they say nothing of the request. It is larger than what the two kernels hold.
+    const INTERIM: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+    for piece in [INTERIM.len(), 20] {
+        run_alone(async move {
+            let body = vec![b'x'; 16 << 20];
+            let server = Script::start(async move |mut peer: Peer| {
+                for piece in INTERIM.as_bytes().chunks(piece) {
+                    peer.say(piece).await;
+                    sleep(MS(5)).await;
+                }
+                let (mut heard, mut some) = (0, vec![0; 1 << 20]);
+                while heard < 16 << 20 {
+                    heard += peer.stream.read(&mut some).await.unwrap();
+                }
+                peer.say(HELLO).await;
+                peer.until_gone().await;
+            });
+            let (client, url) = (Client::new(), server.url());
+            let answer = client.request("POST", &url).body(body).timeout(MS(2_000)).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            drop(answer.bytes().await.unwrap());
+            assert_eq!(client.stats().idle, 1, "nothing is wrong with the connection");
+        });
+    }
+}
+
+#[test]
+fn an_upload_that_breaks_off_after_an_interim_head_is_not_repeated() {
+    run_alone(async {
+        let server = Script::start(async |mut peer: Peer| {
+            peer.hear().await;
+            peer.say(HELLO).await;
+            peer.stream.readable().await.unwrap();
+            peer.say("HTTP/1.1 102 Processing\r\n\r\n").await;
+            sleep(MS(20)).await;
+        });
+        let (client, url) = (Client::new(), server.url());
+        body_of(&client, &url).await;
+        let error = client.request("PUT", &url).body(vec![b'x'; 16 << 20]).send().await.unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated), "{error}");
+        assert_eq!((server.connections(), client.stats().retries), (1, 0));
+    });
+}
+
+#[test]
 fn an_answer_before_the_request_is_all_sent_is_the_answer() {
     // The server reads a little, refuses, and reads no more. It keeps the connection open, or closes it.
     for closes in [false, true] {

@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{pending, poll_fn};
 use std::io::{Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -567,6 +568,39 @@ fn descriptors() -> usize {
 }
 
 /// Runs in a process of its own, so that no other test opens a descriptor meanwhile.
+/// Whether another loop that watches this one's descriptor would now run it.
+fn asks_to_be_run(lp: &Loop) -> bool {
+    let mut watch = mio::Poll::new().unwrap();
+    let descriptor = lp.as_raw_fd();
+    watch.registry().register(&mut mio::unix::SourceFd(&descriptor), mio::Token(0), mio::Interest::READABLE).unwrap();
+    let mut events = mio::Events::with_capacity(1);
+    watch.poll(&mut events, Some(Duration::ZERO)).unwrap();
+    !events.is_empty()
+}
+
+#[test]
+fn a_loop_that_does_not_run_asks_for_it_by_its_descriptor_when_another_thread_has_called() {
+    let lp = Loop::new().unwrap();
+    for _ in 0..3 {
+        assert!(!asks_to_be_run(&lp), "nothing has happened yet");
+        let (handle, done) = (lp.handle(), Arc::new(AtomicUsize::new(0)));
+        let doing = done.clone();
+        let call = move || handle.spawn(async move { doing.store(1, Ordering::Relaxed) }).unwrap();
+        thread::spawn(call).join().unwrap();
+        assert!(asks_to_be_run(&lp), "another thread has called");
+        lp.block_on(async {
+            while done.load(Ordering::Relaxed) == 0 {
+                yield_now().await
+            }
+        });
+        lp.block_on(sleep(Duration::from_millis(1))); // its own turn takes in what its descriptor had to say
+    }
+    // What came too late for one run is there for the next.
+    let handle = lp.handle();
+    lp.block_on(async { thread::spawn(move || handle.spawn(async {}).unwrap()).join().unwrap() });
+    assert!(asks_to_be_run(&lp), "a call was left over");
+}
+
 #[test]
 fn a_loop_leaves_no_descriptor_behind() {
     const CHILD: &str = "WINDLASS_TEST_DESCRIPTORS";

@@ -12,6 +12,7 @@
 //! A loop that is gone has no inbox, and a wake-up for it does nothing.
 //! Next: `executor`, the reader.
 
+use std::collections::HashSet;
 use std::sync::RwLock;
 
 #[cfg(loom)]
@@ -50,13 +51,32 @@ pub(crate) struct Inbox {
 
 struct State {
     messages: Vec<Message>,
+    /// With so many messages it is time to look for wake-ups that say the same.
+    crowded: usize,
     parked: bool,
     closed: bool,
 }
 
+/// So many messages may say the same before anybody looks.
+const CROWDED: usize = 1024;
+
+impl State {
+    /// One wake-up of a task is as good as many until it is polled: of those that wait the first stays. What waits is
+    /// thus bounded by the tasks and the calls, however long the loop is away; looking costs a message its share.
+    #[cold]
+    fn make_room(&mut self) {
+        let mut seen = HashSet::new();
+        self.messages.retain(|message| match message {
+            Message::Wake(key) => seen.insert(key.to_bits()),
+            Message::Call(_) | Message::BlockingEnded => true,
+        });
+        self.crowded = CROWDED.max(2 * self.messages.len());
+    }
+}
+
 impl Inbox {
     pub(crate) fn new(id: LoopId, unpark: Box<dyn Fn() + Send + Sync>) -> Self {
-        let state = State { messages: Vec::new(), parked: false, closed: false };
+        let state = State { messages: Vec::new(), crowded: CROWDED, parked: false, closed: false };
         Inbox { id, full: AtomicBool::new(false), state: Mutex::new(state), unpark }
     }
 
@@ -73,6 +93,9 @@ impl Inbox {
         let mut state = self.lock();
         if state.closed {
             return Err(message);
+        }
+        if state.messages.len() >= state.crowded {
+            state.make_room();
         }
         state.messages.push(message);
         self.full.store(true, Ordering::Release);
@@ -100,6 +123,7 @@ impl Inbox {
         let mut state = self.lock();
         self.full.store(false, Ordering::Relaxed);
         std::mem::swap(&mut state.messages, messages);
+        state.crowded = CROWDED;
         true
     }
 

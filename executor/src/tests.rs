@@ -631,6 +631,26 @@ fn wakes_that_come_while_the_loop_is_awake_do_not_unpark_it() {
     assert_eq!(crank.unparks.load(Ordering::SeqCst), 0);
 }
 
+/// R61: what waits for a loop that is away is bounded by its tasks, not by how often they are woken.
+#[test]
+fn wakes_that_say_the_same_do_not_pile_up_while_the_loop_is_away() {
+    let crank = Crank::new();
+    let tasks: Vec<_> = (0..3)
+        .map(|_| {
+            let polls = Rc::new(Cell::new(0));
+            let (task, waker) = sleeper(&polls);
+            (task, waker, polls)
+        })
+        .collect();
+    crank.turn();
+    let wakers: Vec<Waker> = tasks.iter().map(|(_, waker, _)| waker.take().unwrap()).collect();
+    thread::spawn(move || (0..30_000).for_each(|n| wakers[n % 3].wake_by_ref())).join().unwrap();
+    crank.turn();
+    assert!(tasks.iter().all(|(_, _, polls)| polls.get() == 2), "each was woken, and once");
+    let told = crank.executor.counts().remote_wakes;
+    assert!(told < 3_000, "{told} messages to wake three tasks");
+}
+
 #[test]
 fn many_wakes_of_a_parked_loop_unpark_it_once() {
     let crank = Crank::new();

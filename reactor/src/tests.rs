@@ -1394,6 +1394,28 @@ fn a_skip_leaves_out_what_was_missed_and_keeps_the_beat() {
     assert_eq!(ticks(MissedTickBehavior::Skip, 40), on_the_beat);
 }
 
+/// R30: a ticker that cannot keep up is late itself, and makes nobody else late.
+#[test]
+fn an_interval_with_a_thousand_ticks_to_catch_up_gives_way_in_between() {
+    doc(async {
+        let mut beat = interval(ms(1));
+        beat.tick().await;
+        advance(ms(1_000)).await;
+        let given = Rc::new(Cell::new(0));
+        let counted = given.clone();
+        let catching_up = windlass_executor::spawn(async move {
+            for _ in 0..1_000 {
+                beat.tick().await;
+                counted.set(counted.get() + 1);
+            }
+        });
+        windlass_executor::yield_now().await;
+        assert!(given.get() <= 128, "{} ticks in one poll", given.get());
+        catching_up.await.unwrap();
+        assert_eq!(given.get(), 1_000);
+    });
+}
+
 #[test]
 fn an_interval_is_a_stream_of_its_ticks() {
     doc(async {

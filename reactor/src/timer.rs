@@ -75,7 +75,7 @@ impl Sleep {
         self.deadline <= Instant::now()
     }
 
-    /// Moves the deadline. A task that waits for it is woken at the new one, if this is called in its loop; called
+    /// Moves the deadline. A task that waits for it is woken at the new one, if this is called on its loop's thread; called
     /// elsewhere, it wakes nobody, and the next poll waits for the new deadline.
     ///
     /// ```
@@ -121,6 +121,26 @@ impl Sleep {
         here.flatten().unwrap_or_else(|| cancel_elsewhere(timer))
     }
 
+    /// A task that polls a sleep over and over without giving way, so that the loop never turns, has it ask the clock
+    /// itself. One that comes with a new sleep each time (an interval that lags behind) has to give way.
+    #[cold]
+    fn poll_without_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.timer.is_none() {
+            let (deadline, waker) = (self.deadline.0, cx.waker().clone());
+            // Even if it is due: then it fires with the next turn.
+            self.timer = with_current(|reactor| Timer {
+                loop_id: reactor.loop_id,
+                key: reactor.wheel.borrow_mut().insert(deadline, waker),
+            });
+            return Poll::Pending;
+        }
+        if !self.is_elapsed() {
+            return Poll::Pending;
+        }
+        drop(self.cancel());
+        Poll::Ready(())
+    }
+
     /// Ready if the timer has fired; else sees to it that the waker of this poll is the one that waits.
     fn poll_timer(timer: Timer, reactor: &Inner, waker: &Waker) -> Poll<()> {
         assert_eq!(reactor.loop_id, timer.loop_id, "a sleep was polled outside its loop");
@@ -156,8 +176,7 @@ impl Future for Sleep {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if budget::poll_proceed(cx).is_pending() {
-            // Perhaps the task never gives way, and the loop never turns: ask the clock itself.
-            return if self.is_elapsed() { Poll::Ready(()) } else { Poll::Pending };
+            return self.poll_without_budget(cx);
         }
         let Some(timer) = self.timer else {
             let waker = cx.waker().clone();

@@ -27,7 +27,7 @@ use std::time::Duration;
 use windlass_reactor::time::{Sleep, sleep};
 
 use super::body::{Decoder, Surplus, surplus};
-use super::head::{Asked, Fields, Version};
+use super::head::{Asked, Fields, ResponseHead, Version};
 use super::pool::{Connection, Pool, Settings, Slot, Stats};
 use super::read::poll_read;
 use super::request::{Content, check_request, write_request};
@@ -278,9 +278,8 @@ impl<'a> Request<'a> {
     async fn converse(&self, slot: &mut Slot, stage: &Cell<&'static str>) -> Result<(), Failed> {
         self.write(slot.connection())?;
         stage.set("sending the request");
-        let sent = send(slot).await?;
+        let (sent, mut heard) = send(slot, &self.client.limits).await?;
         stage.set("waiting for an answer");
-        let mut heard = sent == Sent::InPart;
         loop {
             if heard && self.read_head(slot.connection())? {
                 slot.connection().may_stay &= sent == Sent::All;
@@ -416,26 +415,37 @@ enum Sent {
     InPart,
 }
 
-/// Sends what is in the connection's buffer.
-async fn send(slot: &mut Slot) -> Result<Sent, Failed> {
-    let Connection { stream, bytes, .. } = slot.connection();
-    let (mut at, mut early) = (0, Vec::new());
+/// Sends what is in the connection's buffer. Also tells whether anything was heard meanwhile; what is not dealt with of
+/// that is in the buffer then.
+async fn send(slot: &mut Slot, limits: &Limits) -> Result<(Sent, bool), Failed> {
+    let Connection { stream, bytes, head, .. } = slot.connection();
+    let (mut at, mut heard, mut early) = (0, 0, Vec::new());
     let sent = poll_fn(|cx| {
         while at < bytes.len() {
-            match stream.fd().poll_write_stream(cx, &bytes[at..]) {
-                Poll::Ready(Ok(n)) => at += n,
+            let sending = match stream.fd().poll_write_stream(cx, &bytes[at..]) {
+                Poll::Ready(Ok(n)) => {
+                    at += n;
+                    continue;
+                }
+                Poll::Ready(Err(error)) => Some(error),
+                Poll::Pending => None,
+            };
+            let before = early.len();
+            let read = poll_read(stream, cx, &mut early);
+            heard += early.len() - before;
+            match (sending, read) {
                 // Perhaps it said why before it went.
-                Poll::Ready(Err(error)) => {
-                    let said = matches!(poll_read(stream, cx, &mut early), Poll::Ready(Ok(1..)));
-                    return Poll::Ready(if said { Ok(Sent::InPart) } else { Err(Failed::before_answer(error)) });
+                (Some(_), Poll::Ready(Ok(1..))) => return Poll::Ready(Ok(Sent::InPart)),
+                (Some(error), _) | (None, Poll::Ready(Err(error))) if heard == 0 => {
+                    return Poll::Ready(Err(Failed::before_answer(error)));
                 }
-                Poll::Pending => {
-                    return poll_read(stream, cx, &mut early).map(|n| match n {
-                        Ok(0) => Err(Failed::ended_before_answer()),
-                        Ok(_) => Ok(Sent::InPart),
-                        Err(error) => Err(Failed::before_answer(error)),
-                    });
+                (Some(error), _) | (None, Poll::Ready(Err(error))) => {
+                    return Poll::Ready(Err(read_failed("sending the request", error).into()));
                 }
+                (None, Poll::Ready(Ok(0))) if heard == 0 => return Poll::Ready(Err(Failed::ended_before_answer())),
+                (None, Poll::Ready(Ok(1..))) if is_interim_so_far(head, &mut early, limits) => {}
+                (None, Poll::Ready(Ok(_))) => return Poll::Ready(Ok(Sent::InPart)),
+                (None, Poll::Pending) => return Poll::Pending,
             }
         }
         Poll::Ready(Ok(Sent::All))
@@ -445,9 +455,21 @@ async fn send(slot: &mut Slot) -> Result<Sent, Failed> {
     bytes.extend_from_slice(&early);
     slot.pool().count(|stats| {
         stats.bytes_out += at as u64;
-        stats.bytes_in += early.len() as u64;
+        stats.bytes_in += heard as u64;
     });
-    Ok(sent)
+    Ok((sent, heard > 0))
+}
+
+/// Whether what has come may be no more than interim heads, after which the peer still wants the rest of the request
+/// (RFC 9110 15.2). Those that are complete are taken out; what is wrong with the others shows when the answer is read.
+fn is_interim_so_far(head: &mut ResponseHead, early: &mut Vec<u8>, limits: &Limits) -> bool {
+    loop {
+        match head.parse(early, limits) {
+            Ok(None) => return true,
+            Ok(Some(len)) if head.is_interim() && head.begin_next(limits).is_ok() => drop(early.drain(..len)),
+            _ => return false,
+        }
+    }
 }
 
 /// Appends what comes to the connection's buffer; 0 is the end of the stream.

@@ -244,7 +244,8 @@ impl Server {
             let (stream, _peer) = self.listener.accept().await?;
             let (handler, limits) = (handler.clone(), limits.clone());
             drop(windlass_executor::spawn(async move {
-                let mut talk = Talk { stream, received: Vec::new(), replies: Vec::new(), head: RequestHead::new() };
+                let (received, replies, head) = (Vec::new(), Vec::new(), RequestHead::new());
+                let mut talk = Talk { stream, received, replies, head, body: None };
                 // A peer that is gone is no trouble of the server's.
                 let _ = talk.serve(&*handler, &limits).await;
             }));
@@ -258,6 +259,9 @@ struct Talk {
     received: Vec<u8>,
     replies: Vec<u8>,
     head: RequestHead,
+    /// The body under way of the request at the front: the length of its head, and how far it was read. What was read is
+    /// not kept, and not read again.
+    body: Option<(usize, Decoder)>,
 }
 
 /// What stands at the front of the received bytes.
@@ -338,23 +342,35 @@ impl Talk {
     /// # Errors
     /// The status with which to refuse what cannot be read.
     fn front(&mut self, at: usize, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Result<Front, u16> {
-        let bytes = &self.received[at..];
-        let head_len = match self.head.parse(bytes, limits).map_err(|error| status_of(&error, 431))? {
-            Some(len) => len,
-            None => return Ok(Front::Part),
+        let (head_len, mut decoder) = match self.body.take() {
+            Some(under_way) => under_way,
+            None => match self.begin(at, limits)? {
+                Some(begun) => begun,
+                None => return Ok(Front::Part),
+            },
         };
-        let framing = self.head.framing().map_err(|error| status_of(&error, 400))?;
-        let body = Decoder::new(framing, limits).and_then(|decoder| whole_body(decoder, &bytes[head_len..]));
+        let body = read_body(&mut decoder, &self.received[at + head_len..]);
         let Some(body_len) = body.map_err(|error| status_of(&error, 413))? else {
-            self.head.clear(); // read again when more has come
+            self.received.truncate(at + head_len);
+            self.body = Some((head_len, decoder));
             return Ok(Front::Part);
         };
+        let bytes = &self.received[at..];
         let incoming = Incoming { head: &self.head, bytes };
         let reply = handler(&incoming);
         let head_only = incoming.method() == "HEAD";
         let to = Asker { version: self.head.version(), head_only, keep: self.head.keep_alive() };
         self.head.clear();
         Ok(Front::Whole { len: head_len + body_len, reply, to })
+    }
+
+    /// Reads the head of the request at `at`: its length, and what reads the body. None if not all of it is there.
+    fn begin(&mut self, at: usize, limits: &Limits) -> Result<Option<(usize, Decoder)>, u16> {
+        let parsed = self.head.parse(&self.received[at..], limits);
+        let Some(head_len) = parsed.map_err(|error| status_of(&error, 431))? else { return Ok(None) };
+        let framing = self.head.framing().map_err(|error| status_of(&error, 400))?;
+        let decoder = Decoder::new(framing, limits).map_err(|error| status_of(&error, 413))?;
+        Ok(Some((head_len, decoder)))
     }
 
     fn refuse(&mut self, status: u16) {
@@ -368,8 +384,8 @@ fn status_of(error: &Error, too_large: u16) -> u16 {
     if error.kind() == ErrorKind::TooLarge { too_large } else { 400 }
 }
 
-/// How many bytes the body has on the wire, if all of it is there.
-fn whole_body(mut decoder: Decoder, bytes: &[u8]) -> Result<Option<usize>, Error> {
+/// How many of `bytes` the body still has on the wire, if its end is among them; if not, all of them were read.
+fn read_body(decoder: &mut Decoder, bytes: &[u8]) -> Result<Option<usize>, Error> {
     let mut at = 0;
     while !decoder.is_finished() {
         if at == bytes.len() {

@@ -63,7 +63,7 @@ impl TcpListener {
     /// Takes in the next connection. Any number of tasks may wait.
     ///
     /// With no descriptor or kernel memory left for it, the connection waits in the backlog and is tried again every
-    /// 50 ms; one that its peer gave up while it waited is passed over.
+    /// 50 ms; one that its peer gave up while it waited is passed over, one that the kernel has no room to watch is closed.
     ///
     /// # Errors
     /// Any other failure of `accept(2)`, or of having the loop watch the connection, which is closed then.
@@ -71,9 +71,17 @@ impl TcpListener {
     /// # Cancel
     /// Dropping it loses no connection.
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        self.accept_as(TcpStream::from_std).await
+    }
+
+    async fn accept_as(
+        &self,
+        mut watch: impl FnMut(std::net::TcpStream) -> io::Result<TcpStream>,
+    ) -> io::Result<(TcpStream, SocketAddr)> {
         loop {
-            match self.fd.read_with(std::net::TcpListener::accept).await {
-                Ok((stream, peer)) => return Ok((TcpStream::from_std(stream)?, peer)),
+            let accepted = self.fd.read_with(std::net::TcpListener::accept).await;
+            match accepted.and_then(|(stream, peer)| Ok((watch(stream)?, peer))) {
+                Ok(taken_in) => return Ok(taken_in),
                 Err(error) if is_of_the_connection(&error) => {}
                 Err(error) if is_exhausted(&error) => time::sleep(NO_DESCRIPTOR_PAUSE).await,
                 Err(error) => return Err(error),
@@ -124,9 +132,10 @@ fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(103 | 100 | 71 | 92 | 112 | 64 | 113 | 95 | 101))
 }
 
-/// No descriptor (EMFILE 24, ENFILE 23), buffer (ENOBUFS 105) or memory (ENOMEM 12) left: Linux' numbers, accept(2).
+/// No descriptor (EMFILE 24, ENFILE 23), buffer (ENOBUFS 105), memory (ENOMEM 12) or room to watch one more (ENOSPC 28)
+/// left: Linux' numbers, accept(2) and epoll_ctl(2).
 fn is_exhausted(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12))
+    matches!(error.raw_os_error(), Some(24 | 23 | 105 | 12 | 28))
 }
 
 impl AsFd for TcpListener {
@@ -138,5 +147,25 @@ impl AsFd for TcpListener {
 impl AsRawFd for TcpListener {
     fn as_raw_fd(&self) -> RawFd {
         self.fd.as_raw_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// R48, P9: `fs.epoll.max_user_watches` is the whole user's, and may be used up by others.
+    #[test]
+    fn a_connection_that_cannot_be_watched_is_closed_and_the_next_is_taken_in() {
+        windlass_reactor::doc_real(async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let mut first = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let second = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut refusals = vec![io::Error::from_raw_os_error(28)]; // ENOSPC
+            let watch = |stream| refusals.pop().map_or_else(|| TcpStream::from_std(stream), Err);
+            let (_theirs, peer) = listener.accept_as(watch).await.unwrap();
+            assert_eq!(peer, second.local_addr().unwrap());
+            assert_eq!(first.read(&mut [0]).await.unwrap(), 0, "its peer learns of it");
+        });
     }
 }

@@ -201,6 +201,25 @@ fn a_server_that_closes_without_an_answer_has_truncated_it_at_its_first_byte() {
 }
 
 #[test]
+fn what_cannot_be_counted_for_want_of_a_tool_is_said_and_is_null() {
+    let server = Server::always_saying(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let url = server.url();
+    let arguments = ["--json", "--url", &url, "--engine", "windlass", "--requests", "20", "--counts", "100"];
+    let mut command = Command::new(program("hundred_thousand"));
+    let done: Done = command.args(arguments).env("PATH", "/nowhere").output().unwrap().into();
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert_eq!(done.stderr.matches("MISSING").count(), 2, "{done:?}");
+    let counts = &report(&done)["counts"];
+    assert_eq!((&counts["instructions_by"], &counts["syscalls_by"]), (&Value::Null, &Value::Null));
+    let row = &counts["engines"][0];
+    assert_eq!(
+        (&row["instructions"], &row["allocations"], &row["syscalls"]),
+        (&Value::Null, &Value::Null, &Value::Null)
+    );
+    assert!(row["loop"]["syscalls"].as_f64().unwrap() >= 2.0, "a loop counts without tools: {row}");
+}
+
+#[test]
 fn what_is_not_http_is_a_fault_of_the_protocol() {
     let server = Server::saying(b"220 mail.example.org ESMTP\r\n\r\n");
     for engine in ENGINES {

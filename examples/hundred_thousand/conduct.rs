@@ -96,19 +96,25 @@ impl Shared {
     }
 }
 
-/// Carries out one engine's round in a process of its own; `hear` is called with each word it says on the way.
+/// Carries out one engine's round in a process of its own; `hear` is called with each word it says on the way. `tool` is
+/// the command that the process is started by; it is empty for the process itself.
 ///
 /// `None` if the run was interrupted before it could report anything.
 ///
 /// # Errors
 /// The process cannot be started, or ends without a report.
-pub(crate) fn run_engine(plan: &Plan, interrupt: &Interrupt, mut hear: impl FnMut(&Word)) -> io::Result<Option<Told>> {
+pub(crate) fn run_engine(
+    tool: &[String],
+    plan: &Plan,
+    interrupt: &Interrupt,
+    mut hear: impl FnMut(&Word),
+) -> io::Result<Option<Told>> {
     let mut child = {
         let mut running = interrupt.shared.running();
         if interrupt.signal().is_some() {
             return Ok(None);
         }
-        let child = start(ENGINE_ROLE, plan)?;
+        let child = start(tool, ENGINE_ROLE, plan)?;
         *running = Some(child.process.id());
         child
     };
@@ -143,7 +149,7 @@ impl Server {
     /// # Errors
     /// The process cannot be started, or ends before it listens.
     pub(crate) fn start(plan: &ServerPlan) -> io::Result<Self> {
-        let mut child = start(SERVER_ROLE, plan)?;
+        let mut child = start(&[], SERVER_ROLE, plan)?;
         match child.next_word()? {
             Some(Word::Listening(address)) => Ok(Self { child, url: format!("http://{address}/") }),
             _ => Err(io::Error::other("the embedded server ended before it listened")),
@@ -187,8 +193,17 @@ impl Drop for Running {
     }
 }
 
-fn start(role: &str, plan: &impl Serialize) -> io::Result<Running> {
-    let mut process = Command::new(env::current_exe()?)
+fn start(tool: &[String], role: &str, plan: &impl Serialize) -> io::Result<Running> {
+    let itself = env::current_exe()?;
+    let mut command = match tool {
+        [] => Command::new(itself),
+        [tool, arguments @ ..] => {
+            let mut command = Command::new(tool);
+            command.args(arguments).arg(itself);
+            command
+        }
+    };
+    let mut process = command
         .arg(role)
         .arg(serde_json::to_string(plan)?)
         .stdin(Stdio::null())

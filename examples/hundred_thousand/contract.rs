@@ -21,7 +21,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use windlass_examples::latency::Summary;
 
-use crate::out;
+use crate::{counts::Counts, out};
 
 /// Who carries the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -86,8 +86,8 @@ pub(crate) struct Plan {
     pub(crate) core: Option<usize>,
     /// The embedded server's process, to ask for its CPU time.
     pub(crate) server: Option<u32>,
-    /// Who started it.
-    pub(crate) parent: u32,
+    /// Who started it; none if there is a tool between, which is then its parent.
+    pub(crate) parent: Option<u32>,
 }
 
 /// What the embedded server's process is told.
@@ -126,6 +126,8 @@ pub(crate) struct Told {
     pub(crate) first_failures: BTreeMap<String, String>,
     pub(crate) descriptors_before: Option<u64>,
     pub(crate) descriptors_after: Option<u64>,
+    /// How many operations of our loop would have blocked.
+    pub(crate) would_block: Option<u64>,
     /// Of all the time that connections had, the share in which they stood idle behind a batch's barrier.
     pub(crate) barrier_idle: f64,
 }
@@ -224,6 +226,9 @@ pub(crate) struct Report<'a> {
     pub(crate) settings: Settings,
     pub(crate) runs: Vec<&'a Run>,
     pub(crate) comparison: Vec<Comparison>,
+    /// Only with `--counts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) counts: Option<&'a Counts>,
 }
 
 /// One engine beside the others.

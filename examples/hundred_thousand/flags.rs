@@ -21,6 +21,9 @@ const AFTER: &str = "\
 Without --url a server is started for the run. Each engine's round runs in a process of its own on one core, the \
 server in another on the next core.
 
+With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
+strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
+
 In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster.
 
 Exit status: 0 every request succeeded; 1 some failed, or a descriptor was left open, or a process broke down; \
@@ -61,6 +64,12 @@ pub(crate) struct Flags {
     /// How often each engine has its turn; the order alternates
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub(crate) rounds: u32,
+
+    /// After the rounds, count what a request costs: instructions, allocations and system calls, of 2 N requests less
+    /// those of N
+    #[arg(long, value_name = "N", num_args = 0..=1, default_missing_value = "20000",
+        value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) counts: Option<u64>,
 
     /// Seconds for one exchange, from entering the window to the last byte of the body
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
@@ -144,6 +153,19 @@ mod tests {
     fn an_engine_named_twice_is_found() {
         assert_eq!(flags(&["--engine", "tokio,tokio"]).unwrap().engine_named_twice(), Some(EngineName::Tokio));
         assert_eq!(flags(&[]).unwrap().engine_named_twice(), None);
+    }
+
+    #[test]
+    fn counts_are_of_twenty_thousand_requests_unless_another_number_is_given() {
+        for (line, expected) in [
+            (&[][..], None),
+            (&["--counts"], Some(20_000)),
+            (&["--counts", "500"], Some(500)),
+            (&["--counts", "--json"], Some(20_000)),
+        ] {
+            assert_eq!(flags(line).unwrap().counts, expected);
+        }
+        assert!(flags(&["--counts", "0"]).is_err());
     }
 
     #[test]

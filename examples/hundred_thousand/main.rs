@@ -6,7 +6,7 @@
 //! ```text
 //!     flags ─► preflight ─► server, in its process
 //!                           for each round: for each engine: a process ─► its report
-//!                           comparison
+//!                           comparison, counts
 //! ```
 //!
 //! Run it: `cargo run --release --example hundred_thousand`; `--help` tells the rest.
@@ -20,6 +20,7 @@
 //! | `binding` | what held the work back |
 //! | `engine` | who carries the requests |
 //! | `server` | who answers |
+//! | `counts` | what a request costs, counted |
 //! | `contract`, `progress`, `report`, `out` | what is said aloud, how far it is, what it took, where words go |
 //!
 //! Not here: any of these; this page only puts them in order.   Next: `flags`.
@@ -27,6 +28,7 @@
 mod binding;
 mod conduct;
 mod contract;
+mod counts;
 mod engine;
 mod flags;
 mod out;
@@ -45,6 +47,7 @@ use windlass_examples::process;
 use crate::{
     conduct::{Interrupt, Server},
     contract::{EngineName, Plan, ServerPlan, Told},
+    counts::Tools,
     flags::Flags,
     out::Aside,
     progress::Progress,
@@ -114,6 +117,8 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     aside.say(&format!("{} GETs of {target}", windlass_examples::figures::thousands(settings.requests)));
     preflight.notes.iter().for_each(|note| aside.say(&format!("  {note}")));
     aside.say(&format!("  {}", cores.in_words));
+    let tools = flags.counts.map(|_| Tools::find());
+    tools.iter().flat_map(Tools::missing).for_each(|missing| aside.say(&format!("  ! {missing}")));
 
     let mut runs: Vec<Told> = Vec::new();
     let mut broken = None;
@@ -121,7 +126,7 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
         for engine in flags.turns(round) {
             let plan = plan(flags, engine, round, &target, &cores, own_server.as_ref());
             let progress = Progress::new(engine, settings.requests, aside);
-            let told = conduct::run_engine(&plan, &interrupt, |word| progress.hear(word));
+            let told = conduct::run_engine(&[], &plan, &interrupt, |word| progress.hear(word));
             drop(progress);
             match told {
                 Ok(Some(told)) => {
@@ -139,12 +144,26 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
             }
         }
     }
+    if !flags.json {
+        out::to_stdout(&report::comparison_in_words(&runs));
+    }
+    let mut counts = None;
+    if let (Some(tools), Some(requests), None, None) = (&tools, flags.counts, &broken, interrupt.signal()) {
+        let plan = |engine| plan(flags, engine, 1, &target, &cores, own_server.as_ref());
+        let server = if own_server.is_some() { counts::Server::Own } else { counts::Server::Given };
+        match counts::count(tools, server, requests, &flags.engine, plan, &interrupt, aside) {
+            Ok(counted) => counts = counted,
+            Err(error) => broken = Some(error),
+        }
+        if let (false, Some(counts)) = (flags.json, &counts) {
+            out::to_stdout(&counts::in_words(counts, tools, server));
+        }
+    }
     drop(own_server);
 
     if flags.json {
-        out::to_stdout(&format!("{}\n", serde_json::to_string(&report::contract(&target, settings, &runs))?));
-    } else {
-        out::to_stdout(&report::comparison_in_words(&runs));
+        let report = report::contract(&target, settings, &runs, counts.as_ref());
+        out::to_stdout(&format!("{}\n", serde_json::to_string(&report)?));
     }
     if let Some(error) = broken {
         return Err(error);
@@ -169,7 +188,7 @@ fn plan(flags: &Flags, engine: EngineName, round: u32, url: &str, cores: &Cores,
         progress_every: progress::words_every(flags.requests),
         core: cores.engine,
         server: own_server.map(Server::pid),
-        parent: std::process::id(),
+        parent: Some(std::process::id()),
     }
 }
 

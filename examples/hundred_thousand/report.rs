@@ -20,13 +20,21 @@ use windlass_examples::{
     latency::Summary,
 };
 
-use crate::contract::{Comparison, EngineName, Limit, Report, Run, Settings, Told};
+use crate::{
+    contract::{Comparison, EngineName, Limit, Report, Run, Settings, Told},
+    counts::Counts,
+};
 
 /// Above this share of its core, the server was what the run waited for.
 const SERVER_BUSY: f64 = 0.95;
 
 /// The JSON object of the contract.
-pub(crate) fn contract<'a>(target: &'a str, settings: Settings, runs: &'a [Told]) -> Report<'a> {
+pub(crate) fn contract<'a>(
+    target: &'a str,
+    settings: Settings,
+    runs: &'a [Told],
+    counts: Option<&'a Counts>,
+) -> Report<'a> {
     Report {
         program: "hundred_thousand",
         version: env!("CARGO_PKG_VERSION"),
@@ -34,6 +42,7 @@ pub(crate) fn contract<'a>(target: &'a str, settings: Settings, runs: &'a [Told]
         settings,
         runs: runs.iter().map(|told| &told.run).collect(),
         comparison: compare(runs),
+        counts,
     }
 }
 

@@ -7,6 +7,7 @@
 mod binding;
 mod conduct;
 mod contract;
+mod counts;
 mod engine;
 mod flags;
 mod out;

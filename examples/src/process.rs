@@ -115,6 +115,15 @@ pub fn die_with(parent: u32) -> io::Result<()> {
     }
 }
 
+/// The process that started this one, or that took it over when the one that did had ended.
+///
+/// ```
+/// assert_ne!(windlass_examples::process::parent(), std::process::id());
+/// ```
+pub fn parent() -> u32 {
+    getppid().as_raw().unsigned_abs()
+}
+
 /// Sends `signal` to the process `pid`.
 ///
 /// # Errors

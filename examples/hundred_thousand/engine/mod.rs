@@ -82,6 +82,7 @@ pub(crate) struct Carried {
     pub(crate) retries: u64,
     pub(crate) bytes_in: u64,
     pub(crate) turns: Option<Turns>,
+    pub(crate) would_block: Option<u64>,
 }
 
 /// Becomes the process of one engine's round: runs the plan and tells about it on stdout.
@@ -89,7 +90,7 @@ pub(crate) struct Carried {
 /// # Errors
 /// The process cannot be set up: not pinned, no loop, no way to hear of Ctrl-C.
 pub(crate) fn run_as_child(plan: &Plan) -> io::Result<()> {
-    process::die_with(plan.parent)?;
+    process::die_with(plan.parent.unwrap_or_else(process::parent))?;
     if let Some(core) = plan.core {
         process::pin_to(core)?;
     }
@@ -161,6 +162,7 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
         first_failures: seen.failed.firsts(),
         descriptors_before,
         descriptors_after,
+        would_block: carried.would_block,
         barrier_idle: seen.binding.barrier_idle(),
     }
 }

@@ -93,6 +93,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
         retries: counts.retries(),
         bytes_in: engine.bytes_in.get(),
         turns: None,
+        would_block: None,
     })
 }
 

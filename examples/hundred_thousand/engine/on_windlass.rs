@@ -63,6 +63,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
             wakes: after.sum.wakes - before.sum.wakes,
             syscalls: after.sum.syscalls - before.sum.syscalls,
         }),
+        would_block: Some(after.would_block - before.would_block),
     })
 }
 

@@ -144,6 +144,8 @@ pub(crate) struct Inner {
     events: RefCell<Events>,
     /// What the last turn saw on the clock when its wait was over: what a future may take for now without asking.
     turned_at_ns: Cell<u64>,
+    /// When the kernel was last asked what has happened: in the last turn, or since.
+    heard_at_ns: Cell<u64>,
     /// Room for wakers and timers on their way out, kept so that a warm turn allocates nothing.
     wakers: Cell<Wakers>,
     fired: Cell<Vec<Fired>>,
@@ -177,6 +179,7 @@ impl Reactor {
             poll: RefCell::new(poller.0),
             events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
             turned_at_ns: Cell::new(now),
+            heard_at_ns: Cell::new(now),
             wakers: Cell::default(),
             fired: Cell::default(),
         });
@@ -214,6 +217,7 @@ impl Reactor {
             add(&inner.counts.waited_ns, now.saturating_sub(began));
         }
         inner.turned_at_ns.set(now);
+        inner.heard_at_ns.set(now);
         if happened {
             inner.wake_sources();
         }
@@ -289,6 +293,18 @@ impl Inner {
                 Ok(true)
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Asks the kernel between two turns. No borrow of the thread's current reactor is held: wakers run (I3).
+    #[cold]
+    fn hear(&self) {
+        let now = self.clock.now();
+        if let Ok(happened) = self.poll_events(Some(Duration::ZERO)) {
+            self.heard_at_ns.set(now);
+            if happened {
+                self.wake_sources();
+            }
         }
     }
 
@@ -397,10 +413,15 @@ pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
-/// When the current loop last heard from the kernel: what it knows of its sources is that old. Now, outside a loop.
+/// Sees to it that what the current loop knows of its sources is from `moment` or later. If it is not, a task has kept the
+/// loop from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
 #[inline]
-pub fn heard_at() -> Instant {
-    with_current(|reactor| Instant(reactor.turned_at_ns.get())).unwrap_or_else(Instant::now)
+pub fn hear_no_later_than(moment: Instant) {
+    let behind = |inner: &Rc<Inner>| (inner.heard_at_ns.get() < moment.0).then(|| Rc::clone(inner));
+    let behind = CURRENT.try_with(|current| current.borrow().as_ref().and_then(behind)).ok().flatten();
+    if let Some(inner) = behind {
+        inner.hear();
+    }
 }
 
 /// While this lives, its reactor is the thread's current one.

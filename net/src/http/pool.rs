@@ -19,7 +19,7 @@
 //!
 //! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
 //! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call, unless
-//! the loop has not turned for a while.
+//! the loop has not turned for a while: then the reactor looks once, for all connections.
 //! Not here: what is said over a connection (`client`).
 
 use std::cell::{Cell, RefCell};
@@ -33,7 +33,7 @@ use std::time::Duration;
 use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
-use windlass_reactor::{Direction, count_syscalls, heard_at};
+use windlass_reactor::{Direction, count_syscalls, hear_no_later_than};
 
 use super::Limits;
 use super::body::Decoder;
@@ -75,10 +75,11 @@ impl Connection {
         }
     }
 
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: if `now` it is long since the loop has heard anything, the
-    /// kernel is asked.
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while before
+    /// `now`.
     fn is_quiet_at(&self, now: Instant) -> bool {
-        self.is_quiet() && (now < heard_at() + HEARSAY_MAX || self.ask_is_quiet())
+        hear_no_later_than(now - HEARSAY_MAX);
+        self.is_quiet()
     }
 
     #[cold]

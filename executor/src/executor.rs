@@ -493,8 +493,13 @@ impl Executor {
 
     /// Polls ready tasks, first come, first served, at most `polls_left` of them, which it counts down.
     /// The loop must be entered.
+    ///
+    /// # Panics
+    /// Inside a poll of its own: who is in line there would lose their turns.
     #[inline]
+    #[track_caller]
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
+        assert!(self.0.current.get() == Key::NONE, "a loop was run inside a poll of its own");
         let before = polls_left.get();
         let stop = loop {
             match catch_unwind(AssertUnwindSafe(|| self.0.run_many(polls_left))) {

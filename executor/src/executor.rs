@@ -485,8 +485,13 @@ impl Executor {
 
     /// Polls ready tasks, first come, first served, at most `polls_left` of them, which it counts down.
     /// The loop must be entered.
+    ///
+    /// # Panics
+    /// Inside a poll of its own: who is in line there would lose their turns.
     #[inline]
+    #[track_caller]
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
+        assert!(self.0.current.get() == Key::NONE, "a loop was run inside a poll of its own");
         let core = &*self.0;
         let before = polls_left.get();
         let mut front = std::mem::take(&mut core.sched.borrow_mut().front);

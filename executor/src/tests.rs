@@ -419,6 +419,31 @@ fn a_spawned_future_does_not_run_inside_spawn() {
 }
 
 #[test]
+fn a_task_that_runs_its_own_loop_is_told_off_and_nobody_loses_a_turn() {
+    let executor = Rc::new(Executor::new(|| {}).unwrap());
+    let _entered = executor.enter(Location::caller()).unwrap();
+    let turns = Rc::new(Cell::new(0));
+    let others = || {
+        let turns = turns.clone();
+        drop(spawn(async move {
+            for _ in 0..2 {
+                turns.set(turns.get() + 1);
+                yield_now().await;
+            }
+        }));
+    };
+    others();
+    let its_own = executor.clone();
+    let task = spawn(async move { its_own.run(&Cell::new(1)) });
+    others();
+    others();
+    while executor.run(&Cell::new(2)) != Stop::Idle {}
+    assert_eq!((turns.get(), executor.alive()), (6, 0), "all have had their turns, and ended");
+    let Poll::Ready(outcome) = poll_once(pin!(task)) else { panic!("it has ended") };
+    assert!(text(outcome.unwrap_err().into_panic()).contains("inside a poll of its own"));
+}
+
+#[test]
 fn the_root_has_its_place_in_the_line() {
     let order = Rc::new(RefCell::new(Vec::new()));
     doc(async {

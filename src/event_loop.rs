@@ -68,6 +68,12 @@ struct Shared {
 type TickHook = Box<dyn FnMut(&Tick)>;
 
 /// What one turn of the loop did.
+///
+/// ```
+/// let crank = windlass::Loop::new().unwrap();
+/// crank.on_tick(|tick| println!("{} polls, waited {:?}", tick.polls, tick.waited));
+/// crank.block_on(windlass::time::sleep(std::time::Duration::from_millis(1)));
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Tick {
@@ -96,6 +102,13 @@ pub struct Tick {
 }
 
 /// Sums of ticks, over the loop's life.
+///
+/// ```
+/// let crank = windlass::Loop::new().unwrap();
+/// crank.block_on(windlass::task::yield_now());
+/// let metrics = crank.metrics();
+/// assert_eq!((metrics.polls, metrics.wakes), (2, 1)); // the sums are reached directly
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -153,11 +166,23 @@ impl Loop {
     ///
     /// # Errors
     /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// # drop(crank);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> io::Result<Loop> {
         Builder::default().build()
     }
 
     /// A loop with settings of its own.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().poll_budget(16).build()?;
+    /// # drop(crank);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -169,6 +194,12 @@ impl Loop {
     ///
     /// # Panics
     /// Inside a running loop: a loop inside a loop would stop the outer one. The message names both places.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// let text = String::from("main may borrow");
+    /// assert_eq!(crank.block_on(async { text.len() }), 15);
+    /// ```
     #[track_caller]
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
         let running = self.enter(Location::caller());
@@ -266,12 +297,25 @@ impl Loop {
     }
 
     /// Makes a task, which runs when the loop does.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// let task = crank.spawn(async { 6 * 7 });
+    /// assert_eq!(crank.block_on(task).unwrap(), 42);
+    /// ```
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.shared.executor.spawn(future)
     }
 
     /// A way to this loop from other threads.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// let handle = crank.handle();
+    /// drop(crank);
+    /// assert!(handle.spawn(async {}).is_err());
+    /// ```
     pub fn handle(&self) -> Handle {
         Handle { remote: Remote::new(&self.shared.executor) }
     }
@@ -303,6 +347,11 @@ impl Loop {
     }
 
     /// How long the loop may sleep before a timer is due, on its own clock. None if it has no timer.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// assert_eq!(crank.next_deadline(), None);
+    /// ```
     pub fn next_deadline(&self) -> Option<Duration> {
         self.shared.reactor.next_deadline()
     }
@@ -407,6 +456,18 @@ impl Default for Builder {
 
 impl Builder {
     /// The loop's clock stands still while anything can run, and jumps to the next deadline when nothing can.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windlass::time::{Instant, advance};
+    /// let crank = windlass::Loop::builder().paused_clock().build()?;
+    /// crank.block_on(async {
+    ///     let start = Instant::now();
+    ///     advance(Duration::from_millis(5)).await;
+    ///     assert_eq!(start.elapsed(), Duration::from_millis(5)); // and not a nanosecond more
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn paused_clock(mut self) -> Self {
         self.paused = true;
         self
@@ -416,6 +477,13 @@ impl Builder {
     ///
     /// # Panics
     /// If it is zero.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().poll_budget(1).build()?;
+    /// crank.block_on(windlass::task::yield_now());
+    /// assert_eq!(crank.metrics().ticks, 2); // a look at the sockets between any two polls
+    /// # std::io::Result::Ok(())
+    /// ```
     #[track_caller]
     pub fn poll_budget(mut self, polls: u32) -> Self {
         assert!(polls > 0, "a loop that may not poll does nothing");
@@ -427,6 +495,12 @@ impl Builder {
     ///
     /// # Errors
     /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().build()?;
+    /// # drop(crank);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn build(self) -> io::Result<Loop> {
         let (poller, unparker) = Poller::new()?;
         let unpark = unparker.clone();
@@ -470,6 +544,14 @@ impl Handle {
     ///
     /// # Errors
     /// [`Closed`] if the loop is gone.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// let (handle, (say, hear)) = (crank.handle(), std::sync::mpsc::channel());
+    /// std::thread::spawn(move || handle.spawn(async move { say.send("done").unwrap() })).join().unwrap().unwrap();
+    /// crank.block_on(windlass::task::yield_now());
+    /// assert_eq!(hear.try_recv(), Ok("done"));
+    /// ```
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + Send + 'static>(&self, future: F) -> Result<(), Closed> {
         self.remote.spawn_with(move || future)
@@ -479,6 +561,15 @@ impl Handle {
     ///
     /// # Errors
     /// [`Closed`] if the loop is gone.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// let not_send = || async { println!("{}", Rc::new("made over there")) };
+    /// crank.handle().spawn_with(not_send)?;
+    /// crank.block_on(windlass::task::yield_now());
+    /// # Ok::<(), windlass::task::Closed>(())
+    /// ```
     #[track_caller]
     pub fn spawn_with<F, M>(&self, make: M) -> Result<(), Closed>
     where

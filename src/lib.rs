@@ -36,6 +36,8 @@
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
 //! | [`Loop`], [`task::JoinHandle`], [`http::Client`] | no | no | plain reference counts |
 
+#![doc(test(attr(deny(warnings))))] // an example is code that others copy
+
 mod event_loop;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};

@@ -124,6 +124,14 @@ struct Call<T> {
 }
 
 /// The future of [`spawn_blocking`].
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let call = windlass_executor::spawn_blocking(|| assert!(1 > 2, "out of paper"));
+/// let error = call.await.unwrap_err();
+/// assert!(error.to_string().ends_with("panicked: out of paper"));
+/// # });
+/// ```
 #[must_use = "dropping it gives up the call"]
 pub struct Blocking<T> {
     call: Arc<Mutex<Call<T>>>,

@@ -106,6 +106,13 @@ struct Sched {
 }
 
 /// Sums over an executor's life; differences of two give what happened in between.
+///
+/// ```
+/// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+/// let before = executor.counts();
+/// drop(executor.spawn(async {}));
+/// assert_eq!(executor.counts().spawned - before.spawned, 1);
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Counts {
@@ -122,6 +129,16 @@ pub struct Counts {
 }
 
 /// Why [`Executor::run`] came back.
+///
+/// ```
+/// # use std::cell::Cell;
+/// # use windlass_executor::Stop;
+/// # windlass_executor::doc_entered(|executor| {
+/// let _detached = (executor.spawn(async {}), executor.spawn(async {}));
+/// assert_eq!(executor.run(&Cell::new(1)), Stop::Budget);
+/// assert_eq!(executor.run(&Cell::new(1)), Stop::Idle);
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stop {
     /// No task is ready.
@@ -133,6 +150,15 @@ pub enum Stop {
 }
 
 /// The thread is in a loop already.
+///
+/// ```
+/// # use std::panic::Location;
+/// # let [executor, other] = [(), ()].map(|()| windlass_executor::Executor::new(|| {}).unwrap());
+/// let entered = executor.enter(Location::caller()).unwrap();
+/// let nested = other.enter(Location::caller()).unwrap_err();
+/// assert!(nested.outer.line() < line!());
+/// # drop(entered);
+/// ```
 #[derive(Debug)]
 pub struct Nested {
     /// Where that one was entered.
@@ -408,6 +434,14 @@ impl Executor {
     ///
     /// # Errors
     /// If the process has 4,095 loops already.
+    ///
+    /// ```
+    /// use windlass_executor::Executor;
+    /// let thread = std::thread::current();
+    /// let executor = Executor::new(move || thread.unpark())?;
+    /// assert!(executor.is_idle());
+    /// # Ok::<(), windlass_executor::TooManyLoops>(())
+    /// ```
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Result<Self, TooManyLoops> {
         let inbox = inbox::open(Box::new(unpark))?;
         Ok(Executor(Rc::new(Core {
@@ -429,6 +463,11 @@ impl Executor {
     }
 
     /// This loop's identity.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// assert_eq!(executor.id(), windlass_executor::Remote::new(&executor).id());
+    /// ```
     pub fn id(&self) -> LoopId {
         self.0.id
     }
@@ -437,6 +476,13 @@ impl Executor {
     ///
     /// # Errors
     /// If the thread is in a loop already.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let entered = executor.enter(std::panic::Location::caller()).unwrap();
+    /// let _task = windlass_executor::spawn(async {}); // finds the loop
+    /// drop(entered);
+    /// ```
     pub fn enter(&self, at: &'static Location<'static>) -> Result<Enter, Nested> {
         if let Some(outer) = crate::cell::with_current(|core| core.map(|core| core.entered_at.get())) {
             return Err(Nested { outer: outer.expect("a current loop was entered somewhere") });
@@ -446,12 +492,28 @@ impl Executor {
     }
 
     /// Makes a task and queues it, as [`spawn`](crate::spawn) does from inside.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let task = executor.spawn(async { 7 });
+    /// assert!(!task.is_finished()); // it runs when the executor does
+    /// ```
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.0.spawn(future, None, Location::caller())
     }
 
     /// Gives the main future a place in line: its first turn is queued. It ends with [`Executor::end_root`].
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use std::panic::Location;
+    /// # use windlass_executor::Stop;
+    /// # windlass_executor::doc_entered(|executor| {
+    /// executor.begin_root(Location::caller());
+    /// assert_eq!(executor.run(&Cell::new(10)), Stop::Root);
+    /// # });
+    /// ```
     pub fn begin_root(&self, at: &'static Location<'static>) {
         // A task like any other but for its future, which lives on the caller's stack.
         let handle = self.0.spawn(pending::<()>(), Some("main".into()), at);
@@ -461,6 +523,19 @@ impl Executor {
     }
 
     /// Polls the main future in its turn.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use std::panic::Location;
+    /// # use windlass_executor::Stop;
+    /// # windlass_executor::doc_entered(|executor| {
+    /// # executor.begin_root(Location::caller());
+    /// # assert_eq!(executor.run(&Cell::new(10)), Stop::Root);
+    /// let main = std::pin::pin!(async { 7 });
+    /// assert_eq!(executor.poll_root(main), std::task::Poll::Ready(7));
+    /// executor.end_root();
+    /// # });
+    /// ```
     pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         let core = &self.0;
         let task = core.root.get().and_then(|key| core.find(key)).expect("a main future has begun and not ended");
@@ -475,6 +550,16 @@ impl Executor {
     }
 
     /// Takes the main future's place out of the line.
+    ///
+    /// ```
+    /// # use std::panic::Location;
+    /// # windlass_executor::doc_entered(|executor| {
+    /// executor.begin_root(Location::caller());
+    /// assert_eq!(executor.alive(), 1);
+    /// executor.end_root();
+    /// assert_eq!(executor.alive(), 0);
+    /// # });
+    /// ```
     pub fn end_root(&self) {
         self.0.current.set(Key::NONE);
         if let Some(task) = self.0.root.take().and_then(|key| self.0.find(key)) {
@@ -488,6 +573,17 @@ impl Executor {
     ///
     /// # Panics
     /// Inside a poll of its own: who is in line there would lose their turns.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # use windlass_executor::Stop;
+    /// # windlass_executor::doc_entered(|executor| {
+    /// let _detached = executor.spawn(async {});
+    /// let polls_left = Cell::new(10);
+    /// assert_eq!(executor.run(&polls_left), Stop::Idle);
+    /// assert_eq!(polls_left.get(), 9);
+    /// # });
+    /// ```
     #[inline]
     #[track_caller]
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
@@ -508,11 +604,27 @@ impl Executor {
     }
 
     /// True if no task is ready.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// assert!(executor.is_idle());
+    /// let _task = executor.spawn(async {});
+    /// assert!(!executor.is_idle());
+    /// ```
     pub fn is_idle(&self) -> bool {
         self.0.sched.borrow().is_idle()
     }
 
     /// Does what other threads asked for. The loop must be entered.
+    ///
+    /// ```
+    /// # windlass_executor::doc_entered(|executor| {
+    /// let remote = windlass_executor::Remote::new(executor);
+    /// std::thread::spawn(move || remote.spawn_with(|| async {})).join().unwrap().unwrap();
+    /// executor.read_inbox();
+    /// assert_eq!(executor.alive(), 1);
+    /// # });
+    /// ```
     #[inline]
     pub fn read_inbox(&self) {
         if self.0.inbox.is_full() {
@@ -542,21 +654,55 @@ impl Executor {
     }
 
     /// Says that the loop is about to sleep, so that messages from now on unpark it. False if one is there already.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// assert!(executor.park()); // nobody has written: it may sleep
+    /// executor.unparked();
+    /// windlass_executor::post(executor.id(), Box::new(|| {})).ok();
+    /// assert!(!executor.park());
+    /// ```
     pub fn park(&self) -> bool {
         self.0.inbox.park()
     }
 
     /// Says that the loop is awake again.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| panic!("it is awake")).unwrap();
+    /// assert!(executor.park());
+    /// executor.unparked();
+    /// windlass_executor::post(executor.id(), Box::new(|| {})).ok(); // no need to unpark it
+    /// ```
     pub fn unparked(&self) {
         self.0.inbox.unparked();
     }
 
     /// How many calls on the blocking pool have not come back.
+    ///
+    /// ```
+    /// # windlass_executor::doc_entered(|executor| {
+    /// assert_eq!(executor.blocking_out(), 0);
+    /// let call = windlass_executor::spawn_blocking(|| {});
+    /// assert_eq!(executor.blocking_out(), 1); // until the inbox was read after its end
+    /// # drop(call);
+    /// # });
+    /// ```
     pub fn blocking_out(&self) -> u32 {
         self.0.blocking_out.get()
     }
 
     /// The sums so far.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// # windlass_executor::doc_entered(|executor| {
+    /// let task = executor.spawn(windlass_executor::yield_now());
+    /// executor.run(&Cell::new(10));
+    /// assert_eq!((executor.counts().polls, executor.counts().wakes), (2, 1));
+    /// # drop(task);
+    /// # });
+    /// ```
     pub fn counts(&self) -> Counts {
         let counts = &self.0.counts;
         Counts {
@@ -569,6 +715,12 @@ impl Executor {
     }
 
     /// How many tasks are alive, the main future included.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let _detached = executor.spawn(std::future::pending::<()>());
+    /// assert_eq!(executor.alive(), 1);
+    /// ```
     pub fn alive(&self) -> usize {
         let sched = self.0.sched.borrow();
         sched
@@ -579,6 +731,13 @@ impl Executor {
     }
 
     /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let task = executor.spawn(std::future::pending::<()>());
+    /// executor.drop_tasks();
+    /// assert!(task.is_finished() && executor.alive() == 0);
+    /// ```
     pub fn drop_tasks(&self) {
         let core = &self.0;
         core.closing.set(true);

@@ -148,6 +148,13 @@ impl Inbox {
 }
 
 /// A loop's identity. No two loops of a process have the same, however many come and go.
+///
+/// ```
+/// # use windlass_executor::Executor;
+/// let first = Executor::new(|| {}).unwrap().id();
+/// let second = Executor::new(|| {}).unwrap().id(); // the first is gone, its id is not used again
+/// assert_ne!(first, second);
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct LoopId(std::num::NonZeroU64);
 
@@ -168,6 +175,11 @@ struct Register {
 }
 
 /// More than 4,095 loops at one time.
+///
+/// ```
+/// let refused = windlass_executor::TooManyLoops;
+/// assert_eq!(refused.to_string(), "a process can have 4095 loops at one time, and has");
+/// ```
 #[derive(Debug)]
 pub struct TooManyLoops;
 
@@ -226,6 +238,17 @@ pub(crate) fn wake(key: Key) {
 ///
 /// # Errors
 /// Gives the call back if that loop is gone.
+///
+/// ```
+/// # use windlass_executor::{Executor, post};
+/// # let executor = Executor::new(|| {}).unwrap();
+/// let (say, hear) = std::sync::mpsc::channel();
+/// post(executor.id(), Box::new(move || say.send("on the loop's thread").unwrap())).ok();
+///
+/// let _entered = executor.enter(std::panic::Location::caller()).unwrap();
+/// executor.read_inbox();
+/// assert_eq!(hear.try_recv(), Ok("on the loop's thread"));
+/// ```
 pub fn post(id: LoopId, call: Box<dyn FnOnce() + Send>) -> Result<(), Box<dyn FnOnce() + Send>> {
     let Some(inbox) = find(id.short()).filter(|inbox| inbox.id == id) else {
         return Err(call);

@@ -59,16 +59,40 @@ impl<T: 'static> JoinHandle<T> {
     }
 
     /// The number of the task, unique in its loop.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async { windlass_executor::current().unwrap().id });
+    /// let id = task.id();
+    /// assert_eq!(task.await.unwrap(), id);
+    /// # });
+    /// ```
     pub fn id(&self) -> TaskId {
         TaskId(self.task.0.id())
     }
 
     /// The name that the task was given, or `Task-N`.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async {});
+    /// assert_eq!(task.name(), format!("Task-{}", task.id()));
+    /// # });
+    /// ```
     pub fn name(&self) -> String {
         names::name_of(&self.task.0)
     }
 
     /// True once the task has ended, in whatever way.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async {});
+    /// assert!(!task.is_finished());
+    /// windlass_executor::yield_now().await;
+    /// assert!(task.is_finished());
+    /// # });
+    /// ```
     pub fn is_finished(&self) -> bool {
         matches!(self.task.0.state.get(), State::Finished | State::Empty)
     }
@@ -147,6 +171,14 @@ fn drop_rest<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
 }
 
 /// Why a task gave no output.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let crank = windlass_executor::Builder::new().name("crank");
+/// let error = crank.spawn(async { assert!(1 > 2, "it slipped") }).await.unwrap_err();
+/// assert!(error.to_string().ends_with("(crank) panicked: it slipped"));
+/// # });
+/// ```
 pub struct JoinError {
     id: TaskId,
     details: Option<Box<Details>>,
@@ -169,16 +201,40 @@ impl JoinError {
     }
 
     /// The task it speaks of.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let id = task.id();
+    /// task.abort();
+    /// assert_eq!(task.await.unwrap_err().id(), id);
+    /// # });
+    /// ```
     pub fn id(&self) -> TaskId {
         self.id
     }
 
     /// True if the task was aborted, or dropped with its loop.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// task.abort();
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         !self.is_panic()
     }
 
     /// True if the task panicked.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async { assert!(1 > 2) });
+    /// assert!(task.await.unwrap_err().is_panic());
+    /// # });
+    /// ```
     pub fn is_panic(&self) -> bool {
         self.details.as_ref().is_some_and(|details| details.panic.is_some())
     }
@@ -187,6 +243,15 @@ impl JoinError {
     ///
     /// # Errors
     /// Gives the error back if it was no panic.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// task.abort();
+    /// let still = task.await.unwrap_err().try_into_panic().unwrap_err();
+    /// assert!(still.is_cancelled());
+    /// # });
+    /// ```
     pub fn try_into_panic(mut self) -> Result<Box<dyn Any + Send>, JoinError> {
         match self.details.as_mut().and_then(|details| details.panic.take()) {
             Some(panic) => Ok(panic.into_inner().unwrap_or_else(PoisonError::into_inner)),
@@ -198,6 +263,14 @@ impl JoinError {
     ///
     /// # Panics
     /// If it was no panic.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async { assert!(1 > 2, "it slipped") });
+    /// let panic = task.await.unwrap_err().into_panic();
+    /// assert_eq!(panic.downcast_ref(), Some(&"it slipped"));
+    /// # });
+    /// ```
     #[track_caller]
     pub fn into_panic(self) -> Box<dyn Any + Send> {
         self.try_into_panic().expect("the task was cancelled, it did not panic")
@@ -233,6 +306,18 @@ impl fmt::Debug for JoinError {
 impl std::error::Error for JoinError {}
 
 /// A panic that no join handle will ever see, as given to the hook of [`set_unobserved_panic_hook`].
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// windlass_executor::set_unobserved_panic_hook(Some(|panic| {
+///     assert_eq!(panic.name, "crank");
+///     assert!(panic.error.is_panic() && panic.spawned_at.file().ends_with(".rs"));
+/// }));
+/// let crank = windlass_executor::Builder::new().name("crank");
+/// drop(crank.spawn(async { assert!(1 > 2, "it slipped") }));
+/// windlass_executor::yield_now().await;
+/// # });
+/// ```
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct UnobservedPanic<'a> {

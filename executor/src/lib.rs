@@ -21,6 +21,8 @@
 //! | [`JoinHandle`], [`Executor`], [`Enter`] | no | they count references without atomics |
 //! | [`Remote`], [`LoopId`], [`JoinError`], [`Blocking`] | yes | they hold nothing of the loop's own |
 
+#![doc(test(attr(deny(warnings))))] // an example is code that others copy
+
 #[cfg(not(target_pointer_width = "64"))]
 compile_error!("windlass needs a 64-bit target: a waker's number takes 64 bits");
 
@@ -76,6 +78,15 @@ pub fn doc<F: Future>(main: F) -> F::Output {
             }
         }
     }
+}
+
+/// Calls `f` with an executor that is entered and runs only when it is told to, for examples.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc_entered<R>(f: impl FnOnce(&Executor) -> R) -> R {
+    let executor = Executor::new(|| {}).expect("fewer than 4,096 loops");
+    let _entered = executor.enter(std::panic::Location::caller()).expect("not in a loop");
+    f(&executor)
 }
 
 #[cfg(test)]

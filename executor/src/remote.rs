@@ -10,12 +10,24 @@ use crate::executor::Executor;
 use crate::inbox::{LoopId, post};
 
 /// Spawns tasks on a loop from any thread.
+///
+/// ```
+/// use windlass_executor::{Executor, Remote};
+/// fn may_go_anywhere<T: Copy + Send + Sync>(_: T) {}
+/// may_go_anywhere(Remote::new(&Executor::new(|| {}).unwrap()));
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Remote {
     id: LoopId,
 }
 
 /// The loop is gone.
+///
+/// ```
+/// # use windlass_executor::{Closed, Executor, Remote};
+/// let remote = Remote::new(&Executor::new(|| {}).unwrap()); // which is dropped right here
+/// assert_eq!(remote.spawn_with(|| async {}), Err(Closed));
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Closed;
 
@@ -29,11 +41,23 @@ impl std::error::Error for Closed {}
 
 impl Remote {
     /// A way to `executor` from anywhere.
+    ///
+    /// ```
+    /// # use windlass_executor::{Executor, Remote};
+    /// let executor = Executor::new(|| {}).unwrap();
+    /// assert!(Remote::new(&executor).spawn_with(|| async {}).is_ok());
+    /// ```
     pub fn new(executor: &Executor) -> Self {
         Remote { id: executor.id() }
     }
 
     /// The loop it leads to.
+    ///
+    /// ```
+    /// # use windlass_executor::{Executor, Remote};
+    /// # let executor = Executor::new(|| {}).unwrap();
+    /// assert_eq!(Remote::new(&executor).id(), executor.id());
+    /// ```
     pub fn id(&self) -> LoopId {
         self.id
     }
@@ -45,7 +69,7 @@ impl Remote {
     /// [`Closed`] if the loop is gone.
     ///
     /// ```
-    /// # use windlass_executor::{Executor, Remote, doc};
+    /// # use windlass_executor::{Executor, Remote};
     /// let executor = Executor::new(|| {}).unwrap();
     /// let remote = Remote::new(&executor);
     /// std::thread::spawn(move || remote.spawn_with(|| async { println!("on the loop's thread") }).unwrap()).join().unwrap();

@@ -23,6 +23,13 @@ use crate::names;
 use crate::waits::WaitReason;
 
 /// A task's number. The first task of a loop is 1; numbers are never used again in that loop.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let (first, second) = (windlass_executor::spawn(async {}), windlass_executor::spawn(async {}));
+/// assert!(first.id() < second.id());
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct TaskId(pub(crate) u64);
 
@@ -80,11 +87,25 @@ pub struct Builder {
 
 impl Builder {
     /// A task without a name of its own: it will be called `Task-N`.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::Builder::new().spawn(async {});
+    /// assert!(task.name().starts_with("Task-"));
+    /// # });
+    /// ```
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Calls the task `name`. Names need not be unique.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let named = |number: u32| windlass_executor::Builder::new().name(format!("worker {number}"));
+    /// assert_eq!(named(3).spawn(async {}).name(), "worker 3");
+    /// # });
+    /// ```
     pub fn name(mut self, name: impl Into<Box<str>>) -> Self {
         self.name = Some(name.into());
         self
@@ -94,6 +115,13 @@ impl Builder {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::Builder::new().name("sum").spawn(async { 1 + 2 });
+    /// assert_eq!(task.await.unwrap(), 3);
+    /// # });
+    /// ```
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(self, future: F) -> JoinHandle<F::Output> {
         spawn_at(future, self.name, Location::caller())
@@ -112,6 +140,15 @@ pub fn yield_now() -> YieldNow {
 }
 
 /// The future of [`yield_now`].
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let done = std::rc::Rc::new(std::cell::Cell::new(false));
+/// let _other = windlass_executor::spawn({ let done = done.clone(); async move { done.set(true) } });
+/// windlass_executor::yield_now().await;
+/// assert!(done.get()); // it was ready, so it has run
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct YieldNow {
@@ -134,6 +171,16 @@ impl Future for YieldNow {
 }
 
 /// What a task is doing.
+///
+/// ```
+/// use windlass_executor::TaskState;
+/// # windlass_executor::doc(async {
+/// let _asleep = windlass_executor::spawn(std::future::pending::<()>());
+/// windlass_executor::yield_now().await;
+/// let states: Vec<_> = windlass_executor::all_tasks().iter().map(|task| task.state).collect();
+/// assert_eq!(states, [TaskState::Running, TaskState::Waiting]);
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum TaskState {
@@ -146,6 +193,15 @@ pub enum TaskState {
 }
 
 /// A task as it stood when it was asked about.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let crank = windlass_executor::Builder::new().name("crank");
+/// let me = crank.spawn(async { windlass_executor::current().unwrap() }).await.unwrap();
+/// assert_eq!((me.name.as_str(), me.polls), ("crank", 1));
+/// println!("{me}");
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TaskInfo {

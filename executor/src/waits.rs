@@ -14,6 +14,18 @@ use crate::cell::with_current;
 use crate::task::TaskId;
 
 /// What a sleeping task waits for.
+///
+/// ```
+/// use windlass_executor::waits::WaitReason;
+/// # windlass_executor::doc(async {
+/// let first = windlass_executor::spawn(std::future::pending::<()>());
+/// let id = first.id();
+/// let second = windlass_executor::spawn(first);
+/// windlass_executor::yield_now().await;
+/// let waiting = windlass_executor::all_tasks().into_iter().find(|task| task.id == second.id()).unwrap();
+/// assert_eq!(waiting.waiting_for, WaitReason::Join { task: id });
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum WaitReason {
@@ -105,6 +117,20 @@ impl fmt::Display for WaitReason {
 }
 
 /// Says why the current task is about to return `Pending`. Outside a loop it says it to nobody.
+///
+/// ```
+/// use std::{future::poll_fn, task::Poll};
+/// use windlass_executor::waits::{self, WaitReason};
+/// # windlass_executor::doc(async {
+/// let locked = windlass_executor::spawn(poll_fn(|_| {
+///     waits::note(WaitReason::Resource);
+///     Poll::<()>::Pending
+/// }));
+/// windlass_executor::yield_now().await;
+/// let task = windlass_executor::all_tasks().into_iter().find(|task| task.id == locked.id()).unwrap();
+/// assert_eq!(task.waiting_for, WaitReason::Resource);
+/// # });
+/// ```
 #[inline]
 pub fn note(reason: WaitReason) {
     with_current(|core| {

@@ -8,6 +8,8 @@
 //!   resolve names, on the blocking pool
 //! ```
 
+#![doc(test(attr(deny(warnings))))] // an example is code that others copy
+
 pub mod http;
 mod resolve;
 mod tcp;
@@ -18,4 +20,17 @@ pub mod net {
     pub use crate::tcp::{
         OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf,
     };
+}
+
+/// Runs an example on the two ends of a connection.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc(main: impl AsyncFnOnce(net::TcpStream, net::TcpStream) -> std::io::Result<()>) {
+    let outcome = windlass_reactor::doc_real(async {
+        let listener = net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0).into())?;
+        let ours = net::TcpStream::connect(listener.local_addr()?).await?;
+        let (theirs, _) = listener.accept().await?;
+        main(ours, theirs).await
+    });
+    outcome.expect("an example succeeds");
 }

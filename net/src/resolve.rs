@@ -22,6 +22,7 @@ use windlass_executor::spawn_blocking;
 /// let known: Address = "127.0.0.1:80".parse::<std::net::SocketAddr>().unwrap().into();
 /// let named: Address = ("localhost", 80).into();
 /// let also_named: Address = "localhost:80".into();
+/// println!("{known}, {named}, {also_named}");
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Address(Kind);

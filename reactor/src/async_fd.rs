@@ -74,6 +74,15 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc(async {
+    /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
+    /// ours.set_nonblocking(true)?;
+    /// let ours = windlass_reactor::AsyncFd::new(ours)?;
+    /// # drop(ours);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
         let registered = with_current(|reactor| reactor.register(io.as_fd()).map(|key| (key, reactor.loop_id)));
@@ -82,6 +91,12 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     }
 
     /// What is watched.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// assert!(ours.get_ref().take_error()?.is_none());
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub fn get_ref(&self) -> &T {
         self.io.as_ref().expect("it is taken only by into_inner and drop")
@@ -91,6 +106,15 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Errors
     /// On another thread than its loop's; what was watched is closed then.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::{Read, Write};
+    /// let mut plain = ours.into_inner()?;
+    /// plain.write_all(b"hello")?;
+    /// theirs.read_exact(&mut [0; 5])?;
+    /// # Ok(()) });
+    /// ```
     pub fn into_inner(mut self) -> io::Result<T> {
         let reactor = of_thread(self.loop_id).ok_or_else(outside)?;
         let io = self.io.take().expect("it is taken only by into_inner and drop");
@@ -114,6 +138,17 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Errors
     /// What `operation` failed with.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::{Read, Write};
+    /// use windlass_reactor::Direction;
+    /// theirs.write_all(b"hello")?;
+    /// let mut buffer = [0; 16];
+    /// let n = std::future::poll_fn(|cx| ours.poll_io(Direction::Read, cx, |mut io| io.read(&mut buffer))).await?;
+    /// assert_eq!(&buffer[..n], b"hello");
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub fn poll_io<R>(
         &self,
@@ -198,16 +233,37 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Cancel
     /// Dropping it loses nothing.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// theirs.write_all(b"hello")?;
+    /// ours.ready(windlass_reactor::Direction::Read).await?;
+    /// # Ok(()) });
+    /// ```
     pub fn ready(&self, direction: Direction) -> Readiness<'_, T> {
         Readiness { fd: self, direction, waiter: None }
     }
 
     /// Waits until something can be read, the end of the stream included. Any number of tasks may wait.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, theirs| {
+    /// drop(theirs); // the end can be read, too
+    /// ours.readable().await?;
+    /// # Ok(()) });
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.ready(Direction::Read).await
     }
 
     /// Waits until something can be written. Any number of tasks may wait.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// ours.writable().await?;
+    /// # Ok(()) });
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.ready(Direction::Write).await
     }
@@ -216,6 +272,14 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Errors
     /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// use windlass_reactor::Direction;
+    /// assert!(!ours.is_ready(Direction::Read)?); // nothing has come
+    /// assert!(ours.is_ready(Direction::Write)?);
+    /// # Ok(()) });
+    /// ```
     pub fn is_ready(&self, direction: Direction) -> io::Result<bool> {
         self.with_side(direction, |_, side| side.ready)
     }
@@ -225,6 +289,14 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Errors
     /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// use windlass_reactor::Direction;
+    /// ours.clear_ready(Direction::Write)?;
+    /// ours.writable().await?; // until the kernel says so
+    /// # Ok(()) });
+    /// ```
     pub fn clear_ready(&self, direction: Direction) -> io::Result<()> {
         self.with_side(direction, |_, side| side.clear())
     }
@@ -233,6 +305,15 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Errors
     /// `WouldBlock` if the source is not ready; the next [`ready`](Self::ready) then waits.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// use std::io::Read;
+    /// use windlass_reactor::Direction;
+    /// let nothing = ours.try_io(Direction::Read, |mut io| io.read(&mut [0; 16]));
+    /// assert_eq!(nothing.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok(()) });
+    /// ```
     pub fn try_io<R>(&self, direction: Direction, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
         if !self.with_side(direction, |_, side| side.ready)? {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -245,6 +326,16 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Cancel
     /// Dropping it loses nothing that `operation` did not take.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::{Read, Write};
+    /// theirs.write_all(b"hello")?;
+    /// let mut buffer = [0; 5];
+    /// ours.read_with(|mut io| io.read_exact(&mut buffer)).await?;
+    /// assert_eq!(&buffer, b"hello");
+    /// # Ok(()) });
+    /// ```
     pub async fn read_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.io_with(Direction::Read, operation).await
     }
@@ -253,6 +344,15 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     ///
     /// # Cancel
     /// Dropping it loses nothing that `operation` did not do.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::{Read, Write};
+    /// assert_eq!(ours.write_with(|mut io| io.write(b"hello")).await?, 5);
+    /// # let mut buffer = [0; 5];
+    /// # theirs.read_exact(&mut buffer)?;
+    /// # Ok(()) });
+    /// ```
     pub async fn write_with<R>(&self, operation: impl FnMut(&T) -> io::Result<R>) -> io::Result<R> {
         self.io_with(Direction::Write, operation).await
     }
@@ -275,6 +375,15 @@ where
 {
     /// Reads from a stream socket or pipe; a read that fills less than the buffer has drained it, and the next one waits
     /// without asking the kernel. One task may wait: the last that polled.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::{future::poll_fn, io::Write};
+    /// theirs.write_all(b"hello")?;
+    /// let mut buffer = [0; 16];
+    /// assert_eq!(poll_fn(|cx| ours.poll_read_stream(cx, &mut buffer)).await?, 5);
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub fn poll_read_stream(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         self.poll_operation(Direction::Read, cx, || {
@@ -284,6 +393,17 @@ where
     }
 
     /// As [`poll_read_stream`](Self::poll_read_stream), into several buffers.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::{future::poll_fn, io::IoSliceMut, io::Write};
+    /// theirs.write_all(b"hello")?;
+    /// let (mut head, mut tail) = ([0; 2], [0; 16]);
+    /// let mut buffers = [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)];
+    /// assert_eq!(poll_fn(|cx| ours.poll_read_stream_vectored(cx, &mut buffers)).await?, 5);
+    /// assert_eq!((&head, &tail[..3]), (b"he", &b"llo"[..]));
+    /// # Ok(()) });
+    /// ```
     pub fn poll_read_stream_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -298,6 +418,13 @@ where
 
     /// Writes to a stream socket or pipe; a write that takes less than it was given has filled it, and the next one
     /// waits without asking the kernel. One task may wait: the last that polled.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// use std::future::poll_fn;
+    /// assert_eq!(poll_fn(|cx| ours.poll_write_stream(cx, b"hello")).await?, 5);
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub fn poll_write_stream(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.poll_operation(Direction::Write, cx, || {
@@ -307,6 +434,14 @@ where
     }
 
     /// As [`poll_write_stream`](Self::poll_write_stream), from several buffers.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, _theirs| {
+    /// use std::{future::poll_fn, io::IoSlice};
+    /// let buffers = [IoSlice::new(b"he"), IoSlice::new(b"llo")];
+    /// assert_eq!(poll_fn(|cx| ours.poll_write_stream_vectored(cx, &buffers)).await?, 5);
+    /// # Ok(()) });
+    /// ```
     pub fn poll_write_stream_vectored(
         &self,
         cx: &mut Context<'_>,
@@ -323,6 +458,16 @@ where
     ///
     /// # Cancel
     /// Dropping it loses nothing.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// theirs.write_all(b"hello")?;
+    /// let mut buffer = [0; 16];
+    /// let n = ours.read_stream(&mut buffer).await?;
+    /// assert_eq!(&buffer[..n], b"hello");
+    /// # Ok(()) });
+    /// ```
     pub async fn read_stream(&self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.poll_read_stream(cx, buffer)).await
     }
@@ -401,6 +546,17 @@ impl<T: AsFd + Send + fmt::Debug + 'static> fmt::Debug for AsyncFd<T> {
 }
 
 /// The future of [`AsyncFd::ready`]. Dropping it gives up the wait.
+///
+/// ```
+/// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+/// use std::io::Write;
+/// use windlass_reactor::Direction;
+/// let (one, other) = (ours.ready(Direction::Read), ours.ready(Direction::Read)); // any number
+/// theirs.write_all(b"hello")?;
+/// one.await?;
+/// other.await?;
+/// # Ok(()) });
+/// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Readiness<'a, T: AsFd + Send + 'static> {
     fd: &'a AsyncFd<T>,

@@ -100,9 +100,20 @@ pub struct Instant(pub(crate) u64);
 
 impl Instant {
     /// The latest instant: it never comes.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use windlass_reactor::time::Instant;
+    /// assert_eq!(Instant::now() + Duration::MAX, Instant::FAR_FUTURE);
+    /// ```
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
 
     /// Now. Reads the clock, so that a deadline counted from here is never too early.
+    ///
+    /// ```
+    /// use windlass_reactor::time::Instant;
+    /// assert!(Instant::now() <= Instant::now());
+    /// ```
     #[inline]
     pub fn now() -> Instant {
         let now = with_current(|reactor| reactor.clock.now());
@@ -110,16 +121,41 @@ impl Instant {
     }
 
     /// How long ago this was; zero if it is still to come.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, advance};
+    /// # windlass_reactor::doc(async {
+    /// let start = Instant::now();
+    /// advance(Duration::from_secs(3)).await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(3));
+    /// # });
+    /// ```
     pub fn elapsed(self) -> Duration {
         Instant::now() - self
     }
 
     /// How much later this is than `earlier`; zero if it is not.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::Instant;
+    /// let now = Instant::now();
+    /// let later = now + Duration::from_secs(3);
+    /// assert_eq!(later.saturating_duration_since(now), Duration::from_secs(3));
+    /// assert_eq!(now.saturating_duration_since(later), Duration::ZERO);
+    /// ```
     pub fn saturating_duration_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
     /// As [`saturating_duration_since`](Self::saturating_duration_since).
+    ///
+    /// ```
+    /// # use windlass_reactor::time::Instant;
+    /// # let now = Instant::now();
+    /// assert!(now.duration_since(now).is_zero());
+    /// ```
     pub fn duration_since(self, earlier: Instant) -> Duration {
         self.saturating_duration_since(earlier)
     }
@@ -198,6 +234,18 @@ pub fn pause() {
 ///
 /// # Panics
 /// Outside a running loop.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{self, Instant};
+/// # windlass_reactor::doc_real(async {
+/// time::pause();
+/// let start = Instant::now();
+/// time::advance(Duration::from_secs(3600)).await;
+/// time::resume();
+/// assert!(start.elapsed() >= Duration::from_secs(3600)); // what was skipped stays skipped
+/// # });
+/// ```
 #[track_caller]
 pub fn resume() {
     with_clock("resume", Clock::resume);

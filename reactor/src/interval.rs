@@ -20,6 +20,19 @@ use crate::clock::{Instant, nanos};
 use crate::timer::{Sleep, sleep_until};
 
 /// What an [`Interval`] does when ticks were missed because nobody asked for them in time.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{MissedTickBehavior, advance, interval};
+/// # windlass_reactor::doc(async {
+/// let mut beat = interval(Duration::from_millis(10));
+/// let start = beat.tick().await;
+/// beat.set_missed_tick_behavior(MissedTickBehavior::Skip);
+/// advance(Duration::from_millis(35)).await; // the ticks at 10, 20 and 30 ms are late
+/// assert_eq!((beat.tick().await - start).as_millis(), 10);
+/// assert_eq!((beat.tick().await - start).as_millis(), 40);
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum MissedTickBehavior {
     /// Gives all missed ticks at once, so that their number comes out right.
@@ -57,6 +70,16 @@ pub fn interval(period: Duration) -> Interval {
 ///
 /// # Panics
 /// If the period is zero.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{Instant, interval_at};
+/// # windlass_reactor::doc(async {
+/// let start = Instant::now() + Duration::from_secs(1);
+/// let mut beat = interval_at(start, Duration::from_millis(10));
+/// assert_eq!(beat.tick().await, start);
+/// # });
+/// ```
 #[track_caller]
 pub fn interval_at(start: Instant, period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval has a period");
@@ -64,6 +87,17 @@ pub fn interval_at(start: Instant, period: Duration) -> Interval {
 }
 
 /// Gives a tick every period. Also a [`Stream`] of the ticks' times, which does not end.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{Instant, interval};
+/// # windlass_reactor::doc(async {
+/// # let start = Instant::now();
+/// let mut beat = interval(Duration::from_secs(60));
+/// beat.tick().await; // at once
+/// assert_eq!(beat.tick().await, start + Duration::from_secs(60));
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct Interval {
     sleep: Sleep,
@@ -76,11 +110,31 @@ impl Interval {
     ///
     /// # Cancel
     /// Dropping the future loses no tick.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// assert_eq!(beat.tick().await, start);
+    /// # });
+    /// ```
     pub async fn tick(&mut self) -> Instant {
         poll_fn(|cx| self.poll_tick(cx)).await
     }
 
     /// As [`tick`](Interval::tick), for futures written by hand.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// assert_eq!(std::future::poll_fn(|cx| beat.poll_tick(cx)).await, start);
+    /// # });
+    /// ```
     pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         ready!(Pin::new(&mut self.sleep).poll(cx));
         let due = self.sleep.deadline();
@@ -106,36 +160,113 @@ impl Interval {
     }
 
     /// The next tick is one period from now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// beat.reset(); // no tick at once
+    /// assert_eq!(beat.tick().await, start + Duration::from_millis(10));
+    /// # });
+    /// ```
     pub fn reset(&mut self) {
         self.sleep.reset(Instant::now() + self.period);
     }
 
     /// The next tick is now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// beat.tick().await;
+    /// beat.reset_immediately();
+    /// assert_eq!(beat.tick().await, start);
+    /// # });
+    /// ```
     pub fn reset_immediately(&mut self) {
         self.sleep.reset(Instant::now());
     }
 
     /// The next tick is at `deadline`.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// beat.reset_at(start + Duration::from_millis(3));
+    /// assert_eq!(beat.tick().await, start + Duration::from_millis(3));
+    /// assert_eq!(beat.tick().await, start + Duration::from_millis(13));
+    /// # });
+    /// ```
     pub fn reset_at(&mut self, deadline: Instant) {
         self.sleep.reset(deadline);
     }
 
     /// The next tick is `after` from now.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// beat.reset_after(Duration::from_millis(3));
+    /// assert_eq!(beat.tick().await, start + Duration::from_millis(3));
+    /// # });
+    /// ```
     pub fn reset_after(&mut self, after: Duration) {
         self.sleep.reset(Instant::now() + after);
     }
 
     /// The time between ticks.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, interval};
+    /// # windlass_reactor::doc(async {
+    /// # let start = Instant::now();
+    /// assert_eq!(interval(Duration::from_millis(10)).period(), Duration::from_millis(10));
+    /// # let _ = start;
+    /// # });
+    /// ```
     pub fn period(&self) -> Duration {
         self.period
     }
 
     /// What happens to missed ticks.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use windlass_reactor::time::{MissedTickBehavior, interval};
+    /// # windlass_reactor::doc(async {
+    /// assert_eq!(interval(Duration::from_secs(1)).missed_tick_behavior(), MissedTickBehavior::Burst);
+    /// # });
+    /// ```
     pub fn missed_tick_behavior(&self) -> MissedTickBehavior {
         self.missed
     }
 
     /// Says what shall happen to missed ticks.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{MissedTickBehavior, advance, interval};
+    /// # windlass_reactor::doc(async {
+    /// let mut beat = interval(Duration::from_millis(10));
+    /// let start = beat.tick().await;
+    /// beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// advance(Duration::from_millis(25)).await;
+    /// beat.tick().await; // the one that was due at 10 ms
+    /// assert_eq!((beat.tick().await - start).as_millis(), 35);
+    /// # });
+    /// ```
     pub fn set_missed_tick_behavior(&mut self, behavior: MissedTickBehavior) {
         self.missed = behavior;
     }

@@ -22,6 +22,8 @@
 //! | [`Timeout`](time::Timeout) | if its future is | |
 //! | [`Reactor`], [`Enter`] | no | they count references without atomics |
 
+#![doc(test(attr(deny(warnings))))] // an example is code that others copy
+
 mod async_fd;
 mod clock;
 mod interval;
@@ -54,6 +56,30 @@ pub fn doc<F: Future>(main: F) -> F::Output {
 #[track_caller]
 pub fn doc_real<F: Future>(main: F) -> F::Output {
     run(main, clock::Clock::real())
+}
+
+/// As [`doc`], with the two ends of a socket: ours is watched, theirs blocks.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc_pair(
+    main: impl AsyncFnOnce(AsyncFd<std::os::unix::net::UnixStream>, std::os::unix::net::UnixStream) -> std::io::Result<()>,
+) {
+    let outcome = doc(async {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        main(AsyncFd::new(ours)?, theirs).await
+    });
+    outcome.expect("an example succeeds");
+}
+
+/// Calls `f` with a reactor that turns only when it is told to, in an entered loop without tasks, for examples.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc_reactor(f: impl FnOnce(&Reactor) -> std::io::Result<()>) {
+    let (poller, unparker) = Poller::new().expect("descriptors for epoll and its waker");
+    let executor = windlass_executor::Executor::new(move || unparker.unpark()).expect("fewer than 4,096 loops");
+    let _entered = executor.enter(std::panic::Location::caller()).expect("not in a loop");
+    f(&Reactor::new(poller, executor.id())).expect("an example succeeds");
 }
 
 #[track_caller]

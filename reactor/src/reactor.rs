@@ -40,6 +40,13 @@ const WAIT_MAX: Duration = Duration::from_secs(20 * 24 * 3600);
 const UNPARK: Token = Token(usize::MAX);
 
 /// How a turn may pass its time.
+///
+/// ```
+/// # use windlass_reactor::Wait;
+/// # windlass_reactor::doc_reactor(|reactor| {
+/// reactor.turn(Wait::No)?; // looks, and comes back at once
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Wait {
     /// Not at all: tasks are ready.
@@ -51,6 +58,15 @@ pub enum Wait {
 }
 
 /// Sums over a reactor's life; differences of two give what happened in between.
+///
+/// ```
+/// # use windlass_reactor::Wait;
+/// # windlass_reactor::doc_reactor(|reactor| {
+/// let before = reactor.counts();
+/// reactor.turn(Wait::No)?;
+/// assert_eq!(reactor.counts().syscalls - before.syscalls, 1); // epoll_wait
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Counts {
@@ -84,10 +100,27 @@ pub(crate) fn add(cell: &Cell<u64>, n: u64) {
 }
 
 /// The kernel's end of a loop: an epoll instance, before there is a reactor around it.
+///
+/// ```
+/// let (poller, unparker) = windlass_reactor::Poller::new()?;
+/// # drop((poller, unparker));
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Debug)]
 pub struct Poller(Poll);
 
 /// Wakes a loop that sleeps in its turn, from any thread.
+///
+/// ```
+/// # use windlass_reactor::{Poller, Reactor, Wait};
+/// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+/// let (poller, unparker) = Poller::new()?;
+/// let (reactor, remote) = (Reactor::new(poller, executor.id()), unparker.clone());
+/// std::thread::spawn(move || remote.unpark());
+/// reactor.turn(Wait::Yes)?; // ends, though there is no timer and no source
+/// # drop(unparker);
+/// # std::io::Result::Ok(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Unparker(Arc<mio::Waker>);
 
@@ -96,6 +129,16 @@ impl Poller {
     ///
     /// # Errors
     /// If there are no descriptors left for the two.
+    ///
+    /// ```
+    /// use windlass_executor::Executor;
+    /// use windlass_reactor::{Poller, Reactor, Wait};
+    /// let (poller, unparker) = Poller::new()?;
+    /// let executor = Executor::new(move || unparker.unpark()).unwrap();
+    /// let reactor = Reactor::new(poller, executor.id());
+    /// reactor.turn(Wait::No)?;
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new() -> io::Result<(Poller, Unparker)> {
         let poll = Poll::new()?;
         let waker = mio::Waker::new(poll.registry(), UNPARK)?;
@@ -110,6 +153,16 @@ impl Poller {
 
 impl Unparker {
     /// Ends the wait that is under way, or the next one.
+    ///
+    /// ```
+    /// # use windlass_reactor::{Poller, Reactor, Wait};
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let (poller, unparker) = Poller::new()?;
+    /// let reactor = Reactor::new(poller, executor.id());
+    /// unparker.unpark();
+    /// reactor.turn(Wait::Yes)?; // the next wait ends at once
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn unpark(&self) {
         // It fails only if its descriptor was closed behind our back; the loop then finds its messages a turn later.
         let _ = self.0.wake();
@@ -159,11 +212,30 @@ impl fmt::Debug for Inner {
 
 impl Reactor {
     /// A reactor with the system's clock.
+    ///
+    /// ```
+    /// # use windlass_reactor::{Poller, Reactor};
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let (poller, _unparker) = Poller::new()?;
+    /// let reactor = Reactor::new(poller, executor.id());
+    /// assert_eq!(reactor.next_deadline(), None);
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn new(poller: Poller, loop_id: LoopId) -> Self {
         Self::with_clock(poller, loop_id, Clock::real())
     }
 
     /// A reactor whose clock is paused.
+    ///
+    /// ```
+    /// # use windlass_reactor::{Poller, Reactor, time::Instant};
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let (poller, _unparker) = Poller::new()?;
+    /// let reactor = Reactor::paused(poller, executor.id());
+    /// let _entered = reactor.enter();
+    /// assert_eq!(Instant::now(), Instant::now());
+    /// # std::io::Result::Ok(())
+    /// ```
     pub fn paused(poller: Poller, loop_id: LoopId) -> Self {
         Self::with_clock(poller, loop_id, Clock::paused())
     }
@@ -191,6 +263,15 @@ impl Reactor {
     }
 
     /// Makes this the thread's current reactor until the guard drops.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// let entered = reactor.enter();
+    /// windlass_reactor::count_syscalls(1); // finds it
+    /// drop(entered);
+    /// assert_eq!(reactor.counts().syscalls, 1);
+    /// # Ok(()) });
+    /// ```
     pub fn enter(&self) -> Enter {
         // A thread that is ending has no current reactor any more: what a loop drops then finds itself outside.
         let _ = CURRENT.try_with(|current| {
@@ -204,6 +285,14 @@ impl Reactor {
     ///
     /// # Errors
     /// If the kernel will not wait, which only a broken epoll descriptor can cause.
+    ///
+    /// ```
+    /// # use windlass_reactor::Wait;
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// reactor.turn(Wait::No)?;
+    /// assert_eq!(reactor.counts().timers_fired, 0);
+    /// # Ok(()) });
+    /// ```
     pub fn turn(&self, wait: Wait) -> io::Result<()> {
         let inner = &self.0;
         let began = (wait != Wait::No).then(|| inner.clock.now());
@@ -226,17 +315,44 @@ impl Reactor {
     }
 
     /// When the loop must next turn for a timer, on its own clock, from now. None if there is no timer.
+    ///
+    /// ```
+    /// # use std::{pin::pin, task::{Context, Waker}, time::Duration};
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// # let _entered = reactor.enter();
+    /// let mut nap = pin!(windlass_reactor::time::sleep(Duration::from_secs(3)));
+    /// assert!(nap.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    /// assert!(reactor.next_deadline().unwrap() <= Duration::from_secs(3));
+    /// # Ok(()) });
+    /// ```
     pub fn next_deadline(&self) -> Option<Duration> {
         let next = self.0.wheel.borrow().next_deadline()?;
         Some(Duration::from_nanos(next.saturating_sub(self.0.clock.now())))
     }
 
     /// When the last turn's wait was over, in nanoseconds since the epoch of [`Instant`](crate::time::Instant).
+    ///
+    /// ```
+    /// # use windlass_reactor::Wait;
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// let made_ns = reactor.turned_at_ns();
+    /// reactor.turn(Wait::No)?;
+    /// assert!(reactor.turned_at_ns() >= made_ns);
+    /// # Ok(()) });
+    /// ```
     pub fn turned_at_ns(&self) -> u64 {
         self.0.turned_at_ns.get()
     }
 
     /// The sums so far.
+    ///
+    /// ```
+    /// # use windlass_reactor::Wait;
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// reactor.turn(Wait::No)?;
+    /// assert_eq!((reactor.counts().syscalls, reactor.counts().events), (1, 0));
+    /// # Ok(()) });
+    /// ```
     pub fn counts(&self) -> Counts {
         let counts = &self.0.counts;
         Counts {
@@ -250,11 +366,31 @@ impl Reactor {
     }
 
     /// How many sources are registered.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// # let _entered = reactor.enter();
+    /// let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
+    /// socket.set_nonblocking(true)?;
+    /// let source = windlass_reactor::AsyncFd::new(socket)?;
+    /// assert_eq!(reactor.sources(), 1);
+    /// drop(source);
+    /// assert_eq!(reactor.sources(), 0);
+    /// # Ok(()) });
+    /// ```
     pub fn sources(&self) -> usize {
         self.0.sources.borrow().len()
     }
 
     /// How many timers are pending.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// # let _entered = reactor.enter();
+    /// let _nap = windlass_reactor::time::sleep(std::time::Duration::from_secs(3));
+    /// assert_eq!(reactor.timers(), 0); // it is set when it is first polled
+    /// # Ok(()) });
+    /// ```
     pub fn timers(&self) -> usize {
         self.0.wheel.borrow().len()
     }
@@ -409,12 +545,26 @@ pub(crate) fn of_thread(id: LoopId) -> Option<Rc<Inner>> {
 
 /// Adds to the count of system calls of the current loop: for those that are not made through an
 /// [`AsyncFd`](crate::AsyncFd), such as `socket` and `connect`.
+///
+/// ```
+/// # windlass_reactor::doc_reactor(|reactor| {
+/// let _entered = reactor.enter();
+/// windlass_reactor::count_syscalls(2); // a `socket` and a `connect`
+/// assert_eq!(reactor.counts().syscalls, 2);
+/// # Ok(()) });
+/// ```
 pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
 /// Sees to it that what the current loop knows of its sources is from `moment` or later. If it is not, a task has kept the
 /// loop from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
+///
+/// ```
+/// # windlass_reactor::doc_real(async {
+/// windlass_reactor::hear_no_later_than(windlass_reactor::time::Instant::now());
+/// # });
+/// ```
 #[inline]
 pub fn hear_no_later_than(moment: Instant) {
     let behind = |inner: &Rc<Inner>| (inner.heard_at_ns.get() < moment.0).then(|| Rc::clone(inner));
@@ -425,6 +575,14 @@ pub fn hear_no_later_than(moment: Instant) {
 }
 
 /// While this lives, its reactor is the thread's current one.
+///
+/// ```
+/// # windlass_reactor::doc_reactor(|reactor| {
+/// let entered = reactor.enter();
+/// drop(entered);
+/// let _entered_again = reactor.enter();
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 #[must_use = "the reactor is left when this drops"]
 pub struct Enter(());

@@ -19,6 +19,13 @@ use std::task::Waker;
 use slab::Slab;
 
 /// Which way bytes go.
+///
+/// ```
+/// # windlass_reactor::doc_pair(async |ours, _theirs| {
+/// use windlass_reactor::Direction;
+/// assert!(ours.is_ready(Direction::Write)? && !ours.is_ready(Direction::Read)?);
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Direction {
     /// From the source to us.

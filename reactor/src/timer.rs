@@ -40,6 +40,16 @@ pub fn sleep(duration: Duration) -> Sleep {
 }
 
 /// As [`sleep`], until `deadline`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{Instant, sleep_until};
+/// # windlass_reactor::doc(async {
+/// let deadline = Instant::now() + Duration::from_secs(3);
+/// sleep_until(deadline).await;
+/// assert_eq!(Instant::now(), deadline);
+/// # });
+/// ```
 #[inline]
 pub fn sleep_until(deadline: Instant) -> Sleep {
     Sleep { deadline, timer: None }
@@ -49,6 +59,17 @@ pub fn sleep_until(deadline: Instant) -> Sleep {
 ///
 /// # Panics
 /// When polled outside a running loop, or in another loop than before.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::sleep;
+/// # windlass_reactor::doc(async {
+/// let mut nap = sleep(Duration::from_secs(1));
+/// (&mut nap).await;
+/// nap.reset(nap.deadline() + Duration::from_secs(1));
+/// nap.await; // once more
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "futures do nothing unless awaited"]
 pub struct Sleep {
@@ -66,11 +87,29 @@ const _: () = assert!(size_of::<Sleep>() == 24, "a million sleeping tasks hold o
 
 impl Sleep {
     /// When it completes.
+    ///
+    /// ```
+    /// # use windlass_reactor::time::{Instant, sleep_until};
+    /// # windlass_reactor::doc(async {
+    /// assert_eq!(sleep_until(Instant::FAR_FUTURE).deadline(), Instant::FAR_FUTURE);
+    /// # });
+    /// ```
     pub fn deadline(&self) -> Instant {
         self.deadline
     }
 
     /// True if the deadline has passed.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{advance, sleep};
+    /// # windlass_reactor::doc(async {
+    /// let nap = sleep(Duration::from_secs(1));
+    /// assert!(!nap.is_elapsed());
+    /// advance(Duration::from_secs(1)).await;
+    /// assert!(nap.is_elapsed());
+    /// # });
+    /// ```
     pub fn is_elapsed(&self) -> bool {
         self.deadline <= Instant::now()
     }
@@ -227,6 +266,16 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 }
 
 /// As [`timeout`], until `deadline`.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::{Instant, timeout_at};
+/// # windlass_reactor::doc(async {
+/// let deadline = Instant::now() + Duration::from_secs(1);
+/// assert!(timeout_at(deadline, std::future::pending::<()>()).await.is_err());
+/// assert_eq!(Instant::now(), deadline);
+/// # });
+/// ```
 #[inline]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
     Timeout { future: future.into_future(), sleep: sleep_until(deadline) }
@@ -234,6 +283,15 @@ pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::Int
 
 pin_project! {
     /// The future of [`timeout`].
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::timeout;
+    /// # windlass_reactor::doc(async {
+    /// let mut waiting = std::pin::pin!(timeout(Duration::from_secs(1), std::future::pending::<()>()));
+    /// assert_eq!(waiting.as_mut().await.unwrap_err().to_string(), "the time was up");
+    /// # });
+    /// ```
     #[derive(Debug)]
     #[must_use = "futures do nothing unless awaited"]
     pub struct Timeout<F> {
@@ -245,16 +303,44 @@ pin_project! {
 
 impl<F> Timeout<F> {
     /// The future that is given time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{sleep, timeout};
+    /// # windlass_reactor::doc(async {
+    /// let nap = timeout(Duration::from_secs(1), sleep(Duration::from_secs(5)));
+    /// assert!(!nap.get_ref().is_elapsed());
+    /// # });
+    /// ```
     pub fn get_ref(&self) -> &F {
         &self.future
     }
 
     /// The future that is given time.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{Instant, sleep, timeout};
+    /// # windlass_reactor::doc(async {
+    /// let mut nap = timeout(Duration::from_secs(1), sleep(Duration::from_secs(5)));
+    /// nap.get_mut().reset(Instant::now());
+    /// assert!(nap.await.is_ok());
+    /// # });
+    /// ```
     pub fn get_mut(&mut self) -> &mut F {
         &mut self.future
     }
 
     /// The future, without its time-out.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use windlass_reactor::time::{sleep, timeout};
+    /// # windlass_reactor::doc(async {
+    /// let nap = timeout(Duration::from_secs(1), sleep(Duration::from_secs(5)));
+    /// nap.into_inner().await; // all five
+    /// # });
+    /// ```
     pub fn into_inner(self) -> F {
         self.future
     }
@@ -274,6 +360,15 @@ impl<F: Future> Future for Timeout<F> {
 }
 
 /// The time was up.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use windlass_reactor::time::timeout;
+/// # windlass_reactor::doc(async {
+/// let elapsed = timeout(Duration::ZERO, std::future::pending::<()>()).await.unwrap_err();
+/// assert_eq!(std::io::Error::from(elapsed).kind(), std::io::ErrorKind::TimedOut);
+/// # });
+/// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Elapsed(());
 

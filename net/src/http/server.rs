@@ -99,6 +99,7 @@ impl fmt::Debug for Incoming<'_> {
 /// use windlass_net::http::Reply;
 /// let slow = Reply::bytes(200, "late").header("X-Mood", "sleepy").delay(Duration::from_millis(100));
 /// let piecemeal = Reply::chunked(200, vec!["one".into(), "two".into()]);
+/// println!("{slow:?}, {piecemeal:?}");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Reply {

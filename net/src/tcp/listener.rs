@@ -52,6 +52,14 @@ impl TcpListener {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpListener;
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// assert_ne!(listener.local_addr()?.port(), 0);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         let socket = TcpSocket::new_for(address)?;
@@ -70,6 +78,16 @@ impl TcpListener {
     ///
     /// # Cancel
     /// Dropping it loses no connection.
+    ///
+    /// ```
+    /// # use windlass_net::net::{TcpListener, TcpStream};
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let _client = TcpStream::connect(listener.local_addr()?).await?;
+    /// let (stream, peer) = listener.accept().await?;
+    /// assert_eq!(stream.peer_addr()?, peer);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept_as(TcpStream::from_std).await
     }
@@ -93,12 +111,28 @@ impl TcpListener {
     ///
     /// # Errors
     /// `WouldBlock` if none does.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpListener;
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// assert_eq!(listener.try_accept().unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn try_accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         let (stream, peer) = self.fd.try_io(Direction::Read, std::net::TcpListener::accept)?;
         Ok((TcpStream::from_std(stream)?, peer))
     }
 
     /// The address it listens on.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpListener;
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// println!("listening at {}", listener.local_addr()?);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.get_ref().local_addr()
     }
@@ -110,6 +144,14 @@ impl TcpListener {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpListener;
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::from_std(std::net::TcpListener::bind("127.0.0.1:0")?)?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<TcpListener> {
         count_syscalls(1);
@@ -121,6 +163,14 @@ impl TcpListener {
     ///
     /// # Errors
     /// On another thread than its loop's; it is closed then.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpListener;
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?.into_std()?;
+    /// listener.set_nonblocking(false)?; // for code that blocks
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn into_std(self) -> io::Result<std::net::TcpListener> {
         self.fd.into_inner()
     }

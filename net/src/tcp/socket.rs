@@ -30,6 +30,7 @@ use super::{TcpListener, TcpStream};
 /// socket.set_reuseaddr(true)?;
 /// socket.bind("127.0.0.1:0".parse().unwrap())?;
 /// let listener = socket.listen(16)?;
+/// println!("listening at {}", listener.local_addr()?);
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 #[derive(Debug)]
@@ -45,11 +46,29 @@ impl TcpSocket {
     }
 
     /// For IPv4.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// let socket = TcpSocket::new_v4()?;
+    /// socket.bind("127.0.0.1:0".parse().unwrap())?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn new_v4() -> io::Result<TcpSocket> {
         Self::new(Domain::IPV4)
     }
 
     /// For IPv6.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// match TcpSocket::new_v6() {
+    ///     Ok(socket) => socket.set_nodelay(true)?,
+    ///     Err(error) => println!("this machine has no IPv6: {error}"),
+    /// }
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn new_v6() -> io::Result<TcpSocket> {
         Self::new(Domain::IPV6)
     }
@@ -59,36 +78,93 @@ impl TcpSocket {
     }
 
     /// `SO_REUSEADDR`: bind to an address whose last connections linger.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_reuseaddr(true)?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_reuseaddr(&self, on: bool) -> io::Result<()> {
         self.set(|socket| socket.set_reuse_address(on))
     }
 
     /// `SO_REUSEPORT`: let several sockets listen on one address, and the kernel share connections out.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// let listen = |port: u16| {
+    ///     let socket = TcpSocket::new_v4()?;
+    ///     socket.set_reuseport(true)?;
+    ///     socket.bind((std::net::Ipv4Addr::LOCALHOST, port).into())?;
+    ///     socket.listen(16)
+    /// };
+    /// let first = listen(0)?;
+    /// let second = listen(first.local_addr()?.port())?;
+    /// # drop(second);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_reuseport(&self, on: bool) -> io::Result<()> {
         self.set(|socket| socket.set_reuse_port(on))
     }
 
     /// `TCP_NODELAY`: send small writes at once.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_nodelay(true)?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.set(|socket| socket.set_tcp_nodelay(on))
     }
 
     /// `SO_KEEPALIVE`: have the kernel ask after an idle peer.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_keepalive(true)?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
         self.set(|socket| socket.set_keepalive(on))
     }
 
     /// `SO_LINGER`: how long closing waits for unsent bytes; zero resets the connection.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_linger(Some(std::time::Duration::ZERO))?; // reset, do not wait
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         self.set(|socket| socket.set_linger(linger))
     }
 
     /// `SO_SNDBUF`, in bytes; the kernel doubles it.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_send_buffer_size(64 * 1024)?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.set(|socket| socket.set_send_buffer_size(bytes))
     }
 
     /// `SO_RCVBUF`, in bytes; the kernel doubles it.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// TcpSocket::new_v4()?.set_recv_buffer_size(64 * 1024)?;
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
         self.set(|socket| socket.set_recv_buffer_size(bytes))
     }
@@ -99,12 +175,29 @@ impl TcpSocket {
     }
 
     /// Gives it a local address.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// let socket = TcpSocket::new_v4()?;
+    /// socket.bind("127.0.0.1:0".parse().unwrap())?;
+    /// assert!(socket.local_addr()?.ip().is_loopback());
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn bind(&self, address: SocketAddr) -> io::Result<()> {
         count_syscalls(1);
         self.socket.bind(&address.into())
     }
 
     /// The local address.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// let socket = TcpSocket::new_v4()?;
+    /// assert!(socket.local_addr()?.ip().is_unspecified()); // before bind
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("not an IP address"))
     }
@@ -113,6 +206,16 @@ impl TcpSocket {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_net::net::TcpSocket;
+    /// # windlass_reactor::doc_real(async {
+    /// let socket = TcpSocket::new_v4()?;
+    /// socket.bind("127.0.0.1:0".parse().unwrap())?;
+    /// let listener = socket.listen(16)?;
+    /// # drop(listener);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn listen(self, backlog: i32) -> io::Result<TcpListener> {
         count_syscalls(1);
@@ -130,6 +233,17 @@ impl TcpSocket {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_net::net::{TcpListener, TcpSocket};
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let socket = TcpSocket::new_v4()?;
+    /// socket.set_nodelay(true)?;
+    /// let stream = socket.connect(listener.local_addr()?).await?;
+    /// assert!(stream.nodelay()?);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn connect(self, address: SocketAddr) -> io::Result<TcpStream> {
         count_syscalls(1);
         let under_way = match self.socket.connect(&address.into()) {

@@ -50,24 +50,68 @@ pub(super) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Resul
 }
 
 /// The reading half of a borrowed stream; see [`TcpStream::split`].
+///
+/// ```
+/// # windlass_net::doc(async |mut ours, mut theirs| {
+/// let (mut reading, _writing) = ours.split();
+/// theirs.write_all(b"hello").await?;
+/// let mut buffer = [0; 5];
+/// reading.read_exact(&mut buffer).await?;
+/// assert_eq!(&buffer, b"hello");
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct ReadHalf<'a> {
     stream: &'a TcpStream,
 }
 
 /// The writing half of a borrowed stream; see [`TcpStream::split`].
+///
+/// ```
+/// # windlass_net::doc(async |mut ours, mut theirs| {
+/// let (_reading, mut writing) = ours.split();
+/// writing.write_all(b"hello").await?;
+/// writing.shutdown()?; // we have said all, and may still listen
+/// # let mut buffer = [0; 5];
+/// # theirs.read_exact(&mut buffer).await?;
+/// # assert_eq!(theirs.read(&mut buffer).await?, 0);
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct WriteHalf<'a> {
     stream: &'a TcpStream,
 }
 
 /// The reading half of a stream; see [`TcpStream::into_split`].
+///
+/// ```
+/// # windlass_net::doc(async |ours, mut theirs| {
+/// let (mut reading, _writing) = ours.into_split();
+/// let heard = windlass_executor::spawn(async move {
+///     let mut buffer = [0; 5];
+///     reading.read_exact(&mut buffer).await.map(|_| buffer)
+/// });
+/// theirs.write_all(b"hello").await?;
+/// assert_eq!(&heard.await.unwrap()?, b"hello");
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct OwnedReadHalf {
     stream: Arc<TcpStream>,
 }
 
 /// The writing half of a stream; see [`TcpStream::into_split`]. Dropping it ends our side of the connection.
+///
+/// ```
+/// # windlass_net::doc(async |ours, mut theirs| {
+/// let (_reading, mut writing) = ours.into_split();
+/// writing.write_all(b"hello").await?;
+/// drop(writing); // ends our side
+/// let mut buffer = [0; 5];
+/// theirs.read_exact(&mut buffer).await?;
+/// assert_eq!(theirs.read(&mut buffer).await?, 0);
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct OwnedWriteHalf {
     stream: Arc<TcpStream>,
@@ -192,6 +236,14 @@ impl OwnedReadHalf {
     ///
     /// # Errors
     /// Gives both back if they do not.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, theirs| {
+    /// let (reading, writing) = ours.into_split();
+    /// let ours = reading.reunite(writing).unwrap();
+    /// assert_eq!(ours.local_addr()?, theirs.peer_addr()?);
+    /// # Ok(()) });
+    /// ```
     pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
         if !Arc::ptr_eq(&self.stream, &write.stream) {
             return Err(ReuniteError(self, write));
@@ -212,6 +264,14 @@ impl Drop for OwnedWriteHalf {
 }
 
 /// Two halves of different streams.
+///
+/// ```
+/// # windlass_net::doc(async |ours, theirs| {
+/// let ((reading, _), (_, writing)) = (ours.into_split(), theirs.into_split());
+/// let error = reading.reunite(writing).unwrap_err();
+/// assert_eq!(error.to_string(), "the halves are of different streams");
+/// # Ok(()) });
+/// ```
 #[derive(Debug)]
 pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
 

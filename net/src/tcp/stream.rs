@@ -75,6 +75,15 @@ impl TcpStream {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_net::net::{TcpListener, TcpStream};
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = TcpListener::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let stream = TcpStream::connect(listener.local_addr()?).await?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn connect(to: impl Into<Address>) -> io::Result<TcpStream> {
         let mut last = None;
         for address in resolve(to).await? {
@@ -92,12 +101,29 @@ impl TcpStream {
     }
 
     /// Reads what is there, at least one byte; 0 is the end of the stream.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, theirs| {
+    /// drop(theirs);
+    /// assert_eq!(ours.read(&mut [0; 16]).await?, 0); // the end
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         poll_fn(|cx| self.fd.poll_read_stream(cx, buffer)).await
     }
 
     /// As [`read`](Self::read), into several buffers.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// use std::io::IoSliceMut;
+    /// theirs.write_all(b"hello").await?;
+    /// let (mut head, mut tail) = ([0; 2], [0; 16]);
+    /// let n = ours.read_vectored(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)]).await?;
+    /// assert_eq!((n, &head, &tail[..3]), (5, b"he", &b"llo"[..]));
+    /// # Ok(()) });
+    /// ```
     pub async fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         poll_fn(|cx| self.fd.poll_read_stream_vectored(cx, buffers)).await
     }
@@ -106,38 +132,97 @@ impl TcpStream {
     ///
     /// # Errors
     /// `UnexpectedEof` if the stream ends first.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// theirs.write_all(b"hel").await?;
+    /// theirs.write_all(b"lo").await?;
+    /// let mut buffer = [0; 5];
+    /// ours.read_exact(&mut buffer).await?;
+    /// assert_eq!(&buffer, b"hello");
+    /// # Ok(()) });
+    /// ```
     pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
         split::read_exact(self, buffer).await
     }
 
     /// Writes what the kernel takes at once, at least one byte.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, _theirs| {
+    /// let n = ours.write(b"hello").await?;
+    /// assert!((1..=5).contains(&n));
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         poll_fn(|cx| self.fd.poll_write_stream(cx, bytes)).await
     }
 
     /// As [`write`](Self::write), from several buffers.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, _theirs| {
+    /// use std::io::IoSlice;
+    /// let n = ours.write_vectored(&[IoSlice::new(b"he"), IoSlice::new(b"llo")]).await?;
+    /// assert!((1..=5).contains(&n));
+    /// # Ok(()) });
+    /// ```
     pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         poll_fn(|cx| self.fd.poll_write_stream_vectored(cx, buffers)).await
     }
 
     /// Writes all of it.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// let page = vec![b'w'; 1 << 20];
+    /// let sending = windlass_executor::spawn(async move { ours.write_all(&page).await });
+    /// theirs.read_exact(&mut vec![0; 1 << 20]).await?;
+    /// sending.await.unwrap()?;
+    /// # Ok(()) });
+    /// ```
     #[inline]
     pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         split::write_all(self, bytes).await
     }
 
     /// Reads without taking: the next read gives the same bytes again.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// theirs.write_all(b"hello").await?;
+    /// let mut buffer = [0; 1];
+    /// ours.peek(&mut buffer).await?;
+    /// ours.read_exact(&mut buffer).await?;
+    /// assert_eq!(&buffer, b"h");
+    /// # Ok(()) });
+    /// ```
     pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.fd.read_with(|io| io.peek(buffer)).await
     }
 
     /// Waits until there is something to read, the end included.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, mut theirs| {
+    /// theirs.write_all(b"hello").await?;
+    /// ours.readable().await?;
+    /// assert_eq!(ours.try_read(&mut [0; 16])?, 5);
+    /// # Ok(()) });
+    /// ```
     pub async fn readable(&self) -> io::Result<()> {
         self.fd.readable().await
     }
 
     /// Waits until there is room to write.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// ours.writable().await?;
+    /// assert_eq!(ours.try_write(b"hello")?, 5);
+    /// # Ok(()) });
+    /// ```
     pub async fn writable(&self) -> io::Result<()> {
         self.fd.writable().await
     }
@@ -146,11 +231,28 @@ impl TcpStream {
     ///
     /// # Errors
     /// `WouldBlock` if there is nothing.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// let nothing = ours.try_read(&mut [0; 16]).unwrap_err();
+    /// assert_eq!(nothing.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok(()) });
+    /// ```
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         self.fd.try_io(Direction::Read, |mut io| io.read(buffer))
     }
 
     /// As [`try_read`](Self::try_read), into several buffers.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, mut theirs| {
+    /// use std::io::IoSliceMut;
+    /// theirs.write_all(b"hello").await?;
+    /// ours.readable().await?;
+    /// let (mut head, mut tail) = ([0; 2], [0; 16]);
+    /// assert_eq!(ours.try_read_vectored(&mut [IoSliceMut::new(&mut head), IoSliceMut::new(&mut tail)])?, 5);
+    /// # Ok(()) });
+    /// ```
     pub fn try_read_vectored(&self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
         self.fd.try_io(Direction::Read, |mut io| io.read_vectored(buffers))
     }
@@ -159,11 +261,30 @@ impl TcpStream {
     ///
     /// # Errors
     /// `WouldBlock` if there is none.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// let full = loop {
+    ///     match ours.try_write(&[0; 4096]) {
+    ///         Ok(_) => {} // until nobody reads any more
+    ///         Err(error) => break error,
+    ///     }
+    /// };
+    /// assert_eq!(full.kind(), std::io::ErrorKind::WouldBlock);
+    /// # Ok(()) });
+    /// ```
     pub fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
         self.fd.try_io(Direction::Write, |mut io| io.write(bytes))
     }
 
     /// As [`try_write`](Self::try_write), from several buffers.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// use std::io::IoSlice;
+    /// assert_eq!(ours.try_write_vectored(&[IoSlice::new(b"he"), IoSlice::new(b"llo")])?, 5);
+    /// # Ok(()) });
+    /// ```
     pub fn try_write_vectored(&self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
         self.fd.try_io(Direction::Write, |mut io| io.write_vectored(buffers))
     }
@@ -174,6 +295,15 @@ impl TcpStream {
     }
 
     /// Ends one side of the connection, or both; the other side may go on.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// ours.shutdown(std::net::Shutdown::Write)?;
+    /// assert_eq!(theirs.read(&mut [0; 16]).await?, 0);
+    /// theirs.write_all(b"I still speak").await?;
+    /// assert_eq!(ours.read(&mut [0; 16]).await?, 13);
+    /// # Ok(()) });
+    /// ```
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         self.on_its_loop()?.shutdown(how)
     }
@@ -186,6 +316,16 @@ impl TcpStream {
     }
 
     /// A reading and a writing half, for two futures of one task.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |mut ours, mut theirs| {
+    /// let (mut reading, mut writing) = ours.split();
+    /// writing.write_all(b"hello").await?;
+    /// theirs.read_exact(&mut [0; 5]).await?;
+    /// theirs.write_all(b"there").await?;
+    /// reading.read_exact(&mut [0; 5]).await?;
+    /// # Ok(()) });
+    /// ```
     pub fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>) {
         split::split(self)
     }
@@ -212,26 +352,60 @@ impl TcpStream {
     }
 
     /// `TCP_NODELAY`: send small writes at once.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// ours.set_nodelay(true)?;
+    /// assert!(ours.nodelay()?);
+    /// # Ok(()) });
+    /// ```
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
         self.on_its_loop()?.set_nodelay(on)
     }
 
     /// Whether small writes are sent at once.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// assert!(!ours.nodelay()?); // as the kernel makes them
+    /// # Ok(()) });
+    /// ```
     pub fn nodelay(&self) -> io::Result<bool> {
         self.fd.get_ref().nodelay()
     }
 
     /// `SO_LINGER`: how long closing waits for unsent bytes; zero resets the connection.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, mut theirs| {
+    /// ours.set_linger(Some(std::time::Duration::ZERO))?;
+    /// drop(ours);
+    /// let reset = theirs.read(&mut [0; 16]).await.unwrap_err();
+    /// assert_eq!(reset.kind(), std::io::ErrorKind::ConnectionReset);
+    /// # Ok(()) });
+    /// ```
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
         socket2::SockRef::from(self.on_its_loop()?).set_linger(linger)
     }
 
     /// Our address.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, theirs| {
+    /// assert_eq!(ours.local_addr()?, theirs.peer_addr()?);
+    /// # Ok(()) });
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.fd.get_ref().local_addr()
     }
 
     /// The peer's address.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, theirs| {
+    /// assert_eq!(ours.peer_addr()?, theirs.local_addr()?);
+    /// # Ok(()) });
+    /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.get_ref().peer_addr()
     }
@@ -243,6 +417,15 @@ impl TcpStream {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let plain = std::net::TcpStream::connect(listener.local_addr()?)?;
+    /// let stream = windlass_net::net::TcpStream::from_std(plain)?;
+    /// assert_eq!(stream.peer_addr()?, listener.local_addr()?);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
         count_syscalls(1);
@@ -254,6 +437,13 @@ impl TcpStream {
     ///
     /// # Errors
     /// On another thread than its loop's; it is closed then.
+    ///
+    /// ```
+    /// # windlass_net::doc(async |ours, _theirs| {
+    /// let plain = ours.into_std()?;
+    /// plain.set_nonblocking(false)?; // for code that blocks
+    /// # Ok(()) });
+    /// ```
     pub fn into_std(self) -> io::Result<std::net::TcpStream> {
         self.fd.into_inner()
     }

@@ -60,6 +60,8 @@ async fn echo(mut stream: TcpStream) -> io::Result<u64> {
     }
 }
 
+const USAGE: &str = "usage: echo_server [ADDRESS:PORT] [--connections N]";
+
 /// The command line: an address, and how many connections to serve.
 struct Flags {
     address: SocketAddr,
@@ -72,9 +74,10 @@ impl Flags {
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "--connections" => {
-                    flags.connections = arguments.next().ok_or("--connections takes a number")?.parse()?
+                    let number = arguments.next().and_then(|number| number.parse().ok());
+                    flags.connections = number.ok_or("--connections takes a number")?;
                 }
-                address => flags.address = address.parse().map_err(|error| format!("{address}: {error}"))?,
+                address => flags.address = address.parse().map_err(|error| format!("{address}: {error}; {USAGE}"))?,
             }
         }
         Ok(flags)

@@ -21,7 +21,7 @@ use std::{
 use windlass::{Loop, time::sleep};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers: Vec<u64> = env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
+    let mut numbers: Vec<u64> = env::args().skip(1).map(|number| parse(&number)).collect::<Result<_, _>>()?;
     if numbers.is_empty() {
         numbers = vec![30, 10, 50, 20, 40];
     }
@@ -30,6 +30,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     show("real clock, a millisecond each", &Loop::new()?, &numbers, millisecond);
     show("paused clock, an hour each", &Loop::builder().paused_clock().build()?, &numbers, hour);
     Ok(())
+}
+
+fn parse(number: &str) -> Result<u64, String> {
+    number.parse().map_err(|error| format!("{number}: {error}; usage: sleep_sort [NUMBER]..."))
 }
 
 fn show(title: &str, event_loop: &Loop, numbers: &[u64], unit: Duration) {

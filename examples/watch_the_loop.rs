@@ -27,6 +27,8 @@ const ROUNDS: u32 = 3;
 fn main() -> Result<(), Box<dyn Error>> {
     let event_loop = Loop::new()?;
     let turns = Rc::new(Cell::new(0_u64));
+    println!("A line for each turn of the loop, below what the tasks said in it: polls of tasks, wakes of tasks,");
+    println!("events from the kernel, timers that ended, system calls, and how long it waited, asleep.\n");
     println!("turn  polls  wakes  events  timers  system calls    waited");
     event_loop.on_tick(move |tick| {
         turns.set(turns.get() + 1);

@@ -24,6 +24,9 @@ server in another on the next core.
 With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
 strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
 
+In the report, the window holds the requests under way, those that wait for a connection included; latency counts \
+from entering it, exchange from having a connection, and in flight are those that have one.
+
 In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster.
 
 Exit status: 0 every request succeeded; 1 some failed, or a descriptor was left open, or a process broke down; \
@@ -71,7 +74,7 @@ pub(crate) struct Flags {
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) counts: Option<u64>,
 
-    /// Seconds for one exchange, from entering the window to the last byte of the body
+    /// Seconds for one request, from entering the window to the last byte of the body
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
     pub(crate) timeout: Duration,
 }

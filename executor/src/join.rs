@@ -123,7 +123,7 @@ impl<T: 'static> Future for JoinHandle<T> {
         if let Some(output) = self.task.take() {
             return Poll::Ready(output);
         }
-        assert_ne!(self.task.0.state.get(), State::Empty, "a join handle yields its output once");
+        assert!(self.task.0.state.get() != State::Empty, "a join handle was awaited again: it yields its output once");
         let waiting = self.task.0.joiner.take();
         let known = waiting.as_ref().is_some_and(|waiting| waiting.will_wake(cx.waker()));
         self.task.0.joiner.set(waiting);

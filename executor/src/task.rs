@@ -68,7 +68,8 @@ fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>
 where
     F: Future<Output: 'static> + 'static,
 {
-    with_current(|core| core.map(|core| core.spawn(future, name, at))).expect("spawn called outside a running loop")
+    with_current(|core| core.map(|core| core.spawn(future, name, at)))
+        .expect("spawn called outside a running loop: call it inside block_on")
 }
 
 /// Spawns a task with a name.

@@ -900,7 +900,7 @@ fn a_join_handle_yields_its_output_once() {
     assert!(poll_once(task.as_mut()).is_ready());
     assert_eq!(
         panic_of(|| poll_once(task.as_mut())).lines().next().unwrap(),
-        "assertion `left != right` failed: a join handle yields its output once"
+        "a join handle was awaited again: it yields its output once"
     );
 }
 

@@ -86,7 +86,8 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     #[track_caller]
     pub fn new(io: T) -> io::Result<Self> {
         let registered = with_current(|reactor| reactor.register(io.as_fd()).map(|key| (key, reactor.loop_id)));
-        let (key, loop_id) = registered.expect("a source was made outside a running loop")?;
+        let (key, loop_id) =
+            registered.expect("a socket or other source was made outside a running loop: make it inside block_on")?;
         Ok(AsyncFd { io: Some(io), key, loop_id })
     }
 

@@ -353,7 +353,10 @@ fn a_source_that_cannot_be_watched_leaves_no_entry() {
 #[test]
 fn a_source_cannot_be_made_outside_a_loop() {
     let (stream, _peer) = UnixStream::pair().unwrap();
-    assert_eq!(panic_of(|| AsyncFd::new(stream)), "a source was made outside a running loop");
+    assert_eq!(
+        panic_of(|| AsyncFd::new(stream)),
+        "a socket or other source was made outside a running loop: make it inside block_on"
+    );
 }
 
 // --------------------------------------------------------------------------------------------------------- readiness

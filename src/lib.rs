@@ -37,6 +37,7 @@
 //! | [`Loop`], [`task::JoinHandle`], [`http::Client`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
+#![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 mod event_loop;
 

@@ -315,6 +315,7 @@ impl Core {
                     polls_left.set(left);
                     self.current.set(Key::NONE);
                     if task.state.get() == State::Root {
+                        task.polls.set(task.polls.get().wrapping_sub(1)); // it is still to be polled
                         return Stop::Root;
                     }
                     self.forget(&task); // aborted while it was queued

@@ -9,6 +9,7 @@
 //! ```
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
+#![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 pub mod http;
 mod resolve;

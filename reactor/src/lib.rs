@@ -23,6 +23,7 @@
 //! | [`Reactor`], [`Enter`] | no | they count references without atomics |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
+#![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 mod async_fd;
 mod clock;

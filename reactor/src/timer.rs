@@ -141,10 +141,12 @@ impl Sleep {
     #[inline]
     fn arm(&mut self, waker: Waker) {
         let deadline = self.deadline.0;
+        let mut waker = Some(waker); // dropped, if it is not needed, when nothing is borrowed (I3)
         let timer = with_current(|reactor| {
             // What is due by the loop's last look at the clock need not wait for the next.
-            let due = deadline <= reactor.turned_at_ns();
-            (!due).then(|| Timer { loop_id: reactor.loop_id, key: reactor.wheel.borrow_mut().insert(deadline, waker) })
+            let waker = if deadline <= reactor.turned_at_ns() { None } else { waker.take() };
+            let set = |waker| reactor.wheel.borrow_mut().insert(deadline, waker);
+            waker.map(|waker| Timer { loop_id: reactor.loop_id, key: set(waker) })
         });
         self.timer = timer.expect("a sleep was polled outside a running loop");
     }

@@ -1,7 +1,7 @@
 //! HTTP/1.1: a small client's and a small server's half of RFC 9112, strict in what it accepts.
 //!
-//! The parts on this shelf know bytes and nothing else. They own no socket, await nothing and read no clock, so
-//! every rule can be tested by handing it a slice, whole or cut anywhere:
+//! Half of the files here know bytes and nothing else: `url`, `request`, `head`, `line`, `body`. They own no socket, await
+//! nothing and read no clock, so every rule can be tested by handing it a slice, whole or cut anywhere:
 //!
 //! ```text
 //!   Url ──► request::write_request ──► bytes out                       (what we say)
@@ -63,7 +63,7 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
-//! Not here: the pool, the exchange and time-outs, which stand on these parts.
+//! On these stand `client` (an exchange, and its time-out), `pool` (its connections) and `server`.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 pub mod body;

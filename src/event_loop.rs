@@ -25,9 +25,9 @@ use std::time::Duration;
 use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
-/// Polls in a row before sockets and timers get their turn. To ask the kernel costs as much as some 15 short polls, so
-/// once in 256 it is a twentieth of the work (what a poll costs: `cargo bench --bench sides -- --only yield_1`). Slow
-/// polls are cut short by [`POLL_TIME_MAX_NS`].
+/// Polls in a row before sockets and timers get their turn. To ask the kernel is a system call, a short poll is a hundred
+/// instructions (`cargo bench --bench sides -- --only yield_1`): 256 of them make the call a small part of the work. A
+/// row of slow polls is cut short by [`POLL_TIME_MAX_NS`].
 const POLL_BUDGET: u32 = 256;
 /// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn: what 256
 /// polls of a microsecond take.

@@ -26,6 +26,12 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
 }
 
+/// The system's clock, counted from `epoch`: its 64 bits last for 584 years.
+#[inline]
+fn nanos_since(epoch: std::time::Instant) -> u64 {
+    epoch.elapsed().as_nanos() as u64
+}
+
 pub(crate) struct Clock {
     epoch: std::time::Instant,
     /// The time it stands at, if it is paused.
@@ -52,7 +58,7 @@ impl Clock {
         match self.stands_at.get() {
             Some(now) => now,
             None => {
-                let system = nanos(self.epoch.elapsed());
+                let system = nanos_since(self.epoch);
                 system.saturating_sub(self.behind.get()).saturating_add(self.ahead.get())
             }
         }
@@ -68,7 +74,7 @@ impl Clock {
 
     fn resume(&self) {
         if let Some(now) = self.stands_at.take() {
-            let system = nanos(self.epoch.elapsed());
+            let system = nanos_since(self.epoch);
             self.behind.set(system.saturating_sub(now));
             self.ahead.set(now.saturating_sub(system));
         }
@@ -117,7 +123,7 @@ impl Instant {
     #[inline]
     pub fn now() -> Instant {
         let now = with_current(|reactor| reactor.clock.now());
-        Instant(now.unwrap_or_else(|| nanos(EPOCH.elapsed())))
+        Instant(now.unwrap_or_else(|| nanos_since(*EPOCH)))
     }
 
     /// How long ago this was; zero if it is still to come.

@@ -16,7 +16,7 @@ use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::reactor::with_current;
+use crate::reactor::{Inner, with_current};
 
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
@@ -208,8 +208,8 @@ impl fmt::Debug for Instant {
 }
 
 #[track_caller]
-fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
-    match with_current(|reactor| f(&reactor.clock)) {
+fn with_reactor<R>(what: &str, f: impl FnOnce(&Inner) -> R) -> R {
+    match with_current(f) {
         Some(result) => result,
         None => panic!("{what} called outside a running loop"),
     }
@@ -233,7 +233,7 @@ fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
 /// ```
 #[track_caller]
 pub fn pause() {
-    with_clock("pause", Clock::pause);
+    with_reactor("pause", |reactor| reactor.clock.pause());
 }
 
 /// Lets the loop's clock run again, from where it stands. Does nothing if it runs.
@@ -254,7 +254,7 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    with_clock("resume", Clock::resume);
+    with_reactor("resume", |reactor| reactor.clock.resume());
 }
 
 /// Moves the paused clock forward by `duration` and lets what is due then run.
@@ -272,10 +272,11 @@ pub fn resume() {
 /// # });
 /// ```
 pub async fn advance(duration: Duration) {
-    with_clock("advance", |clock| {
-        assert!(clock.is_paused(), "advance called while the clock runs: pause it first");
+    with_reactor("advance", |reactor| {
+        assert!(reactor.clock.is_paused(), "advance called while the clock runs: pause it first");
+        let now = reactor.date_timers();
         // The last nanosecond is never: what is due then would not be.
-        clock.move_to(clock.now().saturating_add(nanos(duration)).min(u64::MAX - 1));
+        reactor.clock.move_to(now.saturating_add(nanos(duration)).min(u64::MAX - 1));
     });
     crate::timer::sleep(Duration::ZERO).await;
     windlass_executor::yield_now().await;

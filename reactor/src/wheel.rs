@@ -26,6 +26,15 @@
 //!
 //! Eight levels hold every `u64`: nothing wraps around, no deadline is too far, and `u64::MAX` is never.
 //!
+//! A time-out is mostly over within the turn of the loop that it was set in. So it need not say when it is due, only in
+//! how long: it waits in a list beside the levels, where it costs no clock and no slot, until [`date`](Wheel::date) is
+//! told what time it is and gives all of them their deadlines.
+//!
+//! ```text
+//!     insert_undated(duration) ──► undated ── date(now) ──► slot of now + duration
+//!                                     └── cancelled before: never saw a clock
+//! ```
+//!
 //! Now never goes back, no timer fires early, no deadline is skipped (I6). No waker is cloned, dropped or woken in here:
 //! wakers come in and go out by value, so that their code runs when the caller's borrow of the wheel is over (I3).
 //!
@@ -45,6 +54,9 @@ const DIGIT_BITS: u32 = 6;
 const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = ((u64::BITS - GRAIN_BITS) / DIGIT_BITS) as usize;
 const _: () = assert!(GRAIN_BITS + LEVELS as u32 * DIGIT_BITS == u64::BITS, "every u64 has a place");
+
+/// The place of timers without a deadline: one more slot, in a level of its own that no digit leads to.
+const UNDATED: usize = LEVELS * SLOTS;
 
 /// No timer: the end of a list. An index never gets there, see [`Wheel::insert`].
 const NIL: u32 = u32::MAX;
@@ -77,10 +89,11 @@ pub(crate) struct Fired {
 /// Dropping the wheel drops the wakers of all pending timers, which is foreign code: no borrow may be live (I3).
 pub(crate) struct Wheel {
     now: u64,
-    /// A bit for each slot that is not empty, a word for each level.
-    occupied: [u64; LEVELS],
-    /// The slots of level 0, then those of level 1, and so on. Boxed, so that moving a loop does not move 8 KiB.
-    slots: Box<[Slot; LEVELS * SLOTS]>,
+    /// A bit for each slot that is not empty, a word for each level and one for the undated.
+    occupied: [u64; LEVELS + 1],
+    /// The slots of level 0, then those of level 1, and so on; at last that of the undated. Boxed, so that moving a loop
+    /// does not move 8 KiB.
+    slots: Box<[Slot; UNDATED + 1]>,
     entries: Vec<Entry>,
     /// The first of the vacant entries, which hang together by `next`.
     vacant: u32,
@@ -103,6 +116,7 @@ impl Slot {
 
 /// Room for a timer: 40 bytes.
 struct Entry {
+    /// While undated, the duration.
     deadline: u64,
     /// None while the entry is vacant.
     waker: Option<Waker>,
@@ -119,8 +133,8 @@ impl Wheel {
     pub(crate) fn new(now: u64) -> Wheel {
         Wheel {
             now,
-            occupied: [0; LEVELS],
-            slots: Box::new([Slot::EMPTY; LEVELS * SLOTS]),
+            occupied: [0; LEVELS + 1],
+            slots: Box::new([Slot::EMPTY; UNDATED + 1]),
             entries: Vec::new(),
             vacant: NIL,
             pending: 0,
@@ -135,7 +149,37 @@ impl Wheel {
     /// With 2^32 - 1 timers pending, in 160 GiB.
     #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
-        let place = self.place(deadline);
+        self.insert_at(self.place(deadline), deadline, waker)
+    }
+
+    /// Adds a timer that fires `duration` after what the next [`date`](Wheel::date) is told, and until then does not
+    /// count for [`next_deadline`](Wheel::next_deadline); O(1).
+    ///
+    /// # Panics
+    /// As [`insert`](Wheel::insert).
+    #[inline]
+    pub(crate) fn insert_undated(&mut self, duration: u64, waker: Waker) -> TimerKey {
+        self.insert_at(UNDATED, duration, waker)
+    }
+
+    /// Gives the undated timers their deadlines, counted from `now`; what is beyond `u64::MAX` is never. They take the
+    /// place that insertion now would give them.
+    #[inline]
+    pub(crate) fn date(&mut self, now: u64) {
+        let undated = std::mem::replace(&mut self.slots[UNDATED], Slot::EMPTY);
+        self.occupied[LEVELS] = 0;
+        let mut next = undated.head;
+        while next != NIL {
+            let index = next;
+            let entry = &mut self.entries[index as usize];
+            next = entry.next;
+            entry.deadline = entry.deadline.saturating_add(now);
+            self.move_to_place(index);
+        }
+    }
+
+    #[inline(always)] // so that a place that is known costs nothing
+    fn insert_at(&mut self, place: usize, deadline: u64, waker: Waker) -> TimerKey {
         let index = match self.vacant {
             NIL => self.grow(),
             vacant => vacant,
@@ -144,7 +188,7 @@ impl Wheel {
         self.vacant = entry.next;
         self.pending += 1;
         entry.deadline = deadline;
-        entry.waker = Some(waker);
+        std::mem::forget(entry.waker.replace(waker)); // a vacant entry has none: there is nothing to drop
         let generation = entry.generation;
         self.append(place, index, deadline);
         TimerKey { index, generation }
@@ -175,9 +219,22 @@ impl Wheel {
     /// The waker is the caller's to drop, after its borrow of the wheel has ended (I3).
     #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
-        self.waker(key)?;
+        if !self.is_pending(key) {
+            return None;
+        }
         self.detach(key.index);
         Some(self.remove(key.index))
+    }
+
+    /// Gives a pending timer another deadline; O(1). False if it has fired or was cancelled before.
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: u64) -> bool {
+        let pending = self.is_pending(key);
+        if pending {
+            self.detach(key.index);
+            self.entries[key.index as usize].deadline = deadline;
+            self.move_to_place(key.index);
+        }
+        pending
     }
 
     /// Takes an entry out of its slot's list.
@@ -202,8 +259,7 @@ impl Wheel {
     /// The waker of a pending timer, to compare with that of the present poll. `None` if the key is stale.
     #[inline]
     pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
-        let entry = self.entries.get(key.index as usize)?;
-        if entry.generation == key.generation { entry.waker.as_ref() } else { None }
+        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)?.waker.as_ref()
     }
 
     /// Gives a pending timer another waker. The old one comes back, to be dropped after the borrow has ended (I3).
@@ -221,9 +277,9 @@ impl Wheel {
     }
 
     /// Whether the timer has yet to fire.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn is_pending(&self, key: TimerKey) -> bool {
-        self.waker(key).is_some()
+        self.entries.get(key.index as usize).is_some_and(|entry| entry.generation == key.generation)
     }
 
     /// How many timers are pending.
@@ -244,14 +300,14 @@ impl Wheel {
     /// advancing to it puts that right, so each cancelled timer costs at most one idle wake-up. O(levels).
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let level = self.occupied[..LEVELS].iter().position(|&bits| bits != 0)?;
         let slot = self.occupied[level].trailing_zeros() as usize;
         let earliest = self.slots[level * SLOTS + slot].earliest;
         (earliest != u64::MAX).then_some(earliest)
     }
 
     /// Moves on to `now` and appends to `fired` all timers whose deadline is not after it: in order of their deadlines,
-    /// and of their insertion where those are equal.
+    /// and of their insertion where those are equal (or of their dating, if they were undated).
     ///
     /// A `now` before the present one is taken for the present one: clocks that go back move nothing (I6).
     /// Costs what fires and what moves to another level, however far it goes.

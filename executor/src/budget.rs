@@ -1,7 +1,8 @@
 //! How much a task may do in one poll.
 //! A future that is always ready (a socket with data, a queue with items) would never give way. Each of our
-//! futures that wait for a source or a timer takes one unit of its task's budget before it does anything; with none
-//! left it wakes its task and returns `Pending`, so that the others, the sockets and the timers get their turn.
+//! futures that wait for a source, a timer or another task takes one unit of its task's budget before it does anything;
+//! with none left it wakes its task and returns `Pending`, so that the others, the sockets and the timers get their
+//! turn. Those of [`sync`](crate::sync) take it only when they are about to complete: to wait costs none.
 //!
 //! ```text
 //!   poll begins: 128 ──► read: 127 ──► read: 126 ──► … ──► 0: wake myself, Pending ──► the others ──► 128 again
@@ -37,9 +38,11 @@ pub(crate) const OPERATIONS_MAX: u32 = 128;
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     let left = with_current(|core| core.is_none_or(|core| core.take_operation()));
-    if left {
-        return Poll::Ready(());
-    }
+    if left { Poll::Ready(()) } else { used_up(cx) }
+}
+
+#[cold]
+fn used_up(cx: &mut Context<'_>) -> Poll<()> {
     waits::note(WaitReason::Yield);
     cx.waker().wake_by_ref();
     Poll::Pending

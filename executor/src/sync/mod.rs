@@ -1,0 +1,29 @@
+//! Coordination of tasks: what several of them share, and how they wait for each other.
+//!
+//! ```text
+//!   primitive:  a few plain counts  +  WaitList ──► who waits, first come, first served
+//!                                         │ grant: written into the waiter's own entry, then it is woken
+//!                                         ▼
+//!                              polled: has it       dropped: passes it on
+//! ```
+//!
+//! All are of one thread: no atomics, no locks underneath, `!Send`. Share them by reference or through [`Rc`](std::rc::Rc).
+//! All work with any [`Waker`](std::task::Waker), not only with those of a loop, also with one whose clone, wake or drop
+//! calls back into the same object. Within a loop a future that completes takes one unit of its task's
+//! [budget](crate::budget); one that waits says for [what](crate::waits::WaitReason).
+//!
+//! # Cancel
+//! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
+//! to the next, in the same turn.
+//!
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`].
+
+mod event;
+mod notify;
+mod permits;
+mod semaphore;
+mod wait_list;
+
+pub use event::Event;
+pub use notify::{Notified, Notify};
+pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};

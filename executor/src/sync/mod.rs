@@ -16,14 +16,28 @@
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
 //! to the next, in the same turn.
 //!
-//! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`].
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
+//! `notify`, `condition`, `barrier`, `once_cell`.
 
+mod barrier;
+mod condition;
 mod event;
+mod mutex;
 mod notify;
+mod once_cell;
 mod permits;
+mod rwlock;
 mod semaphore;
 mod wait_list;
 
+pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
+pub use condition::Condition;
 pub use event::Event;
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
+pub use once_cell::{OnceCell, SetError};
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
+
+#[cfg(test)]
+mod tests;

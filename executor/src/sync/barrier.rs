@@ -78,8 +78,8 @@ impl Barrier {
     /// # Ok::<_, windlass_executor::sync::BrokenBarrier>(())
     /// # }).unwrap();
     /// ```
-    pub async fn wait(&self) -> Result<BarrierWaitResult, BrokenBarrier> {
-        Wait { barrier: self, place: None }.await
+    pub fn wait(&self) -> impl Future<Output = Result<BarrierWaitResult, BrokenBarrier>> {
+        Wait { barrier: self, place: None }
     }
 
     /// Breaks it: those who wait, and those who come later, get an error.

@@ -20,7 +20,7 @@
 //! Not here: what is granted, and when (each primitive).   Next: `permits`, which counts.
 
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
@@ -78,13 +78,28 @@ impl<T> WaitList<T> {
         self.in_line.get() as usize
     }
 
-    /// Goes to the end of the line; without a waker, to be [polled](Self::poll_granted) with one later.
+    /// Goes to the end of the line; without a waker, which comes with the next poll.
+    #[inline]
     pub(crate) fn push(&self, waker: Option<Waker>, payload: T) -> Waiter {
-        let mut lists = self.lists.borrow_mut();
-        let index = lists.entries.insert(Entry { waker, payload, prev: NIL, next: NIL, place: Place::Out });
+        let lists = &mut *self.lists.borrow_mut();
+        let prev = lists.line.tail;
+        let index =
+            lists.entries.insert(Entry { waker, payload, links: Links { prev, next: NIL, place: Place::Line } });
         assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
-        lists.append(Place::Line, index as u32);
+        lists.line.tail = index as u32;
+        match prev {
+            NIL => lists.line.head = index as u32,
+            prev => lists.entry(prev).links.next = index as u32,
+        }
         self.in_line.set(self.in_line.get() + 1);
+        Waiter(index as u32)
+    }
+
+    /// For who need not wait in line: it has been granted `payload`, and will find it with the next poll.
+    pub(crate) fn push_granted(&self, payload: T) -> Waiter {
+        let links = Links { prev: NIL, next: NIL, place: Place::Out };
+        let index = self.lists.borrow_mut().entries.insert(Entry { waker: None, payload, links });
+        assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
         Waiter(index as u32)
     }
 
@@ -102,13 +117,16 @@ impl<T> WaitList<T> {
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
         if place.is_none() && may_go() {
-            return budget::poll_proceed(cx).map(|()| None);
+            return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
         }
-        self.poll_in_line(place, cx, may_go, payload, note)
+        match place {
+            Some(_) => self.poll_in_line(place, cx, note).map(Some),
+            None => self.poll_first(place, cx, may_go, payload, note),
+        }
     }
 
     #[inline(never)]
-    fn poll_in_line(
+    fn poll_first(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -116,72 +134,77 @@ impl<T> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waiter) = place else {
-            loop {
-                let waker = cx.waker().clone(); // foreign: look again
-                if !may_go() {
-                    *place = Some(self.push(Some(waker), payload()));
+        loop {
+            let waker = cx.waker().clone(); // foreign: look again
+            if !may_go() {
+                *place = Some(self.push(Some(waker), payload()));
+                note();
+                return Poll::Pending;
+            }
+            drop(waker); // foreign, too
+            if may_go() {
+                return budget::poll_proceed(cx).map(|()| None);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn poll_in_line(&self, place: &mut Option<Waiter>, cx: &mut Context<'_>, note: impl FnOnce()) -> Poll<T> {
+        let index = place.as_ref().expect("whoever calls has looked").0;
+        loop {
+            let mut lists = self.lists.borrow_mut();
+            let entry = lists.entry(index);
+            match entry.links.place {
+                Place::Out => {
+                    if !budget::take() {
+                        drop(lists); // what it was granted stays where it is
+                        return budget::used_up(cx);
+                    }
+                    *place = None;
+                    return Poll::Ready(lists.entries.remove(index as usize).payload);
+                }
+                Place::Line if entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) => {
+                    drop(lists);
                     note();
                     return Poll::Pending;
                 }
-                drop(waker); // foreign, too
-                if may_go() {
-                    return budget::poll_proceed(cx).map(|()| None);
+                Place::Line => {
+                    drop(lists);
+                    self.set_waker(index, cx.waker().clone());
                 }
-            }
-        };
-        if !self.poll_granted(waiter, cx) {
-            note();
-            return Poll::Pending;
-        }
-        ready!(budget::poll_proceed(cx)); // if it must give way, what it was granted stays where it is
-        let waiter = place.take().expect("it is in the list, as was just seen");
-        Poll::Ready(Some(self.remove(waiter).payload))
-    }
-
-    /// True once the waiter has been granted something. Else `cx`'s waker will be woken when it is.
-    pub(crate) fn poll_granted(&self, waiter: &Waiter, cx: &mut Context<'_>) -> bool {
-        {
-            let mut lists = self.lists.borrow_mut();
-            let entry = lists.entry(waiter.0);
-            match entry.place {
-                Place::Out => return true,
                 Place::Waking => {
-                    let waker = lists.leave(waiter.0);
+                    let waker = lists.leave(index);
                     drop(lists);
                     drop(waker); // it need not be woken any more
-                    return true;
                 }
-                Place::Line if entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) => return false,
-                Place::Line => {}
             }
         }
-        let waker = cx.waker().clone(); // foreign: look again
-        let (granted, before) = {
-            let mut lists = self.lists.borrow_mut();
-            let entry = lists.entry(waiter.0);
-            let granted = entry.place != Place::Line;
-            (granted, if granted { Some(waker) } else { entry.waker.replace(waker) })
-        };
-        drop(before); // foreign: if it grants, it wakes the waker that is in there now
-        granted
+    }
+
+    /// From now on it is `waker` that is to be woken. Foreign code runs before this, and in it: look again.
+    fn set_waker(&self, index: u32, waker: Waker) {
+        let mut lists = self.lists.borrow_mut();
+        let entry = lists.entry(index);
+        let before = if entry.links.place == Place::Line { entry.waker.replace(waker) } else { Some(waker) };
+        drop(lists);
+        drop(before); // if this grants, it wakes the waker that is in there now
     }
 
     /// Whether the waiter has been granted something.
     pub(crate) fn is_granted(&self, waiter: &Waiter) -> bool {
-        self.lists.borrow_mut().entry(waiter.0).place != Place::Line
+        self.lists.borrow_mut().entry(waiter.0).links.place != Place::Line
     }
 
     /// Takes a waiter out, wherever it is.
     pub(crate) fn remove(&self, waiter: Waiter) -> Left<T> {
-        let mut lists = self.lists.borrow_mut();
-        let granted = lists.entry(waiter.0).place != Place::Line;
+        let lists = &mut *self.lists.borrow_mut();
+        let entry = lists.entries.remove(waiter.0 as usize);
+        lists.unlink(entry.links);
+        let granted = entry.links.place != Place::Line;
         if !granted {
             self.in_line.set(self.in_line.get() - 1);
         }
-        let _waker = lists.leave(waiter.0);
-        let entry = lists.entries.remove(waiter.0 as usize);
-        Left { payload: entry.payload, granted, _waker }
+        Left { payload: entry.payload, granted, _waker: entry.waker }
     }
 
     /// Grants the first in line what `write` writes into its payload; it is the caller's to wake.
@@ -198,18 +221,17 @@ impl<T> WaitList<T> {
     fn grant(&self, which: impl FnOnce(&Ends) -> u32, write: impl FnOnce(&mut T)) -> Granted {
         let mut lists = self.lists.borrow_mut();
         let index = which(&lists.line);
-        let waker = lists.leave(index);
         write(&mut lists.entry(index).payload);
         self.in_line.set(self.in_line.get() - 1);
-        Granted(waker)
+        Granted(lists.leave(index))
     }
 
     /// Grants from the front of the line for as long as `accept` is true, which may write what is granted; then wakes
     /// them in this order. If a waker panics, the others are woken all the same.
     pub(crate) fn grant_while(&self, mut accept: impl FnMut(&mut T) -> bool) {
-        let mut first = None;
+        let (mut first, mut more) = (None, false);
         {
-            let mut lists = self.lists.borrow_mut();
+            let lists = &mut *self.lists.borrow_mut();
             while lists.line.head != NIL {
                 let index = lists.line.head;
                 if !accept(&mut lists.entry(index).payload) {
@@ -220,11 +242,20 @@ impl<T> WaitList<T> {
                 if first.is_none() && lists.waking.head == NIL {
                     first = Some(Granted(waker)); // most often it is the only one
                 } else {
-                    lists.entry(index).waker = waker;
-                    lists.append(Place::Waking, index);
+                    lists.must_wake(index, waker);
+                    more = true;
                 }
             }
         }
+        if more {
+            return self.wake_all(first);
+        }
+        if let Some(only) = first {
+            only.wake();
+        }
+    }
+
+    fn wake_all(&self, first: Option<Granted>) {
         let _rest = Rest(self); // if one of these panics, the others are woken while it unwinds
         if let Some(first) = first {
             first.wake();
@@ -287,6 +318,11 @@ enum Place {
 struct Entry<T> {
     waker: Option<Waker>,
     payload: T,
+    links: Links,
+}
+
+#[derive(Clone, Copy)]
+struct Links {
     prev: u32,
     next: u32,
     place: Place,
@@ -306,34 +342,43 @@ impl<T> Lists<T> {
         }
     }
 
-    /// Puts an entry that is in neither list at the end of one.
-    fn append(&mut self, place: Place, index: u32) {
-        let tail = std::mem::replace(&mut self.ends(place).tail, index);
-        match tail {
-            NIL => self.ends(place).head = index,
-            tail => self.entry(tail).next = index,
+    /// Puts an entry that is in neither list in line to be woken.
+    fn must_wake(&mut self, index: u32, waker: Option<Waker>) {
+        let prev = std::mem::replace(&mut self.waking.tail, index);
+        match prev {
+            NIL => self.waking.head = index,
+            prev => self.entry(prev).links.next = index,
         }
         let entry = self.entry(index);
-        (entry.prev, entry.next, entry.place) = (tail, NIL, place);
+        entry.waker = waker;
+        entry.links = Links { prev, next: NIL, place: Place::Waking };
     }
 
-    /// Takes an entry out of the list it is in, if it is in one, and its waker out of the entry.
+    /// Takes an entry out of the list it is in, and its waker out of the entry.
+    #[inline]
     fn leave(&mut self, index: u32) -> Option<Waker> {
         let entry = self.entry(index);
-        let (prev, next, place) = (entry.prev, entry.next, entry.place);
-        entry.place = Place::Out;
+        let links = entry.links;
+        entry.links.place = Place::Out;
         let waker = entry.waker.take();
-        if place != Place::Out {
-            match prev {
-                NIL => self.ends(place).head = next,
-                prev => self.entry(prev).next = next,
-            }
-            match next {
-                NIL => self.ends(place).tail = prev,
-                next => self.entry(next).prev = prev,
-            }
-        }
+        self.unlink(links);
         waker
+    }
+
+    /// Closes the gap that an entry with these links leaves in its list, if it was in one.
+    #[inline]
+    fn unlink(&mut self, Links { prev, next, place }: Links) {
+        if place == Place::Out {
+            return;
+        }
+        match prev {
+            NIL => self.ends(place).head = next,
+            prev => self.entry(prev).links.next = next,
+        }
+        match next {
+            NIL => self.ends(place).tail = prev,
+            next => self.entry(next).links.prev = prev,
+        }
     }
 }
 
@@ -351,9 +396,9 @@ mod tests {
             let (mut seen, mut prev, Ends { head: mut next, tail }) = (Vec::new(), NIL, *lists.ends(place));
             while next != NIL {
                 let entry = lists.entry(next);
-                assert_eq!((entry.prev, entry.place), (prev, place));
+                assert_eq!((entry.links.prev, entry.links.place), (prev, place));
                 seen.push(entry.payload.clone());
-                (prev, next) = (next, entry.next);
+                (prev, next) = (next, entry.links.next);
             }
             assert_eq!(tail, prev);
             seen
@@ -423,7 +468,7 @@ mod tests {
             move |touch| {
                 if touch == crate::tests::Touch::Wake {
                     let mut cx = Context::from_waker(Waker::noop());
-                    assert!(list.poll_granted(second.borrow().as_ref().unwrap(), &mut cx));
+                    assert!(list.poll_in_line(&mut second.borrow_mut(), &mut cx, || ()).is_ready());
                 }
             }
         });
@@ -431,7 +476,7 @@ mod tests {
         *second.borrow_mut() = Some(list.push(Some(counting), ()));
         list.grant_while(|()| true);
         assert_eq!(counter.wakes(), 0);
-        drop((list.remove(waiter), list.remove(second.take().unwrap())));
+        drop(list.remove(waiter));
         assert_eq!(list.entries(), 0);
     }
 

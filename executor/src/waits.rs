@@ -243,7 +243,7 @@ impl WaitReason {
             WaitReason::Yield => (5, 0),
             WaitReason::Blocking => (6, 0),
             WaitReason::Connection => (7, 0),
-            WaitReason::Resource { kind, id } => (8, (kind as u64) << RESOURCE_ID_BITS | id.0.min(RESOURCE_ID_MAX)),
+            WaitReason::Resource { kind, id } => (8, (kind as u64) << RESOURCE_ID_BITS | id.0 & RESOURCE_ID_MAX),
         };
         kind << PAYLOAD_BITS | payload
     }

@@ -42,6 +42,7 @@ pub struct Barrier {
 }
 
 /// What has become of a waiter's round.
+#[derive(Clone, Copy)]
 enum Round {
     Open,
     Complete,

@@ -13,7 +13,6 @@
 use std::task::{Context, Poll};
 
 use crate::cell::with_current;
-use crate::waits::{self, WaitReason};
 
 /// Operations that a task may complete in one poll: tokio's figure, so that comparisons compare the same thing.
 pub(crate) const OPERATIONS_MAX: u32 = 128;
@@ -46,10 +45,9 @@ pub(crate) fn take() -> bool {
     with_current(|core| core.is_none_or(|core| core.take_operation()))
 }
 
-/// Wakes the task, which has to give way, and says so.
+/// Wakes the task, which has to give way.
 #[cold]
 pub(crate) fn used_up<T>(cx: &mut Context<'_>) -> Poll<T> {
-    waits::note(WaitReason::Yield);
     cx.waker().wake_by_ref();
     Poll::Pending
 }

@@ -22,6 +22,7 @@ use std::task::{Context, Poll};
 use crate::cancel::{self, Cancelled};
 use crate::cell::{State, TaskRef, Typed, waker, with_current};
 use crate::extras;
+use crate::instrument::Tell;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
@@ -460,11 +461,18 @@ pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     quietly(|| settle(task));
 }
 
-/// Ends a fresh task that its loop did not queue, since it closes.
+/// Sees to a fresh task that its loop did not queue: `watched` queues it and gives whom to tell, or the loop closes and
+/// it ends.
 #[inline]
-pub(crate) fn refuse<T>(handle: &JoinHandle<T>) {
-    if !handle.task().queued.get() {
-        abort(handle.task());
+pub(crate) fn admit<T>(handle: &JoinHandle<T>, watched: impl FnOnce(&TaskRef) -> Option<Tell>) {
+    if handle.task().is_queued() {
+        return;
+    }
+    match watched(handle.task()) {
+        Some(tell) => tell.spawned(),
+        None => {
+            abort(handle.task());
+        }
     }
 }
 

@@ -70,7 +70,7 @@ where
 {
     let handle = with_current(|core| core.map(|core| core.spawn(future, name, at)))
         .expect("spawn called outside a running loop: call it inside block_on");
-    join::refuse(&handle);
+    join::admit(&handle, Core::admit_to_current);
     handle
 }
 

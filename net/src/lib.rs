@@ -11,16 +11,19 @@
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+mod accept;
 pub mod http;
 mod resolve;
+mod split;
+mod stream;
 mod tcp;
+mod watched;
 
 /// TCP sockets, and names.
 pub mod net {
     pub use crate::resolve::{Address, lookup_host};
-    pub use crate::tcp::{
-        OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, TcpListener, TcpSocket, TcpStream, WriteHalf,
-    };
+    pub use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+    pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};
 }
 
 /// Runs an example on the two ends of a connection.

@@ -70,4 +70,20 @@ mod tests {
             assert_eq!(first.read(&mut [0]).await.unwrap(), 0, "its peer learns of it");
         });
     }
+
+    #[test]
+    fn without_a_descriptor_left_it_tries_again_every_50_ms() {
+        windlass_reactor::doc(async {
+            let (one, other) = std::os::unix::net::UnixStream::pair().unwrap();
+            one.set_nonblocking(true).unwrap();
+            let listener = AsyncFd::new(one).unwrap();
+            other.shutdown(std::net::Shutdown::Write).unwrap(); // it is readable from now on
+            let mut refusals = vec![io::Error::from_raw_os_error(23), io::Error::from_raw_os_error(24)];
+            let take = |_: &_| refusals.pop().map_or(Ok(("a stream", "its peer")), Err);
+            let began = time::Instant::now();
+            let accepted = accept(&listener, take, |plain| Ok(plain)).await.unwrap();
+            assert_eq!(accepted, ("a stream", "its peer"));
+            assert_eq!(began.elapsed(), 2 * NO_DESCRIPTOR_PAUSE);
+        });
+    }
 }

@@ -58,7 +58,8 @@ pub mod task {
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
 pub use windlass_reactor::time;
 
-/// Waiting on file descriptors of any kind.
+/// Streams of any kind, and waiting on file descriptors of any kind.
 pub mod io {
+    pub use windlass_net::io::{BufReader, DuplexStream, Lines, copy, copy_bidirectional, duplex};
     pub use windlass_reactor::{AsyncFd, Direction, Readiness};
 }

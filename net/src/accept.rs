@@ -81,7 +81,7 @@ mod tests {
             let mut refusals = vec![io::Error::from_raw_os_error(23), io::Error::from_raw_os_error(24)];
             let take = |_: &_| refusals.pop().map_or(Ok(("a stream", "its peer")), Err);
             let began = time::Instant::now();
-            let accepted = accept(&listener, take, |plain| Ok(plain)).await.unwrap();
+            let accepted = accept(&listener, take, Ok).await.unwrap();
             assert_eq!(accepted, ("a stream", "its peer"));
             assert_eq!(began.elapsed(), 2 * NO_DESCRIPTOR_PAUSE);
         });

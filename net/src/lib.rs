@@ -14,6 +14,7 @@
 mod accept;
 mod datagram;
 pub mod http;
+pub mod io;
 mod resolve;
 mod split;
 mod stream;

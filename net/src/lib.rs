@@ -1,10 +1,12 @@
-//! # windlass-net: TCP, names and HTTP/1.1
+//! # windlass-net: sockets, names, streams and HTTP/1.1
 //!
 //! What the [Windlass](https://docs.rs/windlass) event loop does over the network, on top of its executor and reactor.
 //!
 //! ```text
 //!   http    client: pool, exchange; server          heads and bodies are pure functions over bytes
-//!   net     TcpStream, TcpListener, TcpSocket       try, wait, try again
+//!   io      copy, duplex, BufReader                 streams of any kind
+//!   net     TCP, UDP and Unix sockets               try, wait, try again
+//!   signal  Ctrl-C and the like (a feature)         a byte from the handler, a source of the loop
 //!   resolve names, on the blocking pool
 //! ```
 
@@ -16,6 +18,8 @@ mod datagram;
 pub mod http;
 pub mod io;
 mod resolve;
+#[cfg(feature = "signal")]
+pub mod signal;
 mod split;
 mod stream;
 mod tcp;

@@ -8,7 +8,7 @@
 use std::future::poll_fn;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::Pin;
-use std::process::{Command, ExitStatus};
+use std::process::{Command, Output};
 use std::task::Poll;
 use std::thread;
 
@@ -121,10 +121,23 @@ fn a_signal_that_was_ignored_before_is_ignored_again() {
 }
 
 /// Runs the test `name` in a process of its own, to see how it ends.
-fn child(name: &str) -> ExitStatus {
+fn child(name: &str) -> Output {
     let mut child = Command::new(std::env::current_exe().unwrap());
     let child = child.args(["--exact", name, "--nocapture"]).env("WINDLASS_SIGNALS", "1");
-    beside_others(|| child.output().unwrap().status)
+    beside_others(|| child.output().unwrap())
+}
+
+const THE_LAST: &str = "this one ends me";
+
+fn raise_the_last(kind: Kind) {
+    println!("{THE_LAST}");
+    raise(kind);
+}
+
+fn ended_by(signal: i32, child: &Output) {
+    let said = String::from_utf8_lossy(&child.stdout);
+    assert!(said.contains(THE_LAST), "it ended too early: {}, {said}", child.status);
+    assert_eq!(child.status.signal(), Some(signal), "{}", child.status);
 }
 
 fn is_child() -> bool {
@@ -135,17 +148,20 @@ fn is_child() -> bool {
 fn when_the_last_listener_is_gone_a_signal_ends_the_process_again_and_not_before() {
     if !is_child() {
         let ended = child("when_the_last_listener_is_gone_a_signal_ends_the_process_again_and_not_before");
-        assert_eq!(ended.signal(), Some(15), "{ended}");
+        ended_by(15, &ended);
         return;
     }
     run(async {
         for _ in 0..2 {
-            let (first, mut second) = (signal(Kind::TERMINATE).unwrap(), signal(Kind::TERMINATE).unwrap());
+            let (mut first, mut second) = (signal(Kind::TERMINATE).unwrap(), signal(Kind::TERMINATE).unwrap());
+            raise(Kind::TERMINATE);
+            first.recv().await.unwrap();
+            second.recv().await.unwrap();
             drop(first);
             raise(Kind::TERMINATE);
             second.recv().await.unwrap(); // one is left: it lives
         }
-        raise(Kind::TERMINATE);
+        raise_the_last(Kind::TERMINATE);
     });
 }
 
@@ -153,7 +169,7 @@ fn when_the_last_listener_is_gone_a_signal_ends_the_process_again_and_not_before
 fn the_second_ctrl_c_ends_who_waited_for_one() {
     if !is_child() {
         let ended = child("the_second_ctrl_c_ends_who_waited_for_one");
-        assert_eq!(ended.signal(), Some(2), "{ended}");
+        ended_by(2, &ended);
         return;
     }
     run(async {
@@ -162,6 +178,6 @@ fn the_second_ctrl_c_ends_who_waited_for_one() {
         some_turns().await;
         raise(Kind::INTERRUPT);
         waiting.await.unwrap().unwrap();
-        raise(Kind::INTERRUPT);
+        raise_the_last(Kind::INTERRUPT);
     });
 }

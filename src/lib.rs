@@ -42,7 +42,7 @@
 mod event_loop;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
-pub use windlass_executor::spawn;
+pub use windlass_executor::{cancel, spawn};
 pub use windlass_net::{http, net};
 
 /// Tasks: spawning, joining, looking at them.

@@ -38,7 +38,7 @@ use slab::Slab;
 use crate::executor::Core;
 use crate::join::JoinError;
 use crate::key::Key;
-use crate::{inbox, names};
+use crate::{extras, inbox};
 
 mod header;
 mod pool;
@@ -147,7 +147,7 @@ impl TaskRef {
     /// The last reference goes.
     #[inline(never)]
     fn free(&self) {
-        if self.state.get() != State::Empty || self.has_joiner() || self.named.get() {
+        if self.state.get() != State::Empty || self.has_joiner() || self.extras.get() {
             self.clear();
         }
         let (place, vtable) = (self.0.cast(), self.vtable);
@@ -160,7 +160,7 @@ impl TaskRef {
 
     #[cold]
     fn clear(&self) {
-        names::forget(self.0.as_ptr());
+        extras::forget(self.0.as_ptr());
         drop(self.joiner.take());
         if self.state.replace(State::Empty) != State::Empty {
             // SAFETY: C1, nobody else is left.

@@ -28,12 +28,13 @@ compile_error!("windlass needs a 64-bit target: a waker's number takes 64 bits")
 
 mod blocking;
 pub mod budget;
+pub mod cancel;
 mod cell;
 mod executor;
+mod extras;
 mod inbox;
 mod join;
 mod key;
-mod names;
 mod remote;
 mod task;
 pub mod waits;

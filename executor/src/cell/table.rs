@@ -91,7 +91,7 @@ impl Table {
         if !task.queued.get() {
             task.link.set(ptr::without_provenance(reason as usize));
         }
-        if self.after.get() == After::Queue {
+        if matches!(self.after.get(), After::Queue | After::Cancel) {
             self.wake(task.key);
         }
     }

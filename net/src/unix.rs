@@ -31,8 +31,7 @@ use std::time::Duration;
 use socket2::{Domain, SockAddr, Socket, Type};
 use windlass_reactor::count_syscalls;
 
-/// How long to wait for room at the other end where the kernel does not tell of it: as short as its timers are exact, so
-/// that it costs a loop a thousandth of its time at most.
+/// How long to wait for room at the other end, where the kernel does not tell of it: short for a peer, long for a CPU.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(10);
 
 /// A socket of `kind` that does not block, given the address `path` if there is one.

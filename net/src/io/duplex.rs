@@ -23,7 +23,6 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use windlass_executor::budget;
-use windlass_executor::waits::{self, WaitReason};
 
 use crate::stream;
 
@@ -128,7 +127,6 @@ fn poll_pipe<R>(
     let waker = cx.waker().clone();
     let before = place(&mut pipe.borrow_mut()).replace(waker);
     drop(before);
-    waits::note(WaitReason::Resource);
     let done = operation(&mut pipe.borrow_mut());
     done.map_or(Poll::Pending, Poll::Ready)
 }

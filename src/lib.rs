@@ -39,9 +39,13 @@
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+pub mod debug;
 mod event_loop;
+mod histogram;
+mod watch;
 
-pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
+pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
+pub use histogram::{Histogram, Histograms};
 pub use windlass_executor::{cancel, spawn};
 pub use windlass_net::{http, net};
 

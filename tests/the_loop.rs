@@ -656,17 +656,23 @@ fn a_loop_leaves_no_descriptor_behind() {
 
 // ------------------------------------------------------------------------------------------------------------- metrics
 
-fn add(sum: Tick, tick: &Tick) -> [u64; 11] {
+fn add(sum: Tick, tick: &Tick) -> [u64; 17] {
     let parts = |tick: &Tick| {
         [
             tick.polls,
             tick.wakes,
             tick.remote_wakes,
             tick.stale_wakes,
+            tick.redundant_wakes,
+            tick.forced_yields,
             tick.spawned,
             tick.events,
             tick.stale_events,
             tick.timers,
+            tick.timers_set,
+            tick.timers_cancelled,
+            tick.parks,
+            tick.busy.as_nanos() as u64,
             tick.waited.as_nanos() as u64,
             tick.syscalls,
             tick.would_block,
@@ -679,7 +685,7 @@ fn add(sum: Tick, tick: &Tick) -> [u64; 11] {
 #[test]
 fn the_metrics_are_the_sums_of_the_ticks() {
     let lp = Loop::new().unwrap();
-    let sums = Rc::new(RefCell::new(([0; 11], 0)));
+    let sums = Rc::new(RefCell::new(([0; 17], 0)));
     let list = sums.clone();
     lp.on_tick(move |tick| {
         let (sum, ticks) = &mut *list.borrow_mut();
@@ -716,6 +722,96 @@ fn the_metrics_are_the_sums_of_the_ticks() {
     assert_eq!(ticks, metrics.ticks);
     assert_eq!(sum, add(Tick::default(), &metrics.sum));
     assert!(metrics.events >= 1 && metrics.timers >= 1 && metrics.remote_wakes == 1, "{metrics:?}");
+}
+
+#[test]
+fn timers_are_counted_when_they_are_set_and_when_they_are_dropped_before_they_fire() {
+    let lp = paused();
+    lp.block_on(async {
+        timeout(Duration::from_secs(1), yield_now()).await.unwrap(); // over within its turn
+        timeout(Duration::from_secs(1), sleep(Duration::from_millis(1))).await.unwrap(); // cancelled, and fired
+        drop(sleep(Duration::from_secs(1))); // never polled, never set
+        drop(spawn(sleep(Duration::from_secs(1)))); // cancelled when the loop ends
+        yield_now().await;
+        let metrics = metrics();
+        assert_eq!((metrics.timers_set, metrics.timers, metrics.timers_cancelled), (4, 1, 2));
+        assert_eq!(lp.gauges().timers, 1);
+    });
+    assert_eq!(lp.metrics().timers_cancelled, 3);
+}
+
+#[test]
+fn a_task_that_uses_up_its_budget_is_counted() {
+    let lp = paused();
+    lp.block_on(async {
+        for _ in 0..300 {
+            poll_fn(windlass::task::poll_proceed).await;
+        }
+    });
+    assert_eq!(lp.metrics().forced_yields, 2);
+}
+
+#[test]
+fn a_wake_up_of_a_task_in_line_is_redundant() {
+    let lp = paused();
+    let metrics = lp.block_on(async {
+        let waker = Rc::new(RefCell::new(Waker::noop().clone()));
+        let leaves = waker.clone();
+        drop(spawn(poll_fn(move |cx| {
+            leaves.replace(cx.waker().clone());
+            Poll::<()>::Pending
+        })));
+        yield_now().await;
+        let before = metrics();
+        let waker = waker.borrow().clone();
+        (0..3).for_each(|_| waker.wake_by_ref());
+        assert_eq!(metrics().wakes - before.wakes, 3);
+        metrics()
+    });
+    assert_eq!(metrics.redundant_wakes, 2);
+}
+
+/// On the loop's clock: what a poll moves it by is work, what it jumps by is waiting.
+#[test]
+fn a_loop_tells_how_long_it_was_busy_and_how_long_it_waited() {
+    let lp = paused();
+    lp.block_on(async {
+        sleep(Duration::from_secs(3)).await;
+        advance(Duration::from_secs(1)).await; // moves the clock in its poll
+    });
+    let metrics = lp.metrics();
+    assert_eq!((metrics.waited, metrics.busy), (Duration::from_secs(3), Duration::from_secs(1)));
+    assert_eq!((metrics.busy_ratio(), metrics.parks), (0.25, 1));
+    lp.block_on(async { advance(Duration::from_secs(1)).await });
+    assert_eq!(lp.metrics().busy, Duration::from_secs(2));
+}
+
+#[test]
+fn what_passes_between_two_runs_is_neither_work_nor_waiting() {
+    let lp = Loop::new().unwrap();
+    let start = std::time::Instant::now();
+    lp.block_on(yield_now());
+    let ran = start.elapsed();
+    // Nothing sleeps here: that the clock has moved on between the two runs is enough.
+    while start.elapsed() < 2 * ran {}
+    let between = std::time::Instant::now();
+    lp.block_on(yield_now());
+    let metrics = lp.metrics();
+    assert!(metrics.busy + metrics.waited <= ran + between.elapsed(), "{metrics:?}");
+}
+
+#[test]
+fn gauges_tell_who_is_there_and_who_is_in_line() {
+    let lp = paused();
+    lp.block_on(async {
+        drop(spawn(pending::<()>()));
+        yield_now().await;
+        drop((spawn(async {}), spawn(async {})));
+        let (_ours, _theirs) = pair();
+        let gauges = lp.gauges();
+        assert_eq!((gauges.alive, gauges.ready, gauges.sources, gauges.blocking_calls), (4, 2, 1, 0));
+    });
+    assert_eq!(lp.gauges().alive, 0);
 }
 
 #[test]

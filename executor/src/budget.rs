@@ -13,6 +13,7 @@
 use std::task::{Context, Poll};
 
 use crate::cell::with_current;
+use crate::executor::Core;
 
 /// Operations that a task may complete in one poll: tokio's figure, so that comparisons compare the same thing.
 pub(crate) const OPERATIONS_MAX: u32 = 128;
@@ -48,6 +49,7 @@ pub(crate) fn take() -> bool {
 /// Wakes the task, which has to give way.
 #[cold]
 pub(crate) fn used_up<T>(cx: &mut Context<'_>) -> Poll<T> {
+    with_current(|core| core.map(Core::count_forced_yield));
     cx.waker().wake_by_ref();
     Poll::Pending
 }

@@ -83,6 +83,22 @@ struct Cells {
     forced_yields: Cell<u64>,
 }
 
+/// Tasks as they stand, and who knows their ages.
+pub(crate) struct Seen {
+    tasks: Vec<(TaskInfo, TaskRef)>,
+    watch: Option<Rc<dyn Instrument>>,
+}
+
+impl Seen {
+    /// With their ages: when nobody looks at the loop.
+    pub(crate) fn with_ages(self) -> impl Iterator<Item = TaskInfo> {
+        self.tasks.into_iter().map(move |(mut info, task)| {
+            info.age = self.watch.as_ref().and_then(|watch| watch.age_of(&task));
+            info
+        })
+    }
+}
+
 /// What becomes of a fresh task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Admission {
@@ -404,6 +420,7 @@ impl Core {
         self.table.remove(key);
     }
 
+    /// As it stands, without its age.
     fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
             _ if self.table.turn.get() == task.key => TaskState::Running,
@@ -414,14 +431,16 @@ impl Core {
         Some(TaskInfo::new(task, state))
     }
 
-    pub(crate) fn current_task(&self) -> Option<TaskInfo> {
-        self.info(&self.table.find(self.table.turn.get())?)
+    pub(crate) fn current_task(&self) -> Option<Seen> {
+        let task = self.in_turn()?;
+        Some(Seen { tasks: vec![(self.info(&task)?, task)], watch: self.instrument() })
     }
 
-    pub(crate) fn all_tasks(&self) -> Vec<TaskInfo> {
-        let mut tasks: Vec<_> = self.table.all().iter().filter_map(|task| self.info(task)).collect();
-        tasks.sort_by_key(|task| task.id);
-        tasks
+    pub(crate) fn all_tasks(&self) -> Seen {
+        let info = |task| Some((self.info(&task)?, task));
+        let mut tasks: Vec<_> = self.table.all().into_iter().filter_map(info).collect();
+        tasks.sort_by_key(|(task, _)| task.id);
+        Seen { tasks, watch: self.instrument() }
     }
 
     /// The `Enter` guard went.

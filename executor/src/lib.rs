@@ -41,7 +41,7 @@ pub mod sync;
 mod task;
 pub mod waits;
 
-pub use blocking::{Blocking, spawn_blocking};
+pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
 pub use inbox::{LoopId, TooManyLoops, post};

@@ -13,6 +13,7 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 
@@ -219,6 +220,8 @@ pub struct TaskInfo {
     pub spawned_at: &'static Location<'static>,
     /// How often it was polled; starts over at 2^32.
     pub polls: u32,
+    /// How long ago it was spawned, where somebody counts: in a loop with histograms or in debug mode.
+    pub age: Option<Duration>,
 }
 
 impl TaskInfo {
@@ -230,6 +233,7 @@ impl TaskInfo {
             waiting_for: WaitReason::unpack(task.reason()),
             spawned_at: task.spawned_at,
             polls: task.polls.get(),
+            age: None,
         }
     }
 }
@@ -255,7 +259,7 @@ impl fmt::Display for TaskInfo {
 /// # });
 /// ```
 pub fn current() -> Option<TaskInfo> {
-    with_current(|core| core?.current_task())
+    with_current(|core| core?.current_task())?.with_ages().next()
 }
 
 /// The tasks of the current loop that have not ended, the current one included, in the order of their numbers.
@@ -274,7 +278,8 @@ pub fn current() -> Option<TaskInfo> {
 /// ```
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskInfo> {
-    with_current(|core| core.map(Core::all_tasks)).expect("all_tasks called outside a running loop")
+    let seen = with_current(|core| core.map(Core::all_tasks)).expect("all_tasks called outside a running loop");
+    seen.with_ages().collect()
 }
 
 /// Spawns on the thread's current loop through [`futures_task::LocalSpawn`], for code that asks for that trait.

@@ -23,7 +23,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use windlass_executor::{BlockingPool, blocking_pool};
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, LoopId, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 use crate::debug::{Debugger, Settings};
@@ -404,6 +404,28 @@ impl Loop {
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         self.shared.executor.spawn(future)
+    }
+
+    /// Its identity: the [`current_loop`](crate::current_loop) of what it runs.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// assert_eq!(crank.block_on(async { windlass::current_loop() }), Some(crank.id()));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn id(&self) -> LoopId {
+        self.shared.executor.id()
+    }
+
+    /// Whether it runs: true inside its [`block_on`](Loop::block_on), and false between two.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// assert!(!crank.is_running());
+    /// crank.block_on(async { assert!(crank.is_running()) });
+    /// ```
+    pub fn is_running(&self) -> bool {
+        self.shared.executor.is_entered()
     }
 
     /// A way to this loop from other threads.

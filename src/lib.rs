@@ -46,16 +46,17 @@ mod watch;
 
 pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
 pub use histogram::{Histogram, Histograms};
-pub use windlass_executor::{cancel, spawn};
+pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, spawn, task_local};
 pub use windlass_net::{http, net};
 
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
-    pub use windlass_executor::budget::poll_proceed;
+    pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        Blocking, Builder, Closed, JoinError, JoinHandle, Spawner, TaskId, TaskInfo, TaskState, UnobservedPanic,
-        YieldNow, all_tasks, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
+        Blocking, Builder, Closed, Dump, JoinError, JoinHandle, LocalKey, LocalScope, NotInScope, Spawner, TaskId,
+        TaskInfo, TaskState, UnobservedPanic, YieldNow, all_tasks, current, dump, set_name, set_unobserved_panic_hook,
+        spawn, spawn_blocking, yield_now,
     };
 }
 

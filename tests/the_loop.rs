@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use windlass::io::AsyncFd;
-use windlass::task::{JoinHandle, spawn_blocking, yield_now};
+use windlass::task::{JoinHandle, consume_budget, spawn_blocking, yield_now};
 use windlass::time::{Instant, advance, sleep, timeout};
 use windlass::{Handle, Loop, Metrics, Tick, metrics, spawn};
 
@@ -503,6 +503,69 @@ fn rows_of_polls_begin_with_sixty_four_and_double_up_to_the_budget_until_the_loo
     }
 }
 
+/// An echo, in rounds: one of the two always waits for the other's word, and the spinner for nobody.
+#[test]
+fn a_spinner_that_consumes_its_budget_starves_neither_an_echo_nor_a_timer() {
+    within_watchdog(|| {
+        let lp = paused();
+        let ticks = ticks_of(&lp);
+        lp.block_on(async {
+            let spinner = spawn(async {
+                loop {
+                    consume_budget().await;
+                }
+            });
+            let (mut ours, mut theirs) = windlass::net::UnixStream::pair().unwrap();
+            drop(spawn(async move {
+                let mut word = [0; 4];
+                while theirs.read_exact(&mut word).await.is_ok() {
+                    theirs.write_all(&word).await.unwrap();
+                }
+            }));
+            yield_now().await;
+            for round in 0..20_u32 {
+                let before = ticks.borrow().len();
+                ours.write_all(&round.to_ne_bytes()).await.unwrap();
+                let mut word = [0; 4];
+                ours.read_exact(&mut word).await.unwrap();
+                assert_eq!(u32::from_ne_bytes(word), round);
+                let took = ticks.borrow().len() - before;
+                assert!(took <= 4, "{took} ticks for round {round}");
+            }
+            let nap = spawn(sleep(Duration::from_millis(10)));
+            yield_now().await;
+            let before = ticks.borrow().len();
+            advance(Duration::from_millis(10)).await;
+            let took = ticks.borrow().len() - before;
+            assert!(nap.is_finished() && took <= 3, "{took} ticks");
+            spinner.abort();
+        });
+    });
+}
+
+#[test]
+fn a_dump_has_a_line_for_each_task_with_what_it_waits_for() {
+    let lp = paused();
+    let table = lp.block_on(async {
+        windlass::task::set_name("the main one");
+        let nap = windlass::task::Builder::new().name("nap").spawn(sleep(Duration::from_secs(3)));
+        drop(spawn(nap));
+        yield_now().await;
+        drop(spawn(async {}));
+        windlass::task::dump().to_string()
+    });
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+    let cells = |row: usize| rows[row].iter().map(|cell| cell.trim()).collect::<Vec<_>>();
+    assert_eq!(cells(0), ["id", "name", "state", "waits for", "polls", "age", "spawned at"]);
+    assert_eq!(cells(1)[..4], ["1", "the main one", "running", "2"]);
+    assert_eq!(cells(2)[..3], ["2", "nap", "waiting"]);
+    assert!(cells(2)[3].starts_with("timer at"), "{table}");
+    assert_eq!(cells(3)[..4], ["3", "Task-3", "waiting", "task 2 to end"]);
+    assert_eq!(cells(4)[..4], ["4", "Task-4", "ready", "0"]);
+    assert!(cells(4)[4].starts_with(file!()), "{table}");
+}
+
 #[test]
 fn a_task_that_reads_without_end_gives_way_to_the_others() {
     within_watchdog(|| {
@@ -854,6 +917,10 @@ assert_not_impl_any!(JoinHandle<Anything>: Send, Sync);
 // And what the table need not say.
 assert_impl_all!(Metrics: Send, Sync);
 assert_impl_all!(Tick: Send, Sync);
+assert_impl_all!(windlass::Gauges: Send, Sync);
+assert_impl_all!(windlass::Histograms: Send, Sync);
+assert_impl_all!(windlass::debug::Report: Send, Sync);
+assert_impl_all!(windlass::task::Dump: Send, Sync);
 assert_impl_all!(windlass::Builder: Send, Sync);
 assert_impl_all!(windlass::task::Builder: Send, Sync);
 assert_impl_all!(windlass::task::Closed: Send, Sync);

@@ -58,7 +58,7 @@ pub(crate) struct Core {
     last_id: Cell<u64>,
     /// Why the task that is being polled will sleep, as far as it has said.
     pub(crate) reason: Cell<u64>,
-    operations_left: Cell<u32>,
+    pub(crate) operations_left: Cell<u32>,
     admission: Cell<Admission>,
     watched_by: RefCell<Option<Rc<dyn Instrument>>>,
     inbox: Arc<Inbox>,
@@ -448,6 +448,10 @@ impl Core {
         self.entered_at.set(None);
     }
 
+    pub(crate) fn id(&self) -> LoopId {
+        self.id
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
         self.admission.get() == Admission::Refused
     }
@@ -525,6 +529,19 @@ impl Executor {
         }
         self.0.entered_at.set(Some(at));
         Ok(Enter::new(self.0.clone()))
+    }
+
+    /// Whether it is its thread's current loop.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let entered = executor.enter(std::panic::Location::caller()).unwrap();
+    /// assert!(executor.is_entered());
+    /// drop(entered);
+    /// assert!(!executor.is_entered());
+    /// ```
+    pub fn is_entered(&self) -> bool {
+        self.0.entered_at.get().is_some()
     }
 
     /// Makes a task and queues it, as [`spawn`](crate::spawn) does from inside.

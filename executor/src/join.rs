@@ -85,6 +85,19 @@ impl<T: 'static> JoinHandle<T> {
         extras::name_of(&self.task.0)
     }
 
+    /// Gives the task another name.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async {});
+    /// task.set_name("crank");
+    /// assert_eq!(task.name(), "crank");
+    /// # });
+    /// ```
+    pub fn set_name(&self, name: impl Into<Box<str>>) {
+        extras::set_name(&self.task.0, name.into());
+    }
+
     /// True once the task has ended, in whatever way.
     ///
     /// ```

@@ -39,6 +39,7 @@ mod key;
 mod remote;
 pub mod sync;
 mod task;
+mod task_local;
 pub mod waits;
 
 pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
@@ -48,7 +49,11 @@ pub use inbox::{LoopId, TooManyLoops, post};
 pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
 pub use remote::{Closed, Remote};
-pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
+pub use task::{
+    Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, current_loop, dump, set_name,
+    spawn, yield_now,
+};
+pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
 
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.

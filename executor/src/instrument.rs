@@ -242,3 +242,198 @@ impl dyn Instrument {
         self.age(TaskView(task))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::{pending, poll_fn};
+    use std::rc::Weak;
+    use std::task::Poll;
+
+    use super::*;
+    use crate::{Executor, JoinHandle, Stop, doc_entered, spawn, yield_now};
+
+    /// Writes down what it is told, and does what it was asked to.
+    #[derive(Default)]
+    struct Log {
+        told: RefCell<Vec<String>>,
+        meddle: RefCell<Option<Box<dyn FnMut(&str)>>>,
+    }
+
+    impl Log {
+        fn on(executor: &Executor) -> Rc<Log> {
+            let log = Rc::new(Log::default());
+            executor.watch(log.clone());
+            log
+        }
+
+        fn write(&self, what: &str, task: TaskView<'_>) {
+            self.told.borrow_mut().push(format!("{what} {}", task.id()));
+            let meddle = self.meddle.take();
+            if let Some(mut meddle) = meddle {
+                meddle(what);
+                self.meddle.replace(Some(meddle));
+            }
+        }
+
+        fn told(&self) -> Vec<String> {
+            self.told.take()
+        }
+    }
+
+    impl Instrument for Log {
+        fn spawned(&self, task: TaskView<'_>) {
+            self.write("spawned", task);
+        }
+        fn woken(&self, task: TaskView<'_>) {
+            self.write("woken", task);
+        }
+        fn poll_begins(&self, task: TaskView<'_>) {
+            self.write("begins", task);
+        }
+        fn poll_ends(&self, task: TaskView<'_>, next: Next) {
+            self.write(&format!("{next:?}").to_lowercase(), task);
+        }
+        fn drops_waiting(&self, task: TaskView<'_>) {
+            self.write("drops", task);
+        }
+    }
+
+    fn run(executor: &Executor) {
+        assert_eq!(executor.run(&Cell::new(100)), Stop::Idle);
+        executor.assert_queue_agrees_with_the_bits();
+    }
+
+    #[test]
+    fn a_tasks_life_is_told_in_order() {
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            let waker = Rc::new(Cell::new(None));
+            let leaves = waker.clone();
+            let mut polls = 0;
+            drop(spawn(poll_fn(move |cx| {
+                polls += 1;
+                match polls {
+                    1 => cx.waker().wake_by_ref(),
+                    2 => leaves.set(Some(cx.waker().clone())),
+                    _ => return Poll::Ready(()),
+                }
+                Poll::Pending
+            })));
+            run(executor);
+            let waker = waker.take().unwrap();
+            waker.wake_by_ref();
+            waker.wake(); // in line already: not told
+            run(executor);
+            let told = ["spawned 1", "begins 1", "ready 1", "begins 1", "sleeps 1", "woken 1", "begins 1", "ended 1"];
+            assert_eq!(log.told(), told);
+        });
+    }
+
+    #[test]
+    fn a_wake_up_from_another_thread_is_told_when_it_is_read() {
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            let task: JoinHandle<()> = spawn(poll_fn(|cx| {
+                let waker = cx.waker().clone();
+                std::thread::spawn(|| waker.wake()).join().unwrap();
+                Poll::Pending
+            }));
+            run(executor);
+            executor.read_inbox();
+            assert_eq!(log.told(), ["spawned 1", "begins 1", "sleeps 1", "woken 1"]);
+            drop(task);
+        });
+    }
+
+    #[test]
+    fn a_task_aborted_in_line_has_no_poll_to_tell_of() {
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            let task = spawn(pending::<()>());
+            task.abort();
+            run(executor);
+            assert_eq!(log.told(), ["spawned 1"]);
+        });
+    }
+
+    #[test]
+    fn the_end_of_a_loop_tells_who_slept_and_not_who_was_in_line() {
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            drop(spawn(pending::<()>()));
+            run(executor);
+            drop(spawn(pending::<()>()));
+            log.told();
+            executor.drop_tasks();
+            assert_eq!(log.told(), ["drops 1"]);
+            drop(spawn(async {}));
+            assert_eq!(log.told(), ["spawned 3"], "and the loop takes tasks again");
+        });
+    }
+
+    #[test]
+    fn a_loop_that_closes_refuses_tasks_also_when_it_is_watched() {
+        struct Spawns(Rc<Cell<bool>>);
+        impl Drop for Spawns {
+            fn drop(&mut self) {
+                self.0.set(spawn(async {}).is_finished());
+            }
+        }
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            let refused = Rc::new(Cell::new(false));
+            let spawns = Spawns(refused.clone());
+            drop(spawn(async move {
+                let _spawns = spawns;
+                pending::<()>().await
+            }));
+            run(executor);
+            executor.drop_tasks();
+            assert!(refused.get());
+            assert!(!log.told().contains(&"spawned 2".to_owned()));
+        });
+    }
+
+    #[test]
+    fn an_instrument_may_abort_wake_and_spawn_whenever_it_is_told() {
+        for at in ["spawned", "woken", "begins", "sleeps", "ready", "ended"] {
+            doc_entered(|executor| {
+                let log = Log::on(executor);
+                let victim = Rc::new(spawn(async {
+                    yield_now().await;
+                    pending::<()>().await
+                }));
+                let weak: Weak<JoinHandle<()>> = Rc::downgrade(&victim);
+                let mut meddled = 0;
+                log.meddle.replace(Some(Box::new(move |what| {
+                    if what == at && meddled < 3 {
+                        meddled += 1;
+                        drop(spawn(yield_now()));
+                        weak.upgrade().map(|victim| victim.abort());
+                    }
+                })));
+                drop(spawn(async {
+                    let sleeper = spawn(yield_now());
+                    sleeper.await.unwrap();
+                }));
+                run(executor);
+                assert!(victim.is_finished(), "{at}");
+                log.meddle.take();
+            });
+        }
+    }
+
+    #[test]
+    fn an_instrument_that_panics_keeps_nothing_from_the_tasks() {
+        doc_entered(|executor| {
+            let log = Log::on(executor);
+            log.meddle.replace(Some(Box::new(|what| panic!("told of {what}"))));
+            let task = spawn(async { spawn(yield_now()).await });
+            for _ in 0..3 {
+                executor.run(&Cell::new(100));
+            }
+            assert!(task.is_finished());
+        });
+    }
+}

@@ -21,6 +21,7 @@
 //! | tasks, wakers, the run queue | `executor/src/executor.rs`, `executor/src/cell.rs` |
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
+//! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
 //!
 //! # Which types may cross threads
 //!

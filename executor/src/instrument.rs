@@ -257,8 +257,10 @@ mod tests {
     #[derive(Default)]
     struct Log {
         told: RefCell<Vec<String>>,
-        meddle: RefCell<Option<Box<dyn FnMut(&str)>>>,
+        meddle: RefCell<Option<Meddle>>,
     }
+
+    type Meddle = Box<dyn FnMut(&str)>;
 
     impl Log {
         fn on(executor: &Executor) -> Rc<Log> {

@@ -13,7 +13,8 @@
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `extras`, `remote`, `instrument` (who
+//! watches) and `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|

@@ -717,6 +717,34 @@ fn a_loop_leaves_no_descriptor_behind() {
     assert_eq!(descriptors(), before);
 }
 
+// ---------------------------------------------------------------------------------------------------------- debug mode
+
+/// Runs in processes of its own, one for each thing that the environment may say.
+#[test]
+fn the_environment_can_put_all_loops_into_debug_mode() {
+    const CHILD: &str = "WINDLASS_TEST_DEBUG";
+    if std::env::var_os(CHILD).is_some() {
+        return paused().block_on(async {
+            drop(windlass::task::Builder::new().name("forgotten").spawn(pending::<()>()));
+            yield_now().await;
+        });
+    }
+    let says = |debug: &str| {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_environment_can_put_all_loops_into_debug_mode", "--test-threads=1", "--nocapture"])
+            .env(CHILD, "1")
+            .env("WINDLASS_DEBUG", debug)
+            .output()
+            .unwrap();
+        assert!(child.status.success());
+        String::from_utf8(child.stderr).unwrap()
+    };
+    let said = says("1");
+    assert!(said.contains("windlass: task 2 (forgotten), spawned at tests/the_loop.rs"), "{said}");
+    assert!(said.contains("was dropped at its loop's end while it waited for"), "{said}");
+    assert!(!says("0").contains("windlass:"));
+}
+
 // ------------------------------------------------------------------------------------------------------------- metrics
 
 fn add(sum: Tick, tick: &Tick) -> [u64; 17] {

@@ -259,7 +259,8 @@ impl fmt::Display for TaskInfo {
             TaskState::Ready => write!(f, "ready")?,
             TaskState::Waiting => write!(f, "waits for {}", self.waiting_for)?,
         }
-        write!(f, "; {} polls, spawned at {}", self.polls, self.spawned_at)
+        write!(f, "; {} polls, spawned at {}", self.polls, self.spawned_at)?;
+        self.age.map_or(Ok(()), |age| write!(f, ", {:.3} s ago", age.as_secs_f64()))
     }
 }
 

@@ -16,13 +16,21 @@
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
 //! to the next, in the same turn.
 //!
-//! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`].
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`];
+//! what hands values over: [`oneshot`], [`mpsc`], [`broadcast`], [`watch`].
 
+pub mod broadcast;
+mod error;
 mod event;
+pub mod mpsc;
 mod notify;
+pub mod oneshot;
 mod permits;
 mod semaphore;
+mod until;
 mod wait_list;
+mod waker_slot;
+pub mod watch;
 
 pub use event::Event;
 pub use notify::{Notified, Notify};

@@ -82,6 +82,12 @@ impl Permits {
         Take { permits: self, wanted, kind, place: None }
     }
 
+    /// Says that the current task is about to wait for `kind`, of whatever these are the permits of.
+    #[inline]
+    pub(super) fn note(&self, kind: ResourceKind) {
+        self.id.note(kind);
+    }
+
     /// Puts `count` back, or adds them; those who wait come first.
     #[inline]
     pub(super) fn give(&self, count: usize) {

@@ -254,7 +254,7 @@ impl<T> Receiver<T> {
     ///
     /// ```
     /// let (sender, receiver) = windlass_executor::sync::broadcast::channel(2);
-    /// (1..=3).for_each(|number| drop(sender.send(number)));
+    /// (1..=3).for_each(|number| assert_eq!(sender.send(number), Ok(1)));
     /// assert_eq!(receiver.len(), 2);
     /// ```
     pub fn len(&self) -> usize {
@@ -400,7 +400,7 @@ impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TryRecvError::Empty => write!(f, "receive: nothing here yet"),
-            TryRecvError::Closed => write!(f, "receive: nobody will send"),
+            TryRecvError::Closed => write!(f, "receive: closed"),
             TryRecvError::Lagged(missed) => write!(f, "receive: too slow, missed {missed} values"),
         }
     }

@@ -11,7 +11,7 @@
 use std::error::Error;
 use std::fmt;
 
-/// Nobody will receive: the value comes back.
+/// Closed, nobody will receive: the value comes back.
 ///
 /// ```
 /// # windlass_executor::doc(async {
@@ -20,7 +20,7 @@ use std::fmt;
 /// drop(receiver);
 /// let error = sender.send("late").await.unwrap_err();
 /// assert_eq!(error.0, "late");
-/// assert_eq!(error.to_string(), "send: nobody will receive");
+/// assert_eq!(error.to_string(), "send: closed");
 /// # });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,13 +56,13 @@ impl<T> TrySendError<T> {
     }
 }
 
-/// Nothing will come: the other side is gone.
+/// Closed, nothing will come.
 ///
 /// ```
 /// # windlass_executor::doc(async {
 /// let (sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
 /// drop(sender);
-/// assert_eq!(receiver.await.unwrap_err().to_string(), "receive: nobody will send");
+/// assert_eq!(receiver.await.unwrap_err().to_string(), "receive: closed");
 /// # });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -88,7 +88,7 @@ pub enum TryRecvError {
 
 impl<T> fmt::Display for SendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("send: nobody will receive")
+        f.write_str("send: closed")
     }
 }
 
@@ -104,7 +104,7 @@ impl<T> fmt::Display for TrySendError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TrySendError::Full(_) => "send: no room",
-            TrySendError::Closed(_) => "send: nobody will receive",
+            TrySendError::Closed(_) => "send: closed",
         })
     }
 }
@@ -122,7 +122,7 @@ impl<T> Error for TrySendError<T> {}
 
 impl fmt::Display for RecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("receive: nobody will send")
+        f.write_str("receive: closed")
     }
 }
 
@@ -132,7 +132,7 @@ impl fmt::Display for TryRecvError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             TryRecvError::Empty => "receive: nothing here yet",
-            TryRecvError::Closed => "receive: nobody will send",
+            TryRecvError::Closed => "receive: closed",
         })
     }
 }

@@ -17,8 +17,9 @@
 //! to the next, in the same turn.
 //!
 //! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`];
-//! what hands values over: [`oneshot`], [`mpsc`], [`broadcast`], [`watch`].
+//! what hands values over: [`oneshot`], [`mpsc`], [`broadcast`], [`watch`], [`queue`], `backpressure`.
 
+mod backpressure;
 pub mod broadcast;
 mod error;
 mod event;
@@ -26,12 +27,15 @@ pub mod mpsc;
 mod notify;
 pub mod oneshot;
 mod permits;
+pub mod queue;
 mod semaphore;
 mod until;
 mod wait_list;
 mod waker_slot;
 pub mod watch;
 
+pub use backpressure::{BackpressureQueue, BackpressureStats};
 pub use event::Event;
 pub use notify::{Notified, Notify};
+pub use queue::Queue;
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};

@@ -67,7 +67,7 @@ impl Crank {
     }
 
     /// Reads the inbox and polls what is ready until nothing is, or `polls` are used up.
-    fn turn_with(&self, polls: u32) -> Stop {
+    pub(crate) fn turn_with(&self, polls: u32) -> Stop {
         self.executor.read_inbox();
         let stop = self.executor.run(&Cell::new(polls));
         self.executor.assert_queue_agrees_with_the_bits();

@@ -212,6 +212,12 @@ impl<T> Sender<T> {
     pub fn same_channel(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.channel, &other.channel)
     }
+
+    /// What is left of futures that wait or waited: 0 when nobody waits.
+    #[cfg(test)]
+    pub(super) fn traces(&self) -> usize {
+        self.channel.line.entries()
+    }
 }
 
 impl<T> Clone for Sender<T> {

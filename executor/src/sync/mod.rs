@@ -39,3 +39,6 @@ pub use event::Event;
 pub use notify::{Notified, Notify};
 pub use queue::Queue;
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
+
+#[cfg(test)]
+mod hand_over_tests;

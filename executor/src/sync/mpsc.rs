@@ -362,6 +362,12 @@ impl<T> Sender<T> {
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender { channel: Rc::downgrade(&self.channel) }
     }
+
+    /// What is left of futures that wait or waited: 0 when nobody waits.
+    #[cfg(test)]
+    pub(super) fn traces(&self) -> usize {
+        self.channel.room.entries() + self.channel.closed.entries()
+    }
 }
 
 impl<T> Clone for Sender<T> {

@@ -133,6 +133,12 @@ impl Permits {
             _ => self.serve(),
         }
     }
+
+    /// Futures that are in line, or have been granted permits and not been polled since.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.waiters.entries()
+    }
 }
 
 /// The future of [`Permits::take`]; whoever awaits it owns the permits then.

@@ -506,11 +506,19 @@ impl<T, K: Kind<T>> Queue<T, K> {
         [self.core.produced.get(), self.core.consumed.get(), self.core.pauses.get()]
     }
 
-    /// Entries of all lines, and promises: 0 when nobody waits.
+    /// Entries of all lines: 0 when nobody waits.
     #[cfg(test)]
-    pub(super) fn traces(&self) -> usize {
-        let side = |side: &Side| side.line.entries() + side.promised.get();
-        side(&self.core.room) + side(&self.core.ready) + self.core.done.entries()
+    pub(super) fn entries(&self) -> usize {
+        let core = &*self.core;
+        core.room.line.entries() + core.ready.line.entries() + core.done.entries()
+    }
+
+    /// Room and items that are promised to nobody.
+    #[cfg(test)]
+    pub(super) fn spare(&self) -> [usize; 2] {
+        let core = &*self.core;
+        let room = if core.paused.get() { 0 } else { core.marks.high - core.size() - core.room.promised.get() };
+        [room, core.size() - core.ready.promised.get()]
     }
 }
 

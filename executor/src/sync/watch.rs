@@ -252,6 +252,12 @@ impl<T> Sender<T> {
         let note = || self.channel.id.note(ResourceKind::Closed);
         until(&self.channel.closed, || self.is_closed(), note).await;
     }
+
+    /// What is left of futures that wait or waited: 0 when nobody waits.
+    #[cfg(test)]
+    pub(super) fn traces(&self) -> usize {
+        self.channel.line.entries() + self.channel.closed.entries()
+    }
 }
 
 impl<T> Drop for Sender<T> {

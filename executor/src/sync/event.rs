@@ -104,6 +104,11 @@ impl Event {
     pub async fn wait(&self) {
         Wait { event: self, place: None }.await;
     }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.waiters.entries()
+    }
 }
 
 impl Default for Event {

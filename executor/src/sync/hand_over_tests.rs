@@ -1,14 +1,14 @@
 //! What hands values over, by one yardstick.
 //!
 //! ```text
-//!   Party   a future that is polled by hand, with a foreign waker that counts
-//!   Line    a side of a channel or a queue where each is given one thing in turn: all must be cancelled alike
+//!   Line    a side of a channel or a queue where each is given one thing in turn
 //!   Crowd   a side where all go at once
+//!   Trap    a value that calls back when it is dropped or cloned
 //! ```
 //!
-//! First the six ways in which a cancel and a grant can meet, for every line; then crowds and sides with one place;
-//! foreign code that calls back; the budget; what each has for itself; at the end random histories against models that
-//! cannot be wrong, and a million items through a queue whose users keep changing their minds.
+//! The six ways in which a cancel and a grant can meet are in `tests`, for these lines and all others. Here are crowds
+//! and sides with one place; foreign code that calls back; the budget; what each has for itself; at the end random
+//! histories against models that cannot be wrong, and a million items through a queue whose users change their minds.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
@@ -19,56 +19,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::queue::{Kind, Queue, RecvError, SendError, Shutdown, TryRecvError, TrySendError};
+use super::tests::{Boxed, Line, Party};
 use super::{BackpressureQueue, broadcast, mpsc, oneshot, watch};
 use crate::spawn;
 use crate::tests::{Counter, Crank, Random, Touch, hook};
 
 // ---------------------------------------------------------------------------------------------- what the tests share
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
-
-/// A future that is polled by hand.
-struct Party<T> {
-    future: Option<Boxed<T>>,
-    counter: Arc<Counter>,
-    waker: Waker,
-}
-
-impl<T> Party<T> {
-    fn new(future: impl Future<Output = T> + 'static) -> Self {
-        let (counter, waker) = Counter::new();
-        Party { future: Some(Box::pin(future)), counter, waker }
-    }
-
-    fn poll(&mut self) -> Option<T> {
-        let polled = self.future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&self.waker));
-        match polled {
-            Poll::Ready(output) => {
-                self.future = None;
-                Some(output)
-            }
-            Poll::Pending => None,
-        }
-    }
-
-    fn waits(mut self) -> Self {
-        assert!(self.poll().is_none(), "it goes at once");
-        self
-    }
-
-    fn cancel(&mut self) {
-        self.future = None;
-    }
-
-    fn wakes(&self) -> usize {
-        self.counter.wakes()
-    }
-
-    /// Nobody keeps its waker: there are the counter and the waker that are in here.
-    fn is_forgotten(&self) -> bool {
-        Arc::strong_count(&self.counter) == 2
-    }
-}
+/// Whatever came of it.
+fn ignore<T>(_: T) {}
 
 /// The output of a future that needs one poll.
 fn now<T>(future: impl Future<Output = T>) -> T {
@@ -76,19 +35,6 @@ fn now<T>(future: impl Future<Output = T>) -> T {
         Poll::Ready(output) => output,
         Poll::Pending => panic!("it waits"),
     }
-}
-
-/// A side where each is given one thing in turn.
-struct Line {
-    name: &'static str,
-    /// A future that completes with what it was given, used up.
-    wait: Box<dyn Fn() -> Boxed<()>>,
-    /// Gives one thing.
-    grant: Box<dyn Fn()>,
-    /// Things that were given and that nobody took.
-    spare: Box<dyn Fn() -> usize>,
-    /// What is left of futures that wait or waited.
-    traces: Box<dyn Fn() -> usize>,
 }
 
 /// Three places, all taken.
@@ -104,9 +50,14 @@ fn channel_line(name: &'static str, wait: fn(Rc<mpsc::Sender<u32>>) -> Boxed<()>
     Line {
         name,
         wait: Box::new(move || wait(first.clone())),
-        grant: Box::new(move || drop(receiver.borrow_mut().try_recv().unwrap())),
+        grant: Box::new(move || {
+            // A receiver is its owner's alone: a waker that calls back while it receives cannot have it.
+            if let Ok(mut receiver) = receiver.try_borrow_mut() {
+                ignore(receiver.try_recv());
+            }
+        }),
         spare: Box::new(move || second.capacity()),
-        traces: Box::new(move || third.traces()),
+        entries: Box::new(move || third.traces()),
     }
 }
 
@@ -119,9 +70,9 @@ fn putters(name: &'static str, queue: Queue<u32>) -> Line {
             let queue = first.clone();
             Box::pin(async move { queue.put(1).await.unwrap() })
         }),
-        grant: Box::new(move || drop(second.get_nowait().unwrap())),
+        grant: Box::new(move || ignore(second.get_nowait().unwrap())),
         spare: Box::new(move || third.spare()[0]),
-        traces: Box::new(move || fourth.entries()),
+        entries: Box::new(move || fourth.entries()),
     }
 }
 
@@ -137,15 +88,16 @@ fn getters<K: Kind<u32> + 'static>(name: &'static str, queue: Queue<u32, K>) -> 
         name,
         wait: Box::new(move || {
             let queue = first.clone();
-            Box::pin(async move { drop(queue.get().await.unwrap()) })
+            Box::pin(async move { ignore(queue.get().await.unwrap()) })
         }),
         grant: Box::new(move || second.put_nowait(1).unwrap()),
         spare: Box::new(move || third.spare()[1]),
-        traces: Box::new(move || fourth.entries()),
+        entries: Box::new(move || fourth.entries()),
     }
 }
 
-fn lines() -> Vec<Line> {
+/// The lines of what hands values over: cancelled by the tests of all lines, in `tests`.
+pub(super) fn lines() -> Vec<Line> {
     vec![
         channel_line("mpsc::Sender::send", |sender| Box::pin(async move { sender.send(1).await.unwrap() })),
         channel_line("mpsc::Sender::reserve", |sender| {
@@ -157,112 +109,6 @@ fn lines() -> Vec<Line> {
         getters("LifoQueue::get", Queue::lifo(9)),
         getters("PriorityQueue::get", Queue::priority(9)),
     ]
-}
-
-/// What became of the waiters of a line: each grant must have reached exactly one of them.
-fn serve_the_rest(line: &Line, rest: Vec<Party<()>>, granted_already: usize) {
-    let name = line.name;
-    for (number, mut party) in rest.into_iter().enumerate() {
-        if number >= granted_already {
-            assert_eq!(party.wakes(), 0, "{name}: {number} of the rest is woken out of turn");
-            (line.grant)();
-        }
-        assert_eq!(party.wakes(), 1, "{name}: {number} of the rest is woken in the same turn, once");
-        assert!(party.poll().is_some(), "{name}: {number} of the rest has what it was granted");
-        assert!(party.is_forgotten(), "{name}: the waker of {number} of the rest is kept");
-    }
-    assert_eq!((line.traces)(), 0, "{name}: something is left of the waiters");
-    assert_eq!((line.spare)(), 0, "{name}: something was given twice");
-}
-
-/// Three who wait, and the line they are in.
-fn three(line: &Line) -> [Party<()>; 3] {
-    let three = [(); 3].map(|()| Party::new((line.wait)()).waits());
-    assert_eq!((line.traces)(), 3, "{}", line.name);
-    three
-}
-
-// ------------------------------------------------------------------------- the six ways in which a cancel meets a grant
-
-#[test]
-fn one_cancelled_before_its_first_poll_was_never_there() {
-    for line in lines() {
-        let [a, b, c] = three(&line);
-        Party::new((line.wait)()).cancel();
-        assert_eq!((line.traces)(), 3, "{}", line.name);
-        serve_the_rest(&line, vec![a, b, c], 0);
-    }
-}
-
-#[test]
-fn the_head_of_the_line_cancelled_leaves_the_others_in_their_order() {
-    for line in lines() {
-        let [mut a, b, c] = three(&line);
-        a.cancel();
-        assert_eq!((line.traces)(), 2, "{}: its entry is free at once", line.name);
-        assert!(a.is_forgotten() && a.wakes() == 0, "{}", line.name);
-        serve_the_rest(&line, vec![b, c], 0);
-    }
-}
-
-#[test]
-fn one_in_the_middle_cancelled_leaves_the_others_in_their_order() {
-    for line in lines() {
-        let [a, mut b, c] = three(&line);
-        b.cancel();
-        assert_eq!((line.traces)(), 2, "{}: its entry is free at once", line.name);
-        assert!(b.is_forgotten() && b.wakes() == 0, "{}", line.name);
-        serve_the_rest(&line, vec![a, c], 0);
-    }
-}
-
-#[test]
-fn one_granted_and_then_cancelled_passes_it_on_in_the_same_turn() {
-    for line in lines() {
-        let [mut a, b, c] = three(&line);
-        (line.grant)();
-        assert_eq!((a.wakes(), b.wakes(), c.wakes()), (1, 0, 0), "{}", line.name);
-        a.cancel();
-        assert_eq!((b.wakes(), c.wakes()), (1, 0), "{}", line.name);
-        assert_eq!((line.traces)(), 2, "{}: its entry is free at once", line.name);
-        assert!(a.is_forgotten(), "{}", line.name);
-        serve_the_rest(&line, vec![b, c], 1);
-    }
-}
-
-#[test]
-fn one_cancelled_and_then_granted_is_not_granted() {
-    for line in lines() {
-        let [mut a, b, c] = three(&line);
-        a.cancel();
-        (line.grant)();
-        assert_eq!((a.wakes(), b.wakes(), c.wakes()), (0, 1, 0), "{}", line.name);
-        serve_the_rest(&line, vec![b, c], 1);
-    }
-}
-
-#[test]
-fn a_second_grant_after_one_that_was_passed_on_reaches_the_next() {
-    for line in lines() {
-        let [mut a, b, c] = three(&line);
-        (line.grant)();
-        a.cancel();
-        (line.grant)();
-        assert_eq!((b.wakes(), c.wakes()), (1, 1), "{}", line.name);
-        serve_the_rest(&line, vec![b, c], 2);
-    }
-}
-
-#[test]
-fn the_last_one_granted_and_then_cancelled_leaves_it_for_whoever_comes() {
-    for line in lines() {
-        let mut only = Party::new((line.wait)()).waits();
-        (line.grant)();
-        assert_eq!((line.spare)(), 0, "{}: nobody else may have what was promised", line.name);
-        only.cancel();
-        assert_eq!(((line.traces)(), (line.spare)()), (0, 1), "{}", line.name);
-        assert!(Party::new((line.wait)()).poll().is_some(), "{}", line.name);
-    }
 }
 
 #[test]
@@ -325,7 +171,7 @@ fn crowds() -> Vec<Crowd> {
         Crowd {
             name: "broadcast::Receiver::recv",
             parties: heard,
-            grant: Box::new(move || drop(broadcast_sender.send(7).unwrap())),
+            grant: Box::new(move || ignore(broadcast_sender.send(7).unwrap())),
             traces: Box::new(move || sender.traces()),
         },
         Crowd {
@@ -468,13 +314,13 @@ fn a_waker_may_do_anything_to_what_it_waits_for() {
             let _ = queue.get_nowait();
             let _ = queue.get_nowait();
             let _ = queue.task_done();
-            drop((Party::new(put(&queue, 5)).poll(), Party::new(get(&queue)).poll()));
+            ignore((Party::new(put(&queue, 5)).poll(), Party::new(get(&queue)).poll()));
         }
     };
-    with_mischief(|| Box::pin(get(&queue)), mischief.clone(), || drop(queue.put_nowait(2)));
-    with_mischief(|| Box::pin(put(&queue, 3)), mischief.clone(), || drop(queue.get_nowait()));
+    with_mischief(|| Box::pin(get(&queue)), mischief.clone(), || ignore(queue.put_nowait(2)));
+    with_mischief(|| Box::pin(put(&queue, 3)), mischief.clone(), || ignore(queue.get_nowait()));
     let joined = queue.clone();
-    with_mischief(|| Box::pin(join(&joined)), mischief, || drop(joined.task_done()));
+    with_mischief(|| Box::pin(join(&joined)), mischief, || ignore(joined.task_done()));
     while queue.get_nowait().is_ok() {}
     assert_eq!((queue.entries(), queue.spare()), (0, [2, 0]));
 
@@ -485,19 +331,19 @@ fn a_waker_may_do_anything_to_what_it_waits_for() {
         move || {
             let _ = sender.try_send(1);
             drop((sender.try_reserve(), sender.clone(), sender.downgrade().upgrade(), sender.capacity()));
-            drop(Party::new(send(&sender, 5)).poll());
+            ignore(Party::new(send(&sender, 5)).poll());
             if let Ok(mut receiver) = receiver.try_borrow_mut() {
                 let _ = receiver.try_recv();
             }
         }
     };
-    let take = || drop(receiver.borrow_mut().try_recv());
+    let take = || ignore(receiver.borrow_mut().try_recv());
     with_mischief(|| Box::pin(send(&sender, 2)), mischief.clone(), take);
     let receive = || -> Boxed<Option<i32>> {
         let receiver = receiver.clone();
         Box::pin(poll_fn(move |cx| receiver.borrow_mut().poll_recv(cx)))
     };
-    with_mischief(receive, mischief, || drop(sender.try_send(3)));
+    with_mischief(receive, mischief, || ignore(sender.try_send(3)));
     while receiver.borrow_mut().try_recv().is_ok() {}
     assert_eq!((sender.traces(), sender.capacity()), (0, 2));
 
@@ -514,7 +360,7 @@ fn a_waker_may_do_anything_to_what_it_waits_for() {
         let mut receiver = sender.subscribe();
         Box::pin(async move { receiver.recv().await })
     };
-    with_mischief(hear, mischief, || drop(sender.send(2)));
+    with_mischief(hear, mischief, || ignore(sender.send(2)));
     assert_eq!((sender.traces(), sender.receiver_count()), (0, 1));
 
     let (sender, receiver) = watch::channel(0);
@@ -530,7 +376,7 @@ fn a_waker_may_do_anything_to_what_it_waits_for() {
         let mut receiver = sender.subscribe();
         Box::pin(async move { receiver.changed().await })
     };
-    with_mischief(see, mischief, || drop(sender.send(2)));
+    with_mischief(see, mischief, || ignore(sender.send(2)));
     assert_eq!((sender.traces(), sender.receiver_count()), (0, 3), "the receiver and those of the wakers");
 }
 
@@ -630,7 +476,7 @@ fn a_values_drop_or_clone_may_do_anything_to_where_it_was() {
         move |again| {
             drop(queue.put_nowait(Trap(again.clone())));
             drop(queue.get_nowait());
-            drop(queue.task_done());
+            ignore(queue.task_done());
         }
     });
     queue.put_nowait(Trap(first.0.clone())).ok().unwrap();
@@ -1177,6 +1023,14 @@ impl Model {
     }
 }
 
+fn oldest(items: &mut Vec<u32>) -> u32 {
+    items.remove(0)
+}
+
+fn newest(items: &mut Vec<u32>) -> u32 {
+    items.pop().unwrap()
+}
+
 fn smallest(items: &mut Vec<u32>) -> u32 {
     let at = (0..items.len()).min_by_key(|&at| items[at]).unwrap();
     items.remove(at)
@@ -1272,8 +1126,6 @@ fn random_histories_of_queues_are_those_of_their_model() {
         getters: VecDeque::new(),
         may_get: BTreeSet::new(),
     };
-    let (oldest, newest): (fn(&mut Vec<u32>) -> u32, fn(&mut Vec<u32>) -> u32) =
-        (|items| items.remove(0), |items| items.pop().unwrap());
     for seed in 1..=64 {
         let max = 1 + seed as usize % 5;
         history_of_a_queue(seed, &Queue::new(max), model(max, max, max - 1, oldest));

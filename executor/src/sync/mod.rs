@@ -16,18 +16,24 @@
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
 //! to the next, in the same turn.
 //!
-//! Read in this order: `wait_list` (who waits), `permits` (how many may), [`Semaphore`], [`Event`], [`Notify`];
-//! what hands values over: [`oneshot`], [`mpsc`], [`broadcast`], [`watch`], [`queue`], `backpressure`.
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
+//! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],
+//! [`watch`], [`queue`], `backpressure`.
 
 mod backpressure;
+mod barrier;
 pub mod broadcast;
+mod condition;
 mod error;
 mod event;
 pub mod mpsc;
+mod mutex;
 mod notify;
+mod once_cell;
 pub mod oneshot;
 mod permits;
 pub mod queue;
+mod rwlock;
 mod semaphore;
 mod until;
 mod wait_list;
@@ -35,10 +41,17 @@ mod waker_slot;
 pub mod watch;
 
 pub use backpressure::{BackpressureQueue, BackpressureStats};
+pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
+pub use condition::Condition;
 pub use event::Event;
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
+pub use once_cell::{OnceCell, SetError};
 pub use queue::Queue;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
 
 #[cfg(test)]
 mod hand_over_tests;
+#[cfg(test)]
+mod tests;

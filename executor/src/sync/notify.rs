@@ -162,6 +162,11 @@ impl Notify {
             Told::Nothing | Told::AsAll => {}
         }
     }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.waiters.entries()
+    }
 }
 
 impl Default for Notify {

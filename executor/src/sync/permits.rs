@@ -141,6 +141,34 @@ impl Permits {
     }
 }
 
+/// Permits that were taken; dropping them gives them back.
+pub(super) struct Held<'a> {
+    permits: &'a Permits,
+    count: usize,
+}
+
+impl<'a> Held<'a> {
+    /// For whoever has just taken `count`.
+    #[inline]
+    pub(super) fn new(permits: &'a Permits, count: usize) -> Self {
+        Held { permits, count }
+    }
+
+    /// Gives back all but `count`.
+    #[inline]
+    pub(super) fn keep(&mut self, count: usize) {
+        let before = std::mem::replace(&mut self.count, count);
+        self.permits.give(before - count);
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.permits.give(self.count);
+    }
+}
+
 /// The future of [`Permits::take`]; whoever awaits it owns the permits then.
 pub(super) struct Take<'a> {
     permits: &'a Permits,

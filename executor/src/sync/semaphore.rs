@@ -303,6 +303,11 @@ impl Semaphore {
     pub fn is_closed(&self) -> bool {
         self.permits.is_closed()
     }
+
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.permits.entries()
+    }
 }
 
 impl fmt::Debug for Semaphore {

@@ -163,9 +163,10 @@ impl<T> Sender<T> {
 impl<T> Drop for Sender<T> {
     #[inline]
     fn drop(&mut self) {
-        self.shared.sender.clear();
+        // After `send` there is nothing to do: what is left goes with the receiver.
         if self.shared.state.get() == State::Open {
             self.shared.state.set(State::Closed);
+            self.shared.sender.clear();
             self.shared.receiver.wake();
         }
     }
@@ -293,10 +294,13 @@ impl<T> Future for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     #[inline]
     fn drop(&mut self) {
-        self.close();
-        self.shared.receiver.clear();
-        if self.shared.state.get() == State::Sent {
-            drop(self.take());
+        match self.shared.state.get() {
+            State::Done => {} // and the sender is gone, so that what is left goes now
+            State::Sent => drop(self.take()),
+            State::Open | State::Closed => {
+                self.shared.receiver.clear();
+                self.close();
+            }
         }
     }
 }

@@ -21,10 +21,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
-use super::permits::Permits;
+use super::permits::{Permits, Take};
 use super::until::until;
 use super::wait_list::WaitList;
 use super::waker_slot::WakerSlot;
@@ -258,12 +259,8 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn reserve(&self) -> Result<Permit<'_, T>, SendError<()>> {
-        let promise = Unpromise(&self.channel); // dropped after what waits in the next line
-        match self.channel.room.take(1).await {
-            Ok(()) => Ok(Permit { promise }),
-            Err(_closed) => Err(SendError(())),
-        }
+    pub fn reserve(&self) -> impl Future<Output = Result<Permit<'_, T>, SendError<()>>> {
+        Reserve { take: self.channel.room.take(1), promise: Unpromise(&self.channel) }
     }
 
     /// Is promised room if there is some and nobody waits for it.
@@ -389,6 +386,23 @@ impl<T> Drop for Sender<T> {
     }
 }
 
+/// The future of [`Sender::reserve`]. Its place in line is dropped first, then what that may have promised.
+struct Reserve<'a, T> {
+    take: Take<'a>,
+    promise: Unpromise<'a, T>,
+}
+
+impl<'a, T> Future for Reserve<'a, T> {
+    type Output = Result<Permit<'a, T>, SendError<()>>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let taken = ready!(Pin::new(&mut self.take).poll(cx));
+        let permit = || Permit { promise: Unpromise(self.promise.0) };
+        Poll::Ready(taken.map(|()| permit()).map_err(|_closed| SendError(())))
+    }
+}
+
 /// A sender that does not keep its channel open.
 ///
 /// ```
@@ -482,10 +496,19 @@ pub struct Receiver<T> {
     channel: Rc<Channel<T>>,
 }
 
-/// A waker left by a future is taken back with it.
-struct Waits<'a, T>(&'a mut Receiver<T>);
+/// The future of [`Receiver::recv`].
+struct Recv<'a, T>(&'a mut Receiver<T>);
 
-impl<T> Drop for Waits<'_, T> {
+impl<T> Future for Recv<'_, T> {
+    type Output = Option<T>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+impl<T> Drop for Recv<'_, T> {
     #[inline]
     fn drop(&mut self) {
         self.0.channel.receiver.clear();
@@ -508,9 +531,8 @@ impl<T> Receiver<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn recv(&mut self) -> Option<T> {
-        let waits = Waits(self);
-        poll_fn(|cx| waits.0.poll_ready(cx).map(|()| waits.0.channel.take())).await
+    pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
+        Recv(self)
     }
 
     /// As [`recv`](Receiver::recv), for a future written by hand. One task waits at a time, the last that polled.
@@ -546,11 +568,11 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return 0;
         }
-        let waits = Waits(self);
-        poll_fn(|cx| waits.0.poll_ready(cx)).await;
+        let recv = Recv(self);
+        poll_fn(|cx| recv.0.poll_ready(cx)).await;
         let before = values.len();
         while values.len() - before < limit
-            && let Some(value) = waits.0.channel.take()
+            && let Some(value) = recv.0.channel.take()
         {
             values.push(value);
         }

@@ -1,0 +1,57 @@
+//! Coordination of tasks: what several of them share, and how they wait for each other.
+//!
+//! ```text
+//!   primitive:  a few plain counts  +  WaitList ──► who waits, first come, first served
+//!                                         │ grant: written into the waiter's own entry, then it is woken
+//!                                         ▼
+//!                              polled: has it       dropped: passes it on
+//! ```
+//!
+//! All are of one thread: no atomics, no locks underneath, `!Send`. Share them by reference or through [`Rc`](std::rc::Rc).
+//! All work with any [`Waker`](std::task::Waker), not only with those of a loop, also with one whose clone, wake or drop
+//! calls back into the same object. Within a loop a future that completes takes one unit of its task's
+//! [budget](crate::budget); one that waits says for [what](crate::waits::WaitReason).
+//!
+//! # Cancel
+//! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
+//! to the next, in the same turn.
+//!
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
+//! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],
+//! [`watch`], [`queue`], `backpressure`.
+
+mod backpressure;
+mod barrier;
+pub mod broadcast;
+mod condition;
+mod error;
+mod event;
+pub mod mpsc;
+mod mutex;
+mod notify;
+mod once_cell;
+pub mod oneshot;
+mod permits;
+pub mod queue;
+mod rwlock;
+mod semaphore;
+mod until;
+mod wait_list;
+mod waker_slot;
+pub mod watch;
+
+pub use backpressure::{BackpressureQueue, BackpressureStats};
+pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
+pub use condition::Condition;
+pub use event::Event;
+pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
+pub use notify::{Notified, Notify};
+pub use once_cell::{OnceCell, SetError};
+pub use queue::Queue;
+pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
+
+#[cfg(test)]
+mod hand_over_tests;
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,7 @@
 //! | [`net::TcpStream`], [`net::TcpListener`], [`io::AsyncFd`] | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], all of [`sync`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -43,7 +43,7 @@ mod event_loop;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
 pub use windlass_executor::spawn;
-pub use windlass_net::{http, net};
+pub use windlass_net::{flow, http, net};
 
 /// Tasks: spawning, joining, looking at them.
 pub mod task {

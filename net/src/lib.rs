@@ -6,11 +6,13 @@
 //!   http    client: pool, exchange; server          heads and bodies are pure functions over bytes
 //!   net     TcpStream, TcpListener, TcpSocket       try, wait, try again
 //!   resolve names, on the blocking pool
+//!   flow    retry, batch, rate limit                time and tasks, no sockets
 //! ```
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+pub mod flow;
 pub mod http;
 mod resolve;
 mod tcp;

@@ -318,6 +318,22 @@ fn retries_are_at_most_a_share_of_the_calls_whatever_fails() {
 }
 
 #[test]
+fn quiet_times_save_no_more_than_the_reserve() {
+    paused(async {
+        let budget = RetryBudget::new(50, 3);
+        let policy = plain(2).budget(&budget);
+        for _ in 0..1_000 {
+            policy.run(async |_| Ok::<_, ()>(())).await.unwrap();
+        }
+        assert_eq!(budget.available(), 3);
+        for _ in 0..4 {
+            policy.run(async |_| Err::<(), _>(())).await.unwrap_err();
+        }
+        assert_eq!((budget.available(), budget.stats().retries), (0, 4)); // each call brought half of one
+    });
+}
+
+#[test]
 fn a_call_that_is_dropped_anywhere_leaves_the_budget_as_it_was() {
     let mut completed = [false; 2];
     for (then, completed) in BOTH.into_iter().zip(&mut completed) {

@@ -55,7 +55,7 @@ pub mod task {
     };
 }
 
-/// Coordination of tasks: permits, locks, events.
+/// Coordination of tasks: permits, locks, events; channels and queues that hand values over.
 pub use windlass_executor::sync;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.

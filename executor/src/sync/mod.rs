@@ -14,7 +14,17 @@
 //!
 //! # Cancel
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
-//! to the next, in the same turn.
+//! to the next, in the same turn. Of what is handed over:
+//!
+//! | dropped before it completed | what becomes of the value |
+//! |---|---|
+//! | [`oneshot::Receiver`] itself | dropped, and the sender is told; `&mut receiver` instead: nothing |
+//! | [`mpsc::Sender::send`], [`Queue::put`] | dropped with the future, not sent; [`mpsc::Sender::reserve`] keeps it with the caller |
+//! | [`mpsc::Receiver::recv`], [`recv_many`](mpsc::Receiver::recv_many) | it stays in the channel |
+//! | [`Queue::get`] | it stays in the queue, for the next in line |
+//! | [`broadcast::Receiver::recv`] | it counts as unread |
+//! | [`watch::Receiver::changed`] | the change counts as unseen |
+//! | `closed`, [`Queue::join`] | nothing: they carry no value |
 //!
 //! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
 //! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],

@@ -845,12 +845,15 @@ fn many_values_are_received_in_their_order_and_free_room_for_as_many_senders() {
 fn the_last_sender_that_goes_wakes_the_receiver_and_weak_ones_do_not_count() {
     let (sender, mut receiver) = mpsc::channel::<u32>(1);
     let (second, weak) = (sender.clone(), sender.downgrade());
-    let mut cx = Context::from_waker(Waker::noop());
+    let (counter, waker) = Counter::new();
+    let mut cx = Context::from_waker(&waker);
     assert!(receiver.poll_recv(&mut cx).is_pending());
     drop(sender);
     assert!(receiver.poll_recv(&mut cx).is_pending());
     drop(weak.upgrade().unwrap());
+    assert_eq!(counter.wakes(), 0);
     drop(second);
+    assert_eq!(counter.wakes(), 1);
     assert!(weak.upgrade().is_none() && receiver.is_closed());
     assert_eq!(receiver.poll_recv(&mut cx), Poll::Ready(None));
 }

@@ -859,6 +859,19 @@ fn the_last_sender_that_goes_wakes_the_receiver_and_weak_ones_do_not_count() {
 }
 
 #[test]
+fn the_last_sender_of_a_broadcast_that_goes_is_heard_by_all_who_wait() {
+    let (sender, mut first) = broadcast::channel::<u32>(4);
+    let (mut second, other) = (sender.subscribe(), sender.clone());
+    let mut waiting =
+        [Party::new(async move { first.recv().await }).waits(), Party::new(async move { second.recv().await }).waits()];
+    drop(sender);
+    assert_eq!(waiting.each_ref().map(Party::wakes), [0, 0]);
+    drop(other);
+    assert_eq!(waiting.each_ref().map(Party::wakes), [1, 1]);
+    assert_eq!(waiting.each_mut().map(Party::poll), [Some(Err(broadcast::RecvError::Closed)); 2]);
+}
+
+#[test]
 fn a_value_of_a_broadcast_goes_to_its_last_reader_without_a_clone() {
     let (sender, mut first) = broadcast::channel(4);
     let mut second = sender.subscribe();

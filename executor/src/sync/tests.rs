@@ -979,34 +979,59 @@ fn many_given_at_once_go_to_as_many_as_are_content_in_their_order() {
 
 // --------------------------------------------------------------------------------------------------- mutex and rwlock
 
+/// Locks, waits, and unlocks.
+type Release = fn(Rc<Mutex<i32>>, &dyn Fn());
+
+/// The waker polls at once, while the guard is being dropped.
 #[test]
 fn the_value_can_be_borrowed_by_whoever_is_woken_by_an_unlock() {
-    let mutex = Rc::new(Mutex::new(1));
-    let seen = Rc::new(Cell::new(0));
-    for owned in [false, true] {
-        let mut party = Party::new({
+    let mutex = Rc::new(Mutex::new(0));
+    let lock = Rc::new(RwLock::new(0));
+    let release: [Release; 3] = [
+        |mutex, wait| {
+            let _guard = mutex.try_lock().unwrap();
+            wait();
+        },
+        |mutex, wait| {
+            let _guard = MutexGuard::map(mutex.try_lock().unwrap(), |value| value);
+            wait();
+        },
+        |mutex, wait| {
+            let _guard = mutex.clone().try_lock_owned().unwrap();
+            drop(mutex);
+            wait();
+        },
+    ];
+    for release in release {
+        let polled = polled_when_woken({
             let mutex = mutex.clone();
             async move { *mutex.lock().await += 1 }
         });
-        let (trying, seeing) = (mutex.clone(), seen.clone());
-        party.waker = hook(move |touch| {
-            if touch == Touch::Wake {
-                assert!(trying.try_lock().is_err(), "it is granted to another");
-                seeing.set(seeing.get() + 1);
-            }
-        });
-        if owned {
-            let guard = mutex.clone().try_lock_owned().unwrap();
-            assert!(party.poll().is_none());
-            drop(guard);
-        } else {
-            let guard = mutex.try_lock().unwrap();
-            assert!(party.poll().is_none());
-            drop(guard);
-        }
-        assert!(party.poll().is_some());
+        release(mutex.clone(), &|| assert!(polled.borrow_mut().poll().is_none()));
+        assert!(polled.borrow().future.is_none());
     }
-    assert_eq!((seen.get(), *mutex.try_lock().unwrap()), (2, 3));
+    assert_eq!(*mutex.try_lock().unwrap(), 3);
+    let guard = lock.try_write().unwrap();
+    let polled = polled_when_woken({
+        let lock = lock.clone();
+        async move { *lock.write().await += 1 }
+    });
+    assert!(polled.borrow_mut().poll().is_none());
+    drop(guard);
+    assert_eq!(*lock.try_read().unwrap(), 1);
+    drop(polled);
+}
+
+/// A party whose waker polls it.
+fn polled_when_woken(future: impl Future<Output = ()> + 'static) -> Rc<RefCell<Party<()>>> {
+    let party = Rc::new(RefCell::new(Party::new(future)));
+    let polling = Rc::downgrade(&party);
+    party.borrow_mut().waker = hook(move |touch| {
+        if touch == Touch::Wake {
+            assert!(polling.upgrade().unwrap().borrow_mut().poll().is_some());
+        }
+    });
+    party
 }
 
 #[test]
@@ -1093,6 +1118,7 @@ fn a_writer_that_goes_on_reading_lets_readers_in_and_no_writer() {
     let guard = RwLockWriteGuard::downgrade(guard);
     assert_eq!((reader.wakes(), writer.wakes()), (1, 0));
     assert_eq!((*guard, reader.poll()), (7, Some(7)));
+    assert_eq!(writer.wakes(), 0, "one still reads");
     drop(guard);
     assert_eq!(writer.poll(), Some(8));
 }

@@ -623,16 +623,14 @@ fn a_permit_that_a_clone_gives_back_is_not_slept_through() {
 }
 
 #[test]
-fn a_leaked_waiter_costs_its_place_and_no_more() {
+fn a_leaked_waiter_costs_its_place_and_what_it_is_granted_and_no_more() {
     let semaphore = Rc::new(Semaphore::new(0));
-    let acquire = || {
-        let semaphore = semaphore.clone();
-        Party::new(async move { semaphore.acquire().await.map(|permit| permit.forget()) })
-    };
-    std::mem::forget(acquire().waits());
-    let mut second = acquire().waits();
+    let mut leaked = std::mem::ManuallyDrop::new(semaphore.acquire());
+    assert!(Pin::new(&mut *leaked).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut second = acquire(&semaphore, 1).waits();
     semaphore.add_permits(2);
     assert!(second.poll().is_some());
+    assert_eq!((semaphore.available_permits(), semaphore.entries()), (1, 1));
 }
 
 // ------------------------------------------------------------------------------------------------- in a loop: the turn

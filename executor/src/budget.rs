@@ -36,12 +36,18 @@ pub(crate) const OPERATIONS_MAX: u32 = 128;
 /// ```
 #[inline]
 pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
-    let left = with_current(|core| core.is_none_or(|core| core.take_operation()));
-    if left { Poll::Ready(()) } else { used_up(cx) }
+    if take() { Poll::Ready(()) } else { used_up(cx) }
 }
 
+/// Takes one unit; false if none is left. It runs no foreign code, unlike [`used_up`], which is to be called then.
+#[inline]
+pub(crate) fn take() -> bool {
+    with_current(|core| core.is_none_or(|core| core.take_operation()))
+}
+
+/// Wakes the task, which has to give way.
 #[cold]
-fn used_up(cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn used_up<T>(cx: &mut Context<'_>) -> Poll<T> {
     cx.waker().wake_by_ref();
     Poll::Pending
 }

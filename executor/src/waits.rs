@@ -199,10 +199,13 @@ impl fmt::Display for ResourceId {
 /// A resource's number, given out when it is first asked for: most are never waited for, and pay nothing.
 ///
 /// It keeps what holds it on its thread, where the number means something.
-pub(crate) struct LazyId(Cell<u64>, PhantomData<*const ()>);
+#[doc(hidden)] // for the other crates of the loop
+#[derive(Debug, Default)]
+pub struct LazyId(Cell<u64>, PhantomData<*const ()>);
 
 impl LazyId {
-    pub(crate) const fn new() -> Self {
+    #[doc(hidden)]
+    pub const fn new() -> Self {
         LazyId(Cell::new(0), PhantomData)
     }
 
@@ -219,7 +222,8 @@ impl LazyId {
 
     /// Says that the current task is about to wait for `kind` of this resource.
     #[inline]
-    pub(crate) fn note(&self, kind: ResourceKind) {
+    #[doc(hidden)]
+    pub fn note(&self, kind: ResourceKind) {
         note(WaitReason::Resource { kind, id: self.get() });
     }
 }
@@ -244,7 +248,7 @@ impl WaitReason {
             WaitReason::Yield => (5, 0),
             WaitReason::Blocking => (6, 0),
             WaitReason::Connection => (7, 0),
-            WaitReason::Resource { kind, id } => (8, (kind as u64) << RESOURCE_ID_BITS | id.0.min(RESOURCE_ID_MAX)),
+            WaitReason::Resource { kind, id } => (8, (kind as u64) << RESOURCE_ID_BITS | id.0 & RESOURCE_ID_MAX),
         };
         kind << PAYLOAD_BITS | payload
     }

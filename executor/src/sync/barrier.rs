@@ -42,6 +42,7 @@ pub struct Barrier {
 }
 
 /// What has become of a waiter's round.
+#[derive(Clone, Copy)]
 enum Round {
     Open,
     Complete,
@@ -78,8 +79,8 @@ impl Barrier {
     /// # Ok::<_, windlass_executor::sync::BrokenBarrier>(())
     /// # }).unwrap();
     /// ```
-    pub async fn wait(&self) -> Result<BarrierWaitResult, BrokenBarrier> {
-        Wait { barrier: self, place: None }.await
+    pub fn wait(&self) -> impl Future<Output = Result<BarrierWaitResult, BrokenBarrier>> {
+        Wait { barrier: self, place: None }
     }
 
     /// Breaks it: those who wait, and those who come later, get an error.

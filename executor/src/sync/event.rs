@@ -101,8 +101,8 @@ impl Event {
     /// # });
     /// ```
     #[inline]
-    pub async fn wait(&self) {
-        Wait { event: self, place: None }.await;
+    pub fn wait(&self) -> impl Future<Output = ()> {
+        Wait { event: self, place: None }
     }
 
     #[cfg(test)]

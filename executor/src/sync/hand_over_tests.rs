@@ -21,8 +21,9 @@ use std::task::{Context, Poll, Waker};
 use super::queue::{Kind, Queue, RecvError, SendError, Shutdown, TryRecvError, TrySendError};
 use super::tests::{Boxed, Line, Party};
 use super::{BackpressureQueue, broadcast, mpsc, oneshot, watch};
-use crate::spawn;
 use crate::tests::{Counter, Crank, Random, Touch, hook};
+use crate::waits::{ResourceKind, WaitReason};
+use crate::{all_tasks, spawn};
 
 // ---------------------------------------------------------------------------------------------- what the tests share
 
@@ -520,6 +521,99 @@ fn a_waker_that_panics_leaves_the_other_side_its_values() {
     assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Ok(2)));
 }
 
+// ------------------------------------------------------------------------------------------- tasks, and the loop's end
+
+#[test]
+fn a_task_that_waits_says_for_what_and_of_which() {
+    let crank = Crank::new();
+    let (mut asker, reply) = oneshot::channel::<u32>();
+    let (sender, mut messages) = mpsc::channel(1);
+    sender.try_send(1).unwrap();
+    let (second, closing) = (sender.clone(), sender.clone());
+    let (_speaker, mut hears) = broadcast::channel::<u32>(1);
+    let (_changer, mut sees) = watch::channel(1);
+    let (full, empty) = (Queue::new(1), Queue::<u32>::new(1));
+    full.put_nowait(1).unwrap();
+    let (joined, none) = (full.clone(), mpsc::channel::<u32>(1));
+    let (mut nothing, _open) = (none.1, none.0);
+    let tasks = [
+        spawn(async move { ignore(reply.await) }),
+        spawn(async move { asker.closed().await }),
+        spawn(async move { ignore(nothing.recv().await) }),
+        spawn(async move { ignore(second.send(2).await) }),
+        spawn(async move { closing.closed().await }),
+        spawn(async move { ignore(hears.recv().await) }),
+        spawn(async move { ignore(sees.changed().await) }),
+        spawn(async move { ignore(full.put(2).await) }),
+        spawn(async move { ignore(empty.get().await) }),
+        spawn(async move { joined.join().await }),
+    ];
+    crank.turn();
+    let waits: Vec<_> = all_tasks()
+        .into_iter()
+        .map(|task| match task.waiting_for {
+            WaitReason::Resource { kind, id } => (kind, id),
+            other => panic!("{other}"),
+        })
+        .collect();
+    use ResourceKind::*;
+    let kinds: Vec<_> = waits.iter().map(|&(kind, _)| kind).collect();
+    assert_eq!(kinds, [Reply, Closed, Message, Capacity, Closed, Message, Change, Room, Item, Done]);
+    assert_eq!(waits[0].1, waits[1].1, "both ends wait for one oneshot");
+    assert_eq!(waits[3].1, waits[4].1, "both wait for one channel");
+    assert_eq!(waits[7].1, waits[9].1, "both wait for one queue");
+    assert_eq!(messages.try_recv(), Ok(1));
+    drop(tasks);
+}
+
+#[test]
+fn what_waits_when_its_loop_ends_is_dropped_and_leaves_nothing_behind() {
+    let value = Rc::new(());
+    let (sender, receiver) = mpsc::channel(1);
+    let queue = Queue::new(1);
+    sender.try_send(value.clone()).unwrap();
+    queue.put_nowait(value.clone()).unwrap();
+    {
+        let crank = Crank::new();
+        for _ in 0..10 {
+            drop(spawn(ignored(send(&sender, value.clone()))));
+            drop(spawn(ignored(put(&queue, value.clone()))));
+        }
+        crank.turn();
+        assert_eq!((sender.traces(), queue.entries(), Rc::strong_count(&value)), (10, 10, 23));
+    }
+    assert_eq!((sender.traces(), queue.entries(), Rc::strong_count(&value)), (0, 0, 3));
+    drop((receiver, queue));
+    assert_eq!(Rc::strong_count(&value), 1);
+}
+
+async fn ignored<T>(future: impl Future<Output = T>) {
+    ignore(future.await);
+}
+
+#[test]
+fn the_ends_of_channels_and_queues_stay_on_their_thread() {
+    trait Ambiguous<A> {
+        fn is_not_send() {}
+    }
+    struct Sends;
+    impl<T: ?Sized> Ambiguous<()> for T {}
+    impl<T: ?Sized + Send> Ambiguous<Sends> for T {}
+    <oneshot::Sender<()> as Ambiguous<_>>::is_not_send();
+    <oneshot::Receiver<()> as Ambiguous<_>>::is_not_send();
+    <mpsc::Sender<()> as Ambiguous<_>>::is_not_send();
+    <mpsc::WeakSender<()> as Ambiguous<_>>::is_not_send();
+    <mpsc::Permit<'_, ()> as Ambiguous<_>>::is_not_send();
+    <mpsc::Receiver<()> as Ambiguous<_>>::is_not_send();
+    <broadcast::Sender<()> as Ambiguous<_>>::is_not_send();
+    <broadcast::Receiver<()> as Ambiguous<_>>::is_not_send();
+    <watch::Sender<()> as Ambiguous<_>>::is_not_send();
+    <watch::Receiver<()> as Ambiguous<_>>::is_not_send();
+    <watch::Ref<'_, ()> as Ambiguous<_>>::is_not_send();
+    <Queue<()> as Ambiguous<_>>::is_not_send();
+    <BackpressureQueue<()> as Ambiguous<_>>::is_not_send();
+}
+
 // ---------------------------------------------------------------------------------------------------------- the budget
 
 #[test]
@@ -751,14 +845,30 @@ fn many_values_are_received_in_their_order_and_free_room_for_as_many_senders() {
 fn the_last_sender_that_goes_wakes_the_receiver_and_weak_ones_do_not_count() {
     let (sender, mut receiver) = mpsc::channel::<u32>(1);
     let (second, weak) = (sender.clone(), sender.downgrade());
-    let mut cx = Context::from_waker(Waker::noop());
+    let (counter, waker) = Counter::new();
+    let mut cx = Context::from_waker(&waker);
     assert!(receiver.poll_recv(&mut cx).is_pending());
     drop(sender);
     assert!(receiver.poll_recv(&mut cx).is_pending());
     drop(weak.upgrade().unwrap());
+    assert_eq!(counter.wakes(), 0);
     drop(second);
+    assert_eq!(counter.wakes(), 1);
     assert!(weak.upgrade().is_none() && receiver.is_closed());
     assert_eq!(receiver.poll_recv(&mut cx), Poll::Ready(None));
+}
+
+#[test]
+fn the_last_sender_of_a_broadcast_that_goes_is_heard_by_all_who_wait() {
+    let (sender, mut first) = broadcast::channel::<u32>(4);
+    let (mut second, other) = (sender.subscribe(), sender.clone());
+    let mut waiting =
+        [Party::new(async move { first.recv().await }).waits(), Party::new(async move { second.recv().await }).waits()];
+    drop(sender);
+    assert_eq!(waiting.each_ref().map(Party::wakes), [0, 0]);
+    drop(other);
+    assert_eq!(waiting.each_ref().map(Party::wakes), [1, 1]);
+    assert_eq!(waiting.each_mut().map(Party::poll), [Some(Err(broadcast::RecvError::Closed)); 2]);
 }
 
 #[test]

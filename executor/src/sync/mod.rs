@@ -14,7 +14,32 @@
 //!
 //! # Cancel
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
-//! to the next, in the same turn.
+//! to the next, in the same turn. Of what guards something:
+//!
+//! | dropped before it completed | what becomes of what it had been given |
+//! |---|---|
+//! | [`Semaphore::acquire`] and its kin | those behind it have the permits, as far as they suffice |
+//! | [`Mutex::lock`], [`RwLock::read`], [`RwLock::write`] | the next in line has the lock |
+//! | [`Notify::notified`] | the next in line is told, or it is stored; what all were told is not passed on |
+//! | [`Condition::wait`] | the next in line is notified; the mutex is not locked again |
+//! | [`Event::wait`] | nothing: it carries nothing |
+//! | [`Barrier::wait`] | it has not come, unless all have |
+//! | [`OnceCell::get_or_init`] | the next in line makes the value |
+//!
+//! Of what is handed over:
+//!
+//! | dropped before it completed | what becomes of the value |
+//! |---|---|
+//! | [`oneshot::Receiver`] itself | dropped, and the sender is told; `&mut receiver` instead: nothing |
+//! | [`mpsc::Sender::send`], [`Queue::put`] | dropped with the future, not sent; [`mpsc::Sender::reserve`] keeps it with the caller |
+//! | [`mpsc::Receiver::recv`], [`recv_many`](mpsc::Receiver::recv_many) | it stays in the channel |
+//! | [`Queue::get`] | it stays in the queue, for the next in line |
+//! | [`broadcast::Receiver::recv`] | it counts as unread |
+//! | [`watch::Receiver::changed`] | the change counts as unseen |
+//! | `closed`, [`Queue::join`] | nothing: they carry no value |
+//!
+//! A future that is in line, or has been given something, and is neither polled nor dropped holds up those behind it. So
+//! of two futures of one task that wait for the same thing, await both, or drop one.
 //!
 //! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
 //! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],

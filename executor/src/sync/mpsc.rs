@@ -25,7 +25,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 
-use super::permits::{Permits, Take};
+use super::permits::{Claim, Closed, Permits, Take};
 use super::until::until;
 use super::wait_list::WaitList;
 use super::waker_slot::WakerSlot;
@@ -260,7 +260,7 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn reserve(&self) -> impl Future<Output = Result<Permit<'_, T>, SendError<()>>> {
-        Reserve { take: self.channel.room.take(1), promise: Unpromise(&self.channel) }
+        Take::new(Place(Unpromise(&self.channel)))
     }
 
     /// Is promised room if there is some and nobody waits for it.
@@ -386,20 +386,25 @@ impl<T> Drop for Sender<T> {
     }
 }
 
-/// The future of [`Sender::reserve`]. Its place in line is dropped first, then what that may have promised.
-struct Reserve<'a, T> {
-    take: Take<'a>,
-    promise: Unpromise<'a, T>,
-}
+/// A claim to a place.
+struct Place<'a, T>(Unpromise<'a, T>);
 
-impl<'a, T> Future for Reserve<'a, T> {
+impl<'a, T> Claim for Place<'a, T> {
     type Output = Result<Permit<'a, T>, SendError<()>>;
 
     #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let taken = ready!(Pin::new(&mut self.take).poll(cx));
-        let permit = || Permit { promise: Unpromise(self.promise.0) };
-        Poll::Ready(taken.map(|()| permit()).map_err(|_closed| SendError(())))
+    fn permits(&self) -> &Permits {
+        &self.0.0.room
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> Self::Output {
+        taken.map(|()| Permit { promise: self.0 }).map_err(|Closed| SendError(()))
     }
 }
 

@@ -17,7 +17,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-use super::permits::{Held, Permits};
+use super::permits::{Claim, Closed, Held, Permits, Take};
 use crate::waits::ResourceKind;
 
 /// Guards a value; who locks it has it alone, first come, first served.
@@ -72,9 +72,8 @@ impl<T> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock(&self) -> MutexGuard<'_, T> {
-        self.permits.take(1).await.expect("a mutex is never closed");
-        self.guard()
+    pub fn lock(&self) -> impl Future<Output = MutexGuard<'_, T>> {
+        Take::new(self)
     }
 
     /// Locks it if it is free and nobody waits.
@@ -108,9 +107,8 @@ impl<T> Mutex<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn lock_owned(self: Rc<Self>) -> OwnedMutexGuard<T> {
-        self.permits.take(1).await.expect("a mutex is never closed");
-        OwnedMutexGuard::new(self)
+    pub fn lock_owned(self: Rc<Self>) -> impl Future<Output = OwnedMutexGuard<T>> {
+        Take::new(self)
     }
 
     /// As [`try_lock`](Mutex::try_lock), with a guard that shares the mutex.
@@ -153,7 +151,7 @@ impl<T> Mutex<T> {
     #[inline]
     fn guard(&self) -> MutexGuard<'_, T> {
         let value = RefMut::map(self.value.borrow_mut(), |value| value.as_mut().expect(VALUE_IS_THERE));
-        MutexGuard { value, held: Held::new(&self.permits, 1), mutex: self }
+        MutexGuard { value, locked: Locked(self) }
     }
 
     #[cfg(test)]
@@ -163,6 +161,46 @@ impl<T> Mutex<T> {
 }
 
 const VALUE_IS_THERE: &str = "the value is out only while a guard that shares the mutex lives";
+
+impl<'a, T> Claim for &'a Mutex<T> {
+    type Output = MutexGuard<'a, T>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> MutexGuard<'a, T> {
+        taken.expect("a mutex is never closed");
+        self.guard()
+    }
+}
+
+impl<T> Claim for Rc<Mutex<T>> {
+    type Output = OwnedMutexGuard<T>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> OwnedMutexGuard<T> {
+        taken.expect("a mutex is never closed");
+        OwnedMutexGuard::new(self)
+    }
+}
 
 impl<T: Default> Default for Mutex<T> {
     fn default() -> Self {
@@ -197,9 +235,18 @@ impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
 /// ```
 #[must_use = "a guard that is not kept unlocks at once"]
 pub struct MutexGuard<'a, T> {
-    value: RefMut<'a, T>, // dropped before `held`: whoever comes next may borrow it
-    held: Held<'a>,
-    mutex: &'a Mutex<T>,
+    value: RefMut<'a, T>, // dropped before `locked`: whoever comes next may borrow it
+    locked: Locked<'a, T>,
+}
+
+/// Unlocks when it is dropped.
+struct Locked<'a, T>(&'a Mutex<T>);
+
+impl<T> Drop for Locked<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.permits.give(1);
+    }
 }
 
 impl<'a, T> MutexGuard<'a, T> {
@@ -213,7 +260,11 @@ impl<'a, T> MutexGuard<'a, T> {
     /// ```
     #[inline]
     pub fn map<U: ?Sized>(guard: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
-        MappedMutexGuard { value: RefMut::map(guard.value, part), _held: guard.held }
+        let MutexGuard { value, locked } = guard;
+        let value = RefMut::map(value, part); // if `part` panics, this unlocks
+        let held = Held::new(&locked.0.permits, 1);
+        std::mem::forget(locked);
+        MappedMutexGuard { value, held }
     }
 
     /// The mutex that it locks.
@@ -226,7 +277,7 @@ impl<'a, T> MutexGuard<'a, T> {
     /// ```
     #[inline]
     pub fn mutex(guard: &Self) -> &'a Mutex<T> {
-        guard.mutex
+        guard.locked.0
     }
 }
 
@@ -262,8 +313,8 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 /// ```
 #[must_use = "a guard that is not kept unlocks at once"]
 pub struct MappedMutexGuard<'a, T: ?Sized> {
-    value: RefMut<'a, T>,
-    _held: Held<'a>,
+    value: RefMut<'a, T>, // dropped before `held`, as with `MutexGuard`
+    held: Held<'a>,
 }
 
 impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
@@ -277,7 +328,7 @@ impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
     /// ```
     #[inline]
     pub fn map<U: ?Sized>(guard: Self, part: impl FnOnce(&mut T) -> &mut U) -> MappedMutexGuard<'a, U> {
-        MappedMutexGuard { value: RefMut::map(guard.value, part), _held: guard._held }
+        MappedMutexGuard { value: RefMut::map(guard.value, part), held: guard.held }
     }
 }
 

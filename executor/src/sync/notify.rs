@@ -135,7 +135,7 @@ impl Notify {
     /// ```
     #[inline]
     pub fn notified(&self) -> Notified<'_> {
-        Notified { notify: self, round: self.rounds.get(), told: Told::Nothing, place: None }
+        Notified { notify: self, round: self.rounds.get(), place: None }
     }
 
     /// Whether somebody who asked in `round` and is not in line has been told.
@@ -154,9 +154,11 @@ impl Notify {
         Told::AsFirst
     }
 
-    /// A notification was not heard.
-    fn pass_on(&self, told: Told) {
-        match told {
+    /// A waiter was dropped: what it was told and has not heard goes to the next.
+    #[cold]
+    fn give_up(&self, waiter: Waiter) {
+        let left = self.waiters.remove(waiter);
+        match left.payload {
             Told::AsFirst => self.notify_one(),
             Told::AsLast => self.notify_last(),
             Told::Nothing | Told::AsAll => {}
@@ -200,9 +202,8 @@ impl fmt::Debug for Notify {
 #[must_use = "a future does nothing until it is awaited"]
 pub struct Notified<'a> {
     notify: &'a Notify,
+    /// Of those of `notify`, when this was made.
     round: u64,
-    /// What it was told without having been in line.
-    told: Told,
     place: Option<Waiter>,
 }
 
@@ -224,16 +225,12 @@ impl Notified<'_> {
     /// # });
     /// ```
     pub fn enable(&mut self) -> bool {
-        if let Some(waiter) = &self.place {
-            return self.notify.waiters.is_granted(waiter);
-        }
-        if self.told == Told::Nothing {
-            match self.notify.has_news_since(self.round) {
-                true => self.told = self.notify.hear(self.round),
-                false => self.place = Some(self.notify.waiters.push(None, Told::Nothing)),
-            }
-        }
-        self.told != Told::Nothing
+        let Notified { notify, round, ref mut place } = *self;
+        let place = place.get_or_insert_with(|| match notify.has_news_since(round) {
+            true => notify.waiters.push_granted(notify.hear(round)),
+            false => notify.waiters.push(None, Told::Nothing),
+        });
+        notify.waiters.is_granted(place)
     }
 }
 
@@ -242,24 +239,22 @@ impl Future for Notified<'_> {
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Notified { notify, round, ref mut told, ref mut place } = *self.get_mut();
-        let may_go = || *told != Told::Nothing || notify.has_news_since(round);
+        let Notified { notify, round, ref mut place } = *self.get_mut();
+        let may_go = || notify.has_news_since(round);
         let note = || notify.id.note(ResourceKind::Notification);
-        let polled = notify.waiters.poll_wait(place, cx, may_go, || Told::Nothing, note);
-        if polled == Poll::Ready(None) && std::mem::replace(told, Told::Nothing) == Told::Nothing {
-            notify.hear(round);
-        }
-        polled.map(drop)
+        notify.waiters.poll_wait(place, cx, may_go, || Told::Nothing, note).map(|told| {
+            if told.is_none() {
+                notify.hear(round);
+            }
+        })
     }
 }
 
 impl Drop for Notified<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.notify.pass_on(self.told);
         if let Some(waiter) = self.place.take() {
-            let left = self.notify.waiters.remove(waiter);
-            self.notify.pass_on(left.payload);
+            self.notify.give_up(waiter);
         }
     }
 }

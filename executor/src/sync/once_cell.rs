@@ -8,12 +8,9 @@
 //!
 //! Making it is async, and so may fail, take long, or be dropped half-way.   Next: `wait_list`, if you came from there.
 
-use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
 
 use super::permits::{Held, Permits};
-use crate::budget;
 use crate::waits::ResourceKind;
 
 /// A cell that is filled once.
@@ -73,7 +70,8 @@ impl<T> OnceCell<T> {
         self.value.get().is_some()
     }
 
-    /// The value; if it is not there, `init` makes it, unless somebody is about to.
+    /// The value; if it is not there, `init` makes it, unless somebody is about to. Once it is there, this is a look and
+    /// takes no budget.
     ///
     /// An `init` that asks for the same cell waits for itself.
     ///
@@ -88,10 +86,14 @@ impl<T> OnceCell<T> {
     /// ```
     #[inline]
     pub async fn get_or_init(&self, init: impl AsyncFnOnce() -> T) -> &T {
-        match self.get_or_try_init(async || Ok::<T, Infallible>(init().await)).await {
-            Ok(value) => value,
-            Err(never) => match never {},
+        if let Some(value) = self.value.get() {
+            return value;
         }
+        if let Some(maker) = self.turn().await {
+            let value = init().await;
+            self.fill(value, maker);
+        }
+        self.value.get().expect(IS_FULL)
     }
 
     /// As [`get_or_init`](OnceCell::get_or_init), with an `init` that may fail.
@@ -112,15 +114,18 @@ impl<T> OnceCell<T> {
     #[inline]
     pub async fn get_or_try_init<E>(&self, init: impl AsyncFnOnce() -> Result<T, E>) -> Result<&T, E> {
         if let Some(value) = self.value.get() {
-            poll_fn(budget::poll_proceed).await;
             return Ok(value);
         }
-        if self.maker.take(1).await.is_ok() {
-            let maker = Held::new(&self.maker, 1);
+        if let Some(maker) = self.turn().await {
             let value = init().await?;
             self.fill(value, maker);
         }
-        Ok(self.value.get().expect("who makes the value alone closes the line, when it is there"))
+        Ok(self.value.get().expect(IS_FULL))
+    }
+
+    /// It is the caller's turn to make the value; none if somebody has made it.
+    async fn turn(&self) -> Option<Held<'_>> {
+        self.maker.take(1).await.ok().map(|()| Held::new(&self.maker, 1))
     }
 
     /// Puts a value into an empty cell.
@@ -173,6 +178,8 @@ impl<T> OnceCell<T> {
         self.maker.entries()
     }
 }
+
+const IS_FULL: &str = "the line is closed when the value is there, and not before";
 
 impl<T> Default for OnceCell<T> {
     fn default() -> Self {

@@ -294,13 +294,10 @@ impl<T> Future for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     #[inline]
     fn drop(&mut self) {
-        match self.shared.state.get() {
-            State::Done => {} // and the sender is gone, so that what is left goes now
-            State::Sent => drop(self.take()),
-            State::Open | State::Closed => {
-                self.shared.receiver.clear();
-                self.close();
-            }
+        // Once sent, the sender is gone, and what is left goes with this side.
+        if let State::Open | State::Closed = self.shared.state.get() {
+            self.shared.receiver.clear();
+            self.close();
         }
     }
 }

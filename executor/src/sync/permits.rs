@@ -12,9 +12,10 @@
 
 use std::cell::Cell;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::wait_list::{WaitList, Waiter};
+use crate::budget;
 use crate::waits::{LazyId, ResourceKind};
 
 /// Nobody will be given anything any more.
@@ -31,6 +32,7 @@ pub(super) struct Permits {
 }
 
 /// A waiter's payload.
+#[derive(Clone, Copy)]
 enum Wish {
     Permits(usize),
     Closed,
@@ -61,25 +63,26 @@ impl Permits {
         wanted <= self.free.get() && (self.waiters.is_empty() || wanted == 0) && !self.closed.get()
     }
 
+    /// For who has just seen that it fits.
+    #[inline]
+    fn take_fitting(&self, wanted: usize) {
+        self.free.set(self.free.get() - wanted);
+    }
+
     /// Takes `wanted` if they are free and nobody waits.
     #[inline]
     pub(super) fn try_take(&self, wanted: usize) -> bool {
         let fits = self.fits(wanted);
         if fits {
-            self.free.set(self.free.get() - wanted);
+            self.take_fitting(wanted);
         }
         fits
     }
 
-    /// Takes `wanted`, in turn. The wait is said to be for `kind`.
+    /// Takes `wanted`, in turn.
     #[inline]
-    pub(super) fn take(&self, wanted: usize) -> Take<'_> {
-        self.take_as(self.kind, wanted)
-    }
-
-    #[inline]
-    pub(super) fn take_as(&self, kind: ResourceKind, wanted: usize) -> Take<'_> {
-        Take { permits: self, wanted, kind, place: None }
+    pub(super) fn take(&self, wanted: usize) -> Take<Plain<'_>> {
+        Take::new(Plain { permits: self, wanted })
     }
 
     /// Says that the current task is about to wait for `kind`, of whatever these are the permits of.
@@ -91,7 +94,7 @@ impl Permits {
     /// Puts `count` back, or adds them; those who wait come first.
     #[inline]
     pub(super) fn give(&self, count: usize) {
-        self.free.set(self.free.get().saturating_add(count)); // beyond any count that somebody could use up
+        self.free.set(self.free.get() + count);
         if !self.waiters.is_empty() {
             self.serve();
         }
@@ -114,6 +117,24 @@ impl Permits {
     }
 
     #[inline(never)]
+    fn poll_slowly(
+        &self,
+        wanted: usize,
+        kind: ResourceKind,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
+        let may_go = || self.fits(wanted) || self.closed.get();
+        let note = || self.note(kind);
+        self.waiters.poll_slowly(place, cx, may_go, || Wish::Permits(wanted), note).map(|granted| match granted {
+            Some(Wish::Permits(_)) => Ok(()),
+            Some(Wish::Closed) => Err(Closed),
+            None if self.try_take(wanted) => Ok(()),
+            None => Err(Closed),
+        })
+    }
+
+    #[inline(never)]
     fn serve(&self) {
         self.waiters.grant_while(|wish| match *wish {
             Wish::Permits(wanted) if wanted <= self.free.get() => {
@@ -130,7 +151,7 @@ impl Permits {
         let left = self.waiters.remove(waiter);
         match left.payload {
             Wish::Permits(granted) if left.granted => self.give(granted),
-            _ => self.serve(),
+            _ => self.give(0), // who is the head now may fit
         }
     }
 
@@ -169,36 +190,97 @@ impl Drop for Held<'_> {
     }
 }
 
-/// The future of [`Permits::take`]; whoever awaits it owns the permits then.
-pub(super) struct Take<'a> {
-    permits: &'a Permits,
-    wanted: usize,
-    kind: ResourceKind,
+/// What permits are taken for. Each primitive has its own, so that one future serves them all without a layer between.
+pub(super) trait Claim {
+    type Output;
+
+    fn permits(&self) -> &Permits;
+
+    fn wanted(&self) -> usize;
+
+    /// What is said of the wait.
+    #[inline]
+    fn kind(&self) -> ResourceKind {
+        self.permits().kind
+    }
+
+    /// The permits are taken, and the output's to give back; or they never will be.
+    fn output(self, taken: Result<(), Closed>) -> Self::Output;
+}
+
+/// Takes what a claim wants, in turn.
+///
+/// # Cancel
+/// Dropping it leaves the line; what it had been granted goes to the next.
+pub(super) struct Take<C: Claim> {
+    /// None once it has completed.
+    claim: Option<C>,
     place: Option<Waiter>,
 }
 
-impl Future for Take<'_> {
-    type Output = Result<(), Closed>;
-
+impl<C: Claim> Take<C> {
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Take { permits, wanted, kind, ref mut place } = *self.get_mut();
-        let may_go = || permits.fits(wanted) || permits.closed.get();
-        let note = || permits.id.note(kind);
-        permits.waiters.poll_wait(place, cx, may_go, || Wish::Permits(wanted), note).map(|granted| match granted {
-            Some(Wish::Permits(_)) => Ok(()),
-            Some(Wish::Closed) => Err(Closed),
-            None if permits.try_take(wanted) => Ok(()),
-            None => Err(Closed),
-        })
+    pub(super) fn new(claim: C) -> Self {
+        Take { claim: Some(claim), place: None }
     }
 }
 
-impl Drop for Take<'_> {
+/// Nothing in it is pinned.
+impl<C: Claim> Unpin for Take<C> {}
+
+impl<C: Claim> Future for Take<C> {
+    type Output = C::Output;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
+        let this = self.get_mut();
+        let claim = this.claim.as_ref().expect(NOT_COMPLETED);
+        let (permits, wanted) = (claim.permits(), claim.wanted());
+        let taken = if this.place.is_none() && permits.fits(wanted) {
+            if !budget::take() {
+                return budget::used_up(cx);
+            }
+            permits.take_fitting(wanted);
+            Ok(())
+        } else {
+            ready!(permits.poll_slowly(wanted, claim.kind(), &mut this.place, cx))
+        };
+        Poll::Ready(this.claim.take().expect(NOT_COMPLETED).output(taken))
+    }
+}
+
+const NOT_COMPLETED: &str = "a future that has completed is not polled again";
+
+impl<C: Claim> Drop for Take<C> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waiter) = self.place.take() {
-            self.permits.give_up(waiter);
+        if let (Some(waiter), Some(claim)) = (self.place.take(), &self.claim) {
+            claim.permits().give_up(waiter);
         }
+    }
+}
+
+/// A claim to the permits themselves.
+pub(super) struct Plain<'a> {
+    permits: &'a Permits,
+    wanted: usize,
+}
+
+impl Claim for Plain<'_> {
+    type Output = Result<(), Closed>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        self.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        self.wanted
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> Self::Output {
+        taken
     }
 }

@@ -14,7 +14,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::mutex::TryLockError;
-use super::permits::{Held, Permits};
+use super::permits::{Claim, Closed, Held, Permits, Take};
 use crate::waits::ResourceKind;
 
 /// What a writer takes, and so the readers that may be inside at one time: more than there is memory for.
@@ -62,9 +62,8 @@ impl<T> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn read(&self) -> RwLockReadGuard<'_, T> {
-        self.permits.take_as(ResourceKind::ReadLock, 1).await.expect("a lock is never closed");
-        self.read_guard()
+    pub fn read(&self) -> impl Future<Output = RwLockReadGuard<'_, T>> {
+        Take::new(Read(self))
     }
 
     /// Locks it to write, in turn.
@@ -81,9 +80,8 @@ impl<T> RwLock<T> {
     /// # });
     /// ```
     #[inline]
-    pub async fn write(&self) -> RwLockWriteGuard<'_, T> {
-        self.permits.take(ALL).await.expect("a lock is never closed");
-        self.write_guard()
+    pub fn write(&self) -> impl Future<Output = RwLockWriteGuard<'_, T>> {
+        Take::new(Write(self))
     }
 
     /// Locks it to read, if no writer has it and nobody waits.
@@ -152,6 +150,55 @@ impl<T> RwLock<T> {
     #[cfg(test)]
     pub(super) fn entries(&self) -> usize {
         self.permits.entries()
+    }
+}
+
+struct Read<'a, T>(&'a RwLock<T>);
+
+impl<'a, T> Claim for Read<'a, T> {
+    type Output = RwLockReadGuard<'a, T>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.0.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        1
+    }
+
+    #[inline]
+    fn kind(&self) -> ResourceKind {
+        ResourceKind::ReadLock
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> RwLockReadGuard<'a, T> {
+        taken.expect("a lock is never closed");
+        self.0.read_guard()
+    }
+}
+
+struct Write<'a, T>(&'a RwLock<T>);
+
+impl<'a, T> Claim for Write<'a, T> {
+    type Output = RwLockWriteGuard<'a, T>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.0.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        ALL
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> RwLockWriteGuard<'a, T> {
+        taken.expect("a lock is never closed");
+        self.0.write_guard()
     }
 }
 

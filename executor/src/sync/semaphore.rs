@@ -9,11 +9,12 @@
 //! dropped before it runs, the permit goes on to the next.
 //! Not here: the count and the line (`permits`).   Next: `mutex`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
 
-use super::permits::Permits;
+use super::permits::{Claim, Closed, Permits, Take};
 use crate::waits::ResourceKind;
 
 /// Hands out permits, first come, first served.
@@ -41,6 +42,8 @@ use crate::waits::ResourceKind;
 /// ```
 pub struct Semaphore {
     permits: Permits,
+    /// Permits that there are, free or not.
+    total: Cell<usize>,
 }
 
 /// A permit, or several, of a [`Semaphore`]; dropping it gives them back.
@@ -66,7 +69,7 @@ pub type SemaphorePermit<'a> = Permit<&'a Semaphore>;
 pub type OwnedSemaphorePermit = Permit<Rc<Semaphore>>;
 
 impl Semaphore {
-    /// Permits that may be free at one time: three bits less than a `usize` has, so that sums do not run over.
+    /// Permits that there may be, free or not: three bits less than a `usize` has, as with tokio.
     pub const MAX_PERMITS: usize = usize::MAX >> 3;
 
     /// A semaphore with `permits` free ones.
@@ -80,7 +83,7 @@ impl Semaphore {
     #[track_caller]
     pub const fn new(permits: usize) -> Self {
         assert!(permits <= Self::MAX_PERMITS, "a semaphore can have Semaphore::MAX_PERMITS permits, not more");
-        Semaphore { permits: Permits::new(ResourceKind::Permit, permits) }
+        Semaphore { permits: Permits::new(ResourceKind::Permit, permits), total: Cell::new(permits) }
     }
 
     /// The permits that are free. Some may be free and yet not to be had, while somebody waits for more than these.
@@ -177,8 +180,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire(&self) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.acquire_many(1).await
+    pub fn acquire(&self) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        self.acquire_many(1)
     }
 
     /// Takes `count` permits at once, in turn. Those who come later wait behind it, also for fewer.
@@ -200,9 +203,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_many(&self, count: usize) -> Result<SemaphorePermit<'_>, AcquireError> {
-        self.permits.take(count).await.map_err(|_| AcquireError(()))?;
-        Ok(Permit { semaphore: self, count })
+    pub fn acquire_many(&self, count: usize) -> impl Future<Output = Result<SemaphorePermit<'_>, AcquireError>> {
+        Take::new(Acquire { semaphore: self, count })
     }
 
     /// As [`acquire`](Semaphore::acquire), with a permit that shares the semaphore and may be moved into a task.
@@ -223,8 +225,8 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_owned(self: Rc<Self>) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.acquire_many_owned(1).await
+    pub fn acquire_owned(self: Rc<Self>) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        self.acquire_many_owned(1)
     }
 
     /// As [`acquire_many`](Semaphore::acquire_many), with permits that share the semaphore.
@@ -243,15 +245,17 @@ impl Semaphore {
     /// # }).unwrap();
     /// ```
     #[inline]
-    pub async fn acquire_many_owned(self: Rc<Self>, count: usize) -> Result<OwnedSemaphorePermit, AcquireError> {
-        self.permits.take(count).await.map_err(|_| AcquireError(()))?;
-        Ok(Permit { semaphore: self, count })
+    pub fn acquire_many_owned(
+        self: Rc<Self>,
+        count: usize,
+    ) -> impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>> {
+        Take::new(Acquire { semaphore: self, count })
     }
 
     /// Adds `count` new permits; those who wait get them first.
     ///
     /// # Panics
-    /// If more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) would be free.
+    /// If there were more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) then, free or not.
     ///
     /// ```
     /// let semaphore = windlass_executor::sync::Semaphore::new(0);
@@ -261,11 +265,8 @@ impl Semaphore {
     #[inline]
     #[track_caller]
     pub fn add_permits(&self, count: usize) {
-        let sum = self.permits.free().checked_add(count);
-        assert!(
-            sum.is_some_and(|sum| sum <= Self::MAX_PERMITS),
-            "add_permits({count}): a semaphore can have Semaphore::MAX_PERMITS permits, not more"
-        );
+        let total = self.total.get().checked_add(count).filter(|total| *total <= Self::MAX_PERMITS);
+        self.total.set(total.expect("a semaphore can have Semaphore::MAX_PERMITS permits, not more"));
         self.permits.give(count);
     }
 
@@ -277,7 +278,9 @@ impl Semaphore {
     /// assert_eq!(semaphore.available_permits(), 0);
     /// ```
     pub fn forget_permits(&self, count: usize) -> usize {
-        self.permits.forget(count)
+        let forgotten = self.permits.forget(count);
+        self.total.set(self.total.get() - forgotten);
+        forgotten
     }
 
     /// From now on nobody gets a permit: those who wait, and those who come later, get an error. Permits that were
@@ -320,6 +323,34 @@ impl fmt::Debug for Semaphore {
     }
 }
 
+/// A claim to `count` permits.
+struct Acquire<S> {
+    semaphore: S,
+    count: usize,
+}
+
+impl<S: Deref<Target = Semaphore>> Claim for Acquire<S> {
+    type Output = Result<Permit<S>, AcquireError>;
+
+    #[inline]
+    fn permits(&self) -> &Permits {
+        &self.semaphore.permits
+    }
+
+    #[inline]
+    fn wanted(&self) -> usize {
+        self.count
+    }
+
+    #[inline]
+    fn output(self, taken: Result<(), Closed>) -> Self::Output {
+        match taken {
+            Ok(()) => Ok(Permit { semaphore: self.semaphore, count: self.count }),
+            Err(Closed) => Err(AcquireError(())),
+        }
+    }
+}
+
 impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// How many permits it stands for.
     ///
@@ -340,7 +371,8 @@ impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// assert_eq!(semaphore.available_permits(), 1);
     /// ```
     pub fn forget(mut self) {
-        self.count = 0;
+        let forgotten = std::mem::take(&mut self.count);
+        self.semaphore.total.set(self.semaphore.total.get() - forgotten);
     }
 
     /// Adds what `other` stands for to this one.

@@ -3,7 +3,7 @@
 //! also in the moment between being given what it waits for and being polled.
 //!
 //! ```text
-//!   push ──► line: A ◄─► B ◄─► C          entries of one slab, linked by index: no allocation once warm, all O(1)
+//!   push ──► line: A ◄─► B ◄─► C          entries of one vector, linked by index: no allocation once warm, all O(1)
 //!                  │ grant: the payload is written into A's entry, A leaves the line, A's waker is handed out
 //!                  ▼
 //!             A, granted ──► polled: takes the payload; or dropped: finds it there, and passes it on
@@ -20,9 +20,8 @@
 //! Not here: what is granted, and when (each primitive).   Next: `permits`, which counts.
 
 use std::cell::{Cell, RefCell};
-use std::task::{Context, Poll, Waker, ready};
-
-use slab::Slab;
+use std::mem::replace;
+use std::task::{Context, Poll, Waker};
 
 use crate::budget;
 
@@ -56,15 +55,17 @@ pub(crate) struct Left<T> {
     _waker: Option<Waker>,
 }
 
-/// The futures that wait for one thing, in the order in which they came, each with a payload of its own.
+/// The futures that wait for one thing, in the order in which they came, each with a small payload of its own.
+///
+/// Memory: 32 bytes and a payload for each of the largest number that ever waited at once.
 pub(crate) struct WaitList<T> {
     in_line: Cell<u32>,
     lists: RefCell<Lists<T>>,
 }
 
-impl<T> WaitList<T> {
+impl<T: Copy> WaitList<T> {
     pub(crate) const fn new() -> Self {
-        let lists = Lists { entries: Slab::new(), line: Ends::EMPTY, waking: Ends::EMPTY };
+        let lists = Lists { entries: Vec::new(), free: NIL, line: Ends::EMPTY, waking: Ends::EMPTY };
         WaitList { in_line: Cell::new(0), lists: RefCell::new(lists) }
     }
 
@@ -78,14 +79,25 @@ impl<T> WaitList<T> {
         self.in_line.get() as usize
     }
 
-    /// Goes to the end of the line; without a waker, to be [polled](Self::poll_granted) with one later.
+    /// Goes to the end of the line; without a waker, which comes with the next poll.
+    #[inline]
     pub(crate) fn push(&self, waker: Option<Waker>, payload: T) -> Waiter {
-        let mut lists = self.lists.borrow_mut();
-        let index = lists.entries.insert(Entry { waker, payload, prev: NIL, next: NIL, place: Place::Out });
-        assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
-        lists.append(Place::Line, index as u32);
+        let lists = &mut *self.lists.borrow_mut();
+        let prev = lists.line.tail;
+        let index = lists.insert(Entry { waker, payload, links: Links { prev, next: NIL, place: Place::Line } });
+        lists.line.tail = index;
+        match prev {
+            NIL => lists.line.head = index,
+            prev => lists.entry(prev).links.next = index,
+        }
         self.in_line.set(self.in_line.get() + 1);
-        Waiter(index as u32)
+        Waiter(index)
+    }
+
+    /// For who need not wait in line: it has been granted `payload`, and will find it with the next poll.
+    pub(crate) fn push_granted(&self, payload: T) -> Waiter {
+        let links = Links { prev: NIL, next: NIL, place: Place::Out };
+        Waiter(self.lists.borrow_mut().insert(Entry { waker: None, payload, links }))
     }
 
     /// One poll of a future that may wait here. `may_go` says whether it need not, as things are; then, or once it has
@@ -102,13 +114,14 @@ impl<T> WaitList<T> {
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
         if place.is_none() && may_go() {
-            return budget::poll_proceed(cx).map(|()| None);
+            return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
         }
-        self.poll_in_line(place, cx, may_go, payload, note)
+        self.poll_apart(place, cx, may_go, payload, note)
     }
 
+    /// As [`poll_slowly`](Self::poll_slowly), apart from whatever polls, so that a poll that need not wait is short.
     #[inline(never)]
-    fn poll_in_line(
+    fn poll_apart(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -116,72 +129,115 @@ impl<T> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waiter) = place else {
-            loop {
-                let waker = cx.waker().clone(); // foreign: look again
-                if !may_go() {
-                    *place = Some(self.push(Some(waker), payload()));
-                    note();
-                    return Poll::Pending;
-                }
-                drop(waker); // foreign, too
-                if may_go() {
-                    return budget::poll_proceed(cx).map(|()| None);
-                }
-            }
-        };
-        if !self.poll_granted(waiter, cx) {
-            note();
-            return Poll::Pending;
-        }
-        ready!(budget::poll_proceed(cx)); // if it must give way, what it was granted stays where it is
-        let waiter = place.take().expect("it is in the list, as was just seen");
-        Poll::Ready(Some(self.remove(waiter).payload))
+        self.poll_slowly(place, cx, may_go, payload, note)
     }
 
-    /// True once the waiter has been granted something. Else `cx`'s waker will be woken when it is.
-    pub(crate) fn poll_granted(&self, waiter: &Waiter, cx: &mut Context<'_>) -> bool {
-        {
-            let mut lists = self.lists.borrow_mut();
-            let entry = lists.entry(waiter.0);
-            match entry.place {
-                Place::Out => return true,
-                Place::Waking => {
-                    let waker = lists.leave(waiter.0);
-                    drop(lists);
-                    drop(waker); // it need not be woken any more
-                    return true;
-                }
-                Place::Line if entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) => return false,
-                Place::Line => {}
+    /// As [`poll_wait`](Self::poll_wait), for whoever has seen that it has to wait, or waits already.
+    #[inline]
+    pub(crate) fn poll_slowly(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: impl FnOnce() -> T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        let Some(waiter) = place else { return self.poll_first(place, cx, may_go, payload, note) };
+        let seen = match self.look(waiter.0, cx.waker()) {
+            Seen::Otherwise => self.look_again(waiter.0, cx),
+            seen => seen,
+        };
+        match seen {
+            Seen::Granted(payload) => {
+                *place = None;
+                Poll::Ready(Some(payload))
+            }
+            Seen::NoBudget => budget::used_up(cx), // what it was granted stays where it is
+            Seen::Waits | Seen::Otherwise => {
+                note();
+                Poll::Pending
             }
         }
-        let waker = cx.waker().clone(); // foreign: look again
-        let (granted, before) = {
-            let mut lists = self.lists.borrow_mut();
-            let entry = lists.entry(waiter.0);
-            let granted = entry.place != Place::Line;
-            (granted, if granted { Some(waker) } else { entry.waker.replace(waker) })
-        };
-        drop(before); // foreign: if it grants, it wakes the waker that is in there now
-        granted
+    }
+
+    #[inline]
+    fn poll_first(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: impl FnOnce() -> T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        loop {
+            let waker = cx.waker().clone(); // foreign: look again
+            if !may_go() {
+                *place = Some(self.push(Some(waker), payload()));
+                note();
+                return Poll::Pending;
+            }
+            drop(waker); // foreign, too
+            if may_go() {
+                return budget::poll_proceed(cx).map(|()| None);
+            }
+        }
+    }
+
+    /// How it is with an entry, which is gone if it was granted something.
+    #[inline]
+    fn look(&self, index: u32, waker: &Waker) -> Seen<T> {
+        let mut lists = self.lists.borrow_mut();
+        let entry = lists.entry(index);
+        match (entry.links.place, &entry.waker) {
+            (Place::Out, _) if !budget::take() => Seen::NoBudget,
+            (Place::Out, _) => {
+                let payload = entry.payload;
+                lists.free(index);
+                Seen::Granted(payload)
+            }
+            (Place::Line, Some(known)) if known.will_wake(waker) => Seen::Waits,
+            _ => Seen::Otherwise,
+        }
+    }
+
+    /// For an entry that has another waker, or is still to be woken.
+    #[cold]
+    fn look_again(&self, index: u32, cx: &mut Context<'_>) -> Seen<T> {
+        loop {
+            let waker = cx.waker().clone(); // foreign
+            let before = {
+                let mut lists = self.lists.borrow_mut();
+                match lists.entry(index).links.place {
+                    Place::Line => lists.entry(index).waker.replace(waker),
+                    Place::Waking => lists.leave(index, |_| ()), // it need not be woken any more
+                    Place::Out | Place::Free => Some(waker),
+                }
+            };
+            drop(before); // foreign: if it grants, it wakes the waker that is in there now
+            match self.look(index, cx.waker()) {
+                Seen::Otherwise => {}
+                seen => return seen,
+            }
+        }
     }
 
     /// Whether the waiter has been granted something.
     pub(crate) fn is_granted(&self, waiter: &Waiter) -> bool {
-        self.lists.borrow_mut().entry(waiter.0).place != Place::Line
+        self.lists.borrow_mut().entry(waiter.0).links.place != Place::Line
     }
 
     /// Takes a waiter out, wherever it is.
     pub(crate) fn remove(&self, waiter: Waiter) -> Left<T> {
         let mut lists = self.lists.borrow_mut();
-        let granted = lists.entry(waiter.0).place != Place::Line;
+        let entry = lists.entry(waiter.0);
+        let (payload, links, _waker) = (entry.payload, entry.links, entry.waker.take());
+        let granted = links.place != Place::Line;
         if !granted {
             self.in_line.set(self.in_line.get() - 1);
         }
-        let _waker = lists.leave(waiter.0);
-        let entry = lists.entries.remove(waiter.0 as usize);
-        Left { payload: entry.payload, granted, _waker }
+        lists.unlink(links);
+        lists.free(waiter.0);
+        Left { payload, granted, _waker }
     }
 
     /// Grants the first in line what `write` writes into its payload; it is the caller's to wake.
@@ -195,62 +251,77 @@ impl<T> WaitList<T> {
         if self.is_empty() { None } else { Some(self.grant(|line| line.tail, write)) }
     }
 
+    #[inline]
     fn grant(&self, which: impl FnOnce(&Ends) -> u32, write: impl FnOnce(&mut T)) -> Granted {
         let mut lists = self.lists.borrow_mut();
         let index = which(&lists.line);
-        let waker = lists.leave(index);
-        write(&mut lists.entry(index).payload);
         self.in_line.set(self.in_line.get() - 1);
-        Granted(waker)
+        Granted(lists.leave(index, write))
     }
 
     /// Grants from the front of the line for as long as `accept` is true, which may write what is granted; then wakes
     /// them in this order. If a waker panics, the others are woken all the same.
     pub(crate) fn grant_while(&self, mut accept: impl FnMut(&mut T) -> bool) {
-        let mut first = None;
-        {
-            let mut lists = self.lists.borrow_mut();
-            while lists.line.head != NIL {
-                let index = lists.line.head;
-                if !accept(&mut lists.entry(index).payload) {
-                    break;
-                }
-                self.in_line.set(self.in_line.get() - 1);
-                let waker = lists.leave(index);
-                if first.is_none() && lists.waking.head == NIL {
-                    first = Some(Granted(waker)); // most often it is the only one
-                } else {
-                    lists.entry(index).waker = waker;
-                    lists.append(Place::Waking, index);
-                }
+        let mut lists = self.lists.borrow_mut();
+        let (first, mut last, mut next, mut count) = (lists.line.head, NIL, lists.line.head, 0);
+        while next != NIL {
+            let entry = lists.entry(next);
+            if !accept(&mut entry.payload) {
+                break;
             }
+            entry.links.place = Place::Waking;
+            (last, next) = (next, entry.links.next);
+            count += 1;
         }
+        if count == 0 {
+            return;
+        }
+        self.in_line.set(self.in_line.get() - count);
+        lists.move_to_waking(first, last, next);
+        if count > 1 {
+            drop(lists);
+            return self.wake_all();
+        }
+        // Ours; or, if a waker has called us, one that is to be woken before it. Whoever woke that waker wakes ours, too.
+        let only = lists.next_to_wake();
+        drop(lists);
+        if let Some(only) = only {
+            only.wake();
+        }
+    }
+
+    #[inline(never)]
+    fn wake_all(&self) {
         let _rest = Rest(self); // if one of these panics, the others are woken while it unwinds
-        if let Some(first) = first {
-            first.wake();
-        }
         while let Some(next) = self.next_to_wake() {
             next.wake();
         }
     }
 
     fn next_to_wake(&self) -> Option<Granted> {
-        let mut lists = self.lists.borrow_mut();
-        let index = lists.waking.head;
-        (index != NIL).then(|| Granted(lists.leave(index)))
+        self.lists.borrow_mut().next_to_wake()
     }
 
-    /// Entries in the slab, in line or granted.
+    /// Entries in use, in line or granted.
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
-        self.lists.borrow().entries.len()
+        self.lists.borrow().entries.iter().filter(|entry| entry.links.place != Place::Free).count()
     }
 }
 
-/// Wakes those who have been granted something and are still to be woken.
-struct Rest<'a, T>(&'a WaitList<T>);
+/// What a look at an entry found.
+enum Seen<T> {
+    Granted(T),
+    /// It was granted something, and the task must give way before it takes it.
+    NoBudget,
+    Waits,
+    Otherwise,
+}
 
-impl<T> Drop for Rest<'_, T> {
+/// Wakes those who have been granted something and are still to be woken.
+struct Rest<'a, T: Copy>(&'a WaitList<T>);
+
+impl<T: Copy> Drop for Rest<'_, T> {
     fn drop(&mut self) {
         while let Some(granted) = self.0.next_to_wake() {
             granted.wake();
@@ -259,14 +330,15 @@ impl<T> Drop for Rest<'_, T> {
 }
 
 struct Lists<T> {
-    entries: Slab<Entry<T>>,
+    entries: Vec<Entry<T>>,
+    /// The first free entry; its `next` is the next one.
+    free: u32,
     /// Those who wait, first come first.
     line: Ends,
     /// Those who have been granted something and are still to be woken.
     waking: Ends,
 }
 
-#[derive(Clone, Copy)]
 struct Ends {
     head: u32,
     tail: u32,
@@ -282,11 +354,17 @@ enum Place {
     Waking,
     /// Granted, and woken or about to be.
     Out,
+    Free,
 }
 
 struct Entry<T> {
     waker: Option<Waker>,
     payload: T,
+    links: Links,
+}
+
+#[derive(Clone, Copy)]
+struct Links {
     prev: u32,
     next: u32,
     place: Place,
@@ -295,45 +373,89 @@ struct Entry<T> {
 impl<T> Lists<T> {
     #[inline]
     fn entry(&mut self, index: u32) -> &mut Entry<T> {
-        self.entries.get_mut(index as usize).expect("a waiter's entry is there until it is removed")
+        &mut self.entries[index as usize] // a waiter's entry is there until it is freed, and so are its neighbours
     }
 
     fn ends(&mut self, place: Place) -> &mut Ends {
-        match place {
-            Place::Line => &mut self.line,
-            Place::Waking => &mut self.waking,
-            Place::Out => unreachable!("who is out is in neither list"),
+        if place == Place::Line { &mut self.line } else { &mut self.waking }
+    }
+
+    #[inline]
+    fn insert(&mut self, entry: Entry<T>) -> u32 {
+        let index = self.free;
+        if index == NIL {
+            return self.grow(entry);
+        }
+        let free = replace(self.entry(index), entry); // which has no waker
+        self.free = free.links.next;
+        index
+    }
+
+    #[cold]
+    fn grow(&mut self, entry: Entry<T>) -> u32 {
+        let index = self.entries.len();
+        assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
+        self.entries.push(entry);
+        index as u32
+    }
+
+    /// Of an entry that is in neither list and has no waker.
+    #[inline]
+    fn free(&mut self, index: u32) {
+        let next = replace(&mut self.free, index);
+        self.entry(index).links = Links { prev: NIL, next, place: Place::Free };
+    }
+
+    /// Moves the entries from the head of the line, which is `first`, to `last` to the end of those that are to be
+    /// woken; `next` is the new head of the line.
+    fn move_to_waking(&mut self, first: u32, last: u32, next: u32) {
+        self.line.head = next;
+        match next {
+            NIL => self.line.tail = NIL,
+            next => self.entry(next).links.prev = NIL,
+        }
+        self.entry(last).links.next = NIL;
+        match replace(&mut self.waking.tail, last) {
+            NIL => self.waking.head = first,
+            tail => {
+                self.entry(first).links.prev = tail;
+                self.entry(tail).links.next = first;
+            }
         }
     }
 
-    /// Puts an entry that is in neither list at the end of one.
-    fn append(&mut self, place: Place, index: u32) {
-        let tail = std::mem::replace(&mut self.ends(place).tail, index);
-        match tail {
-            NIL => self.ends(place).head = index,
-            tail => self.entry(tail).next = index,
-        }
-        let entry = self.entry(index);
-        (entry.prev, entry.next, entry.place) = (tail, NIL, place);
+    #[inline]
+    fn next_to_wake(&mut self) -> Option<Granted> {
+        let index = self.waking.head;
+        (index != NIL).then(|| Granted(self.leave(index, |_| ())))
     }
 
-    /// Takes an entry out of the list it is in, if it is in one, and its waker out of the entry.
-    fn leave(&mut self, index: u32) -> Option<Waker> {
+    /// Takes an entry out of the list it is in, after `write` has seen its payload, and its waker out of the entry.
+    #[inline]
+    fn leave(&mut self, index: u32, write: impl FnOnce(&mut T)) -> Option<Waker> {
         let entry = self.entry(index);
-        let (prev, next, place) = (entry.prev, entry.next, entry.place);
-        entry.place = Place::Out;
+        write(&mut entry.payload);
+        let links = entry.links;
+        entry.links.place = Place::Out;
         let waker = entry.waker.take();
-        if place != Place::Out {
-            match prev {
-                NIL => self.ends(place).head = next,
-                prev => self.entry(prev).next = next,
-            }
-            match next {
-                NIL => self.ends(place).tail = prev,
-                next => self.entry(next).prev = prev,
-            }
-        }
+        self.unlink(links);
         waker
+    }
+
+    /// Closes the gap that an entry with these links leaves in its list, if it was in one.
+    #[inline]
+    fn unlink(&mut self, Links { prev, next, place }: Links) {
+        if place == Place::Out {
+            return;
+        }
+        match prev {
+            NIL => self.ends(place).head = next,
+            prev => self.entry(prev).links.next = next,
+        }
+        match next {
+            NIL => self.ends(place).tail = prev,
+            next => self.entry(next).links.prev = prev,
+        }
     }
 }
 
@@ -345,15 +467,15 @@ mod tests {
     use std::rc::Rc;
 
     /// Both lists, each as the payloads in their order, held against all that the links and counts claim.
-    fn check<T: Clone>(list: &WaitList<T>) -> (Vec<T>, Vec<T>) {
+    fn check<T: Copy>(list: &WaitList<T>) -> (Vec<T>, Vec<T>) {
         let mut lists = list.lists.borrow_mut();
         let mut both = [Place::Line, Place::Waking].map(|place| {
-            let (mut seen, mut prev, Ends { head: mut next, tail }) = (Vec::new(), NIL, *lists.ends(place));
+            let (mut seen, mut prev, &mut Ends { head: mut next, tail }) = (Vec::new(), NIL, lists.ends(place));
             while next != NIL {
                 let entry = lists.entry(next);
-                assert_eq!((entry.prev, entry.place), (prev, place));
-                seen.push(entry.payload.clone());
-                (prev, next) = (next, entry.next);
+                assert_eq!((entry.links.prev, entry.links.place), (prev, place));
+                seen.push(entry.payload);
+                (prev, next) = (next, entry.links.next);
             }
             assert_eq!(tail, prev);
             seen
@@ -423,7 +545,8 @@ mod tests {
             move |touch| {
                 if touch == crate::tests::Touch::Wake {
                     let mut cx = Context::from_waker(Waker::noop());
-                    assert!(list.poll_granted(second.borrow().as_ref().unwrap(), &mut cx));
+                    let told = list.poll_wait(&mut second.borrow_mut(), &mut cx, || false, || (), || ());
+                    assert!(told.is_ready());
                 }
             }
         });
@@ -431,8 +554,30 @@ mod tests {
         *second.borrow_mut() = Some(list.push(Some(counting), ()));
         list.grant_while(|()| true);
         assert_eq!(counter.wakes(), 0);
-        drop((list.remove(waiter), list.remove(second.take().unwrap())));
+        drop(list.remove(waiter));
         assert_eq!(list.entries(), 0);
+    }
+
+    #[test]
+    fn one_that_is_granted_while_others_are_still_to_be_woken_may_leave_from_behind_them() {
+        let list = Rc::new(WaitList::new());
+        let (counter, counting) = Counter::new();
+        let first = hook({
+            let (list, counting) = (list.clone(), counting.clone());
+            move |touch| {
+                if touch == crate::tests::Touch::Wake {
+                    let late = list.push(Some(counting.clone()), 9);
+                    list.grant_while(|_| true); // wakes the second of three, and leaves the late one behind the third
+                    assert_eq!(check(&list), (vec![], vec![3, 9]));
+                    drop(list.remove(late));
+                    assert_eq!(check(&list), (vec![], vec![3]));
+                }
+            }
+        });
+        let waiters = [(first, 1), (counting.clone(), 2), (counting, 3)].map(|(waker, n)| list.push(Some(waker), n));
+        list.grant_while(|_| true);
+        assert_eq!(counter.wakes(), 2);
+        assert!(waiters.into_iter().all(|waiter| list.remove(waiter).granted));
     }
 
     #[test]

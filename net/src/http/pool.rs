@@ -43,6 +43,8 @@ use crate::net::TcpStream;
 /// A connection between two exchanges, with the buffers that it keeps.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
+    /// What most requests to this host end in.
+    pub(crate) usual_lines: Box<[u8]>,
     /// The request on its way out, then the reply as far as it has come.
     pub(crate) bytes: Vec<u8>,
     pub(crate) head: ResponseHead,
@@ -60,10 +62,18 @@ const KEPT_BYTES: usize = 16 * 1024;
 const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> Box<Self> {
+    fn new(stream: TcpStream, usual_lines: Box<[u8]>) -> Box<Self> {
         let (bytes, head) = (Vec::new(), ResponseHead::new());
         let body = Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit");
-        Box::new(Connection { stream, bytes, head, body, may_stay: false, idle_since: Instant::FAR_FUTURE })
+        Box::new(Connection {
+            stream,
+            usual_lines,
+            bytes,
+            head,
+            body,
+            may_stay: false,
+            idle_since: Instant::FAR_FUTURE,
+        })
     }
 
     /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
@@ -433,9 +443,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream) {
+    pub(crate) fn fill(&mut self, stream: TcpStream, usual_lines: Box<[u8]>) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream));
+        self.connection = Some(Connection::new(stream, usual_lines));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.

@@ -231,8 +231,7 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
             return Err(refuse("the framing of a reply is not the caller's to set"));
         }
     }
-    let digits = [b'0' + (status / 100) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
-    push(out, &[b"HTTP/1.1 ", &digits, b" ", reason_of(status).as_bytes(), b"\r\n"]);
+    push_status_line(out, status);
     for (name, value) in headers {
         push_header(out, name.as_ref(), value.as_ref());
     }
@@ -506,6 +505,15 @@ fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
+#[inline]
+fn push_status_line(out: &mut Vec<u8>, status: u16) {
+    if status == 200 {
+        return push(out, &[b"HTTP/1.1 200 OK\r\n"]); // nearly always
+    }
+    let digits = [b'0' + (status / 100) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
+    push(out, &[b"HTTP/1.1 ", &digits, b" ", reason_of(status).as_bytes(), b"\r\n"]);
+}
+
 fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push(out, &[name, b": ", value, b"\r\n"]);
 }
@@ -523,7 +531,7 @@ fn push_length(out: &mut Vec<u8>, n: u64) {
             break;
         }
     }
-    push_header(out, b"Content-Length", &digits[at..]);
+    push(out, &[b"Content-Length: ", &digits[at..], b"\r\n"]);
 }
 
 /// The reason phrases of RFC 9110 15 that a small server has use for; others are empty, which is allowed.

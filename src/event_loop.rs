@@ -25,12 +25,12 @@ use std::time::Duration;
 use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
-/// Polls in a row before sockets and timers get their turn. To ask the kernel is a system call, a short poll is a hundred
-/// instructions (`cargo bench --bench sides -- --only yield_1`): 256 of them make the call a small part of the work. A
-/// row of slow polls is cut short by [`POLL_TIME_MAX_NS`].
-const POLL_BUDGET: u32 = 256;
-/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn: what 256
-/// polls of a microsecond take.
+/// Polls in a row before sockets and timers get their turn, at most. To ask the kernel is a system call, a short poll is a
+/// hundred instructions (`cargo bench --bench sides -- --only yield_1`): 1,024 of them make the call no part of the work.
+const POLL_BUDGET: u32 = 1_024;
+/// How many of them a loop that has waited begins with: nobody knows yet how long they take.
+const POLLS_AT_FIRST: u32 = 64;
+/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn.
 const POLL_TIME_MAX_NS: u64 = 250_000;
 
 /// An event loop: one thread, its tasks, its sockets and its timers.
@@ -255,13 +255,14 @@ impl Loop {
         let before_ns = reactor.turned_at_ns();
         reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
         if wait == Wait::No {
-            // A row of slow polls is followed by a shorter one, so that nobody waits for the world longer than that.
-            let took_ns = reactor.turned_at_ns() - before_ns;
-            let fit = (polls_allowed.get() as u64 * POLL_TIME_MAX_NS).checked_div(took_ns).unwrap_or(u64::MAX);
-            polls_allowed.set(fit.clamp(1, self.poll_budget as u64) as u32);
+            // A row may be twice as long as the last, but no longer than its pace lets hope to take: so nobody waits for the
+            // world for long.
+            let (polls, took_ns) = (polls_allowed.get() as u64, reactor.turned_at_ns() - before_ns);
+            let fit = (polls * POLL_TIME_MAX_NS).checked_div(took_ns).unwrap_or(u64::MAX);
+            polls_allowed.set(fit.min(2 * polls).clamp(1, self.poll_budget as u64) as u32);
         } else {
             executor.unparked();
-            polls_allowed.set(self.poll_budget);
+            polls_allowed.set(self.poll_budget.min(POLLS_AT_FIRST));
         }
     }
 
@@ -473,7 +474,8 @@ impl Builder {
         self
     }
 
-    /// How many polls in a row there may be before sockets and timers get their turn; 256 if not set.
+    /// How many polls in a row there may be before sockets and timers get their turn, at most; 1,024 if not set. A loop that
+    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs.
     ///
     /// # Panics
     /// If it is zero.
@@ -511,7 +513,7 @@ impl Builder {
             executor,
             unparker,
             ticks: Cell::default(),
-            polls_allowed: Cell::new(self.poll_budget),
+            polls_allowed: Cell::new(self.poll_budget.min(POLLS_AT_FIRST)),
             on_tick: RefCell::default(),
             told: Cell::default(),
         };

@@ -483,6 +483,26 @@ fn no_tick_makes_more_polls_than_the_budget() {
     assert_eq!(most, 7);
 }
 
+/// How long polls take nobody knows before some were made. A paused clock says: no time at all.
+#[test]
+fn rows_of_polls_begin_with_sixty_four_and_double_up_to_the_budget_until_the_loop_waits() {
+    let lp = paused();
+    let ticks = ticks_of(&lp);
+    lp.block_on(async {
+        for _ in 0..2 {
+            for _ in 0..5_000 {
+                yield_now().await;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    });
+    let polls: Vec<u64> = ticks.borrow().iter().map(|tick| tick.polls).collect();
+    let [first, second] = [0, polls.iter().skip(1).position(|&polls| polls == 64).unwrap() + 1];
+    for begin in [first, second] {
+        assert_eq!(polls[begin..begin + 6], [64, 128, 256, 512, 1024, 1024], "of {polls:?}");
+    }
+}
+
 #[test]
 fn a_task_that_reads_without_end_gives_way_to_the_others() {
     within_watchdog(|| {

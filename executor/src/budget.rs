@@ -12,7 +12,6 @@
 use std::task::{Context, Poll};
 
 use crate::cell::with_current;
-use crate::waits::{self, WaitReason};
 
 /// Operations that a task may complete in one poll: tokio's figure, so that comparisons compare the same thing.
 pub(crate) const OPERATIONS_MAX: u32 = 128;
@@ -40,7 +39,6 @@ pub fn poll_proceed(cx: &mut Context<'_>) -> Poll<()> {
     if left {
         return Poll::Ready(());
     }
-    waits::note(WaitReason::Yield);
     cx.waker().wake_by_ref();
     Poll::Pending
 }

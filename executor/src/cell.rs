@@ -1,51 +1,70 @@
-//! A task's memory, and the waker that is a number.
-//! This is the one file of the workspace with `unsafe` in it. It makes two things that safe Rust cannot say:
+//! A task's memory, the line it stands in, and the waker that is a number.
+//! This is the one file of the workspace with `unsafe` in it. It makes three things that safe Rust cannot say:
 //!
 //! ```text
 //!   one allocation, shared by plain count            a waker's 64 data bits, owned by nobody
 //!   ┌─────────┬────────────────────────────┐         ┌────────┬────────────┬────────────┐
 //!   │ Header  │ Stage: future → output → – │         │ loop 12│  index 26  │ generat. 26│
 //!   └─────────┴────────────────────────────┘         └────────┴────────────┴────────────┘
-//!      ▲ executor's entry   ▲ join handle               wake() looks the number up; a stale one finds nothing (I4)
+//!      ▲ table's entry   ▲ join handle                 wake() looks the number up; a stale one finds nothing (I4)
+//!
+//!   first ──► task ──► task ──► task ◄── last         a line that runs through the headers, and counts for nothing
 //! ```
 //!
 //! The rules that make it sound, named in the `SAFETY` lines:
 //! - **C1** A `TaskRef` counts: the cell lives while one exists, and none ever leaves its thread (`NonNull` is `!Send`; I5).
 //! - **C2** The stage is touched only by whoever moved `state` to `Busy`, until it is moved on; nobody else looks (I3).
 //! - **C3** The future is pinned: it is dropped where it lies and never moved.
-//! - **C4** `CURRENT` is null or points into an `Rc<Core>` that the `Enter` on an outer stack frame holds.
+//! - **C4** `CURRENT` is null or points into an `Rc<Core>` that an `Enter` holds, and while it is looked at nothing foreign
+//!   runs that could drop the `Enter`.
+//! - **C5** Who stands in line or has its turn is in the table, which counts for it. The table is never borrowed while
+//!   anything else runs.
 //!
 //! Not here: when a task is polled (`executor`), how it ends (`join`), who keeps its memory (`pool`).   Next: `executor`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::cell::{Cell, UnsafeCell};
+use std::hint::unreachable_unchecked;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem::{ManuallyDrop, offset_of};
 use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
+use slab::Slab;
+
 use crate::executor::Core;
 use crate::join::JoinError;
 use crate::key::Key;
-use crate::{inbox, names, pool};
+use crate::{inbox, names};
 
 mod header;
-pub(crate) use header::{Header, State};
+mod pool;
+mod table;
+pub(crate) use header::{After, Header, Polled, State, Then};
+pub(crate) use pool::Pool;
+use pool::{CLASSES, KEPT, Piece};
 
 /// What depends on the future's type.
 pub(crate) struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
-    end: unsafe fn(NonNull<Header>, JoinError),
-    take: unsafe fn(NonNull<Header>, *mut ()),
-    free: unsafe fn(NonNull<Header>),
+    end: unsafe fn(NonNull<Header>, Option<JoinError>),
+    /// Where in the cell the output lies.
+    output: usize,
+    layout: Layout,
+    /// Its class in the pool.
+    class: usize,
 }
 
+type Outcome<F> = Result<<F as Future>::Output, JoinError>;
+
+#[repr(C, u64)] // its tag, and at the next multiple of its alignment what it holds
 enum Stage<F: Future> {
     Alive(F),
-    Finished(Option<Result<F::Output, JoinError>>), // none once it was taken
+    Finished(Outcome<F>),
+    Empty,
 }
 
 #[repr(C)] // a pointer to the header is a pointer to the cell
@@ -56,7 +75,19 @@ struct TaskCell<F: Future> {
 
 impl<F: Future> TaskCell<F> {
     const LAYOUT: Layout = pool::rounded(Layout::new::<Self>());
-    const VTABLE: VTable = VTable { poll: Self::poll, end: Self::end, take: Self::take, free: Self::free };
+    const OUTPUT: usize = offset_of!(Self, stage) + align_of::<Stage<F>>();
+    const CLASS: usize = pool::class_of(Self::LAYOUT);
+    const VTABLE: VTable =
+        VTable { poll: Self::poll, end: Self::end, output: Self::OUTPUT, layout: Self::LAYOUT, class: Self::CLASS };
+
+    #[inline(always)] // the future is moved once
+    fn make(future: F, pool: &Pool, id: u64, key: Key, at: &'static Location<'static>) -> TaskRef {
+        let header = Header::new(&Self::VTABLE, id, key, at);
+        let place = pool.take(Self::LAYOUT, Self::CLASS).cast::<Self>();
+        // SAFETY: fresh memory of at least this layout.
+        unsafe { place.write(TaskCell { header, stage: UnsafeCell::new(Stage::Alive(future)) }) };
+        TaskRef(place.cast())
+    }
 
     /// # Safety
     /// For this and the functions below: `task` is a live `TaskCell<F>` that the caller claimed (C1, C2).
@@ -70,65 +101,29 @@ impl<F: Future> TaskCell<F> {
     unsafe fn poll(task: NonNull<Header>, cx: &mut Context<'_>) -> bool {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
-        let Stage::Alive(future) = stage else { unreachable!("only an alive task is polled") };
+        // SAFETY: C2: the state was alive.
+        let Stage::Alive(future) = stage else { unsafe { unreachable_unchecked() } };
         // SAFETY: C3.
         let future = unsafe { Pin::new_unchecked(future) };
-        let ended = future.poll(cx).map(|output| *stage = Stage::Finished(Some(Ok(output)))); // drops the future (C3)
+        let ended = future.poll(cx).map(|output| *stage = Stage::Finished(Ok(output))); // drops the future (C3)
         ended.is_ready()
     }
 
-    unsafe fn end(task: NonNull<Header>, error: JoinError) {
+    unsafe fn end(task: NonNull<Header>, error: Option<JoinError>) {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
-        // Drops the future where it lies (C3), and stores even if that panics.
-        *stage = Stage::Finished(Some(Err(error)));
+        // Drops what is there where it lies (C3), and stores even if that panics.
+        *stage = error.map_or(Stage::Empty, |error| Stage::Finished(Err(error)));
     }
-
-    unsafe fn take(task: NonNull<Header>, to: *mut ()) {
-        // SAFETY: C2.
-        let stage = unsafe { Self::stage(task) };
-        let Stage::Finished(output) = stage else { unreachable!("only an output is taken") };
-        // SAFETY: `Typed::take` passes a place of this very type.
-        unsafe { *to.cast::<Option<Result<F::Output, JoinError>>>() = output.take() }
-    }
-
-    unsafe fn free(task: NonNull<Header>) {
-        let cell = task.cast::<Self>();
-        // SAFETY: the last `TaskRef` is going (C1), so only we can look.
-        if unsafe { cell.as_ref() }.header.named.get() {
-            names::forget(task.as_ptr());
-        }
-        // SAFETY: as above.
-        unsafe { ptr::drop_in_place(cell.as_ptr()) };
-        // SAFETY: `TaskRef::new` took it from the pool with this layout.
-        pool::keep(unsafe { Memory::from_raw(cell.cast(), Self::LAYOUT) }, Self::LAYOUT);
-    }
-}
-
-/// What became of a poll. An ended task is left claimed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Polled {
-    Pending,
-    Ended,
-    NotAlive,
 }
 
 /// A counted reference to a task's cell. Stays on its thread.
 pub(crate) struct TaskRef(NonNull<Header>);
 
 impl TaskRef {
-    #[inline]
-    fn new<F: Future>(future: F, id: u64, key: Key, at: &'static Location<'static>) -> Self {
-        let header = Header::new(&TaskCell::<F>::VTABLE, id, key, at);
-        let place = pool::take(TaskCell::<F>::LAYOUT).into_raw().cast::<TaskCell<F>>();
-        // SAFETY: fresh memory of at least this layout.
-        unsafe { place.write(TaskCell { header, stage: UnsafeCell::new(Stage::Alive(future)) }) };
-        TaskRef(place.cast())
-    }
-
     /// Polls the future, if it is alive. After [`Polled::Ended`] the output lies there, claimed; after a panic the task
     /// is left claimed.
-    #[inline]
+    #[inline(always)] // one caller, the loop
     pub(crate) fn poll(&self) -> Polled {
         if !self.claim(State::Alive) {
             return Polled::NotAlive;
@@ -143,10 +138,34 @@ impl TaskRef {
     }
 
     /// Drops what a claimed task holds, future or output, and leaves `error` in its place, even if the drop panics.
-    pub(crate) fn end(&self, error: JoinError) {
+    pub(crate) fn end(&self, error: Option<JoinError>) {
         assert_eq!(self.state.get(), State::Busy, "only who claimed a task ends it (C2)");
         // SAFETY: C2, just checked.
         unsafe { (self.vtable.end)(self.0, error) }
+    }
+
+    /// The last reference goes.
+    #[inline(never)]
+    fn free(&self) {
+        if self.state.get() != State::Empty || self.has_joiner() || self.named.get() {
+            self.clear();
+        }
+        let (place, vtable) = (self.0.cast(), self.vtable);
+        let kept = with_current(|core| core.is_some_and(|core| core.pool.keep(place, vtable.class)));
+        if !kept {
+            // SAFETY: C1; `TaskCell::make` had it from a pool, with this layout.
+            unsafe { dealloc(place.cast().as_ptr(), vtable.layout) }
+        }
+    }
+
+    #[cold]
+    fn clear(&self) {
+        names::forget(self.0.as_ptr());
+        drop(self.joiner.take());
+        if self.state.replace(State::Empty) != State::Empty {
+            // SAFETY: C1, nobody else is left.
+            unsafe { (self.vtable.end)(self.0, None) }
+        }
     }
 }
 
@@ -154,21 +173,28 @@ impl TaskRef {
 pub(crate) struct Typed<T>(pub(crate) TaskRef, PhantomData<T>);
 
 impl<T> Typed<T> {
-    #[inline]
-    pub(crate) fn new<F: Future<Output = T>>(future: F, id: u64, key: Key, at: &'static Location<'static>) -> Self {
-        Typed(TaskRef::new(future, id, key, at), PhantomData)
+    #[inline(always)] // as `TaskCell::make`
+    pub(crate) fn new<F: Future<Output = T>>(
+        f: F,
+        pool: &Pool,
+        id: u64,
+        key: Key,
+        at: &'static Location<'static>,
+    ) -> Self {
+        Typed(TaskCell::make(f, pool, id, key, at), PhantomData)
     }
 
     /// The output, if it is there and was not taken before.
     #[inline]
     pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
-        let mut output: Option<Result<T, JoinError>> = None;
-        if self.0.claim(State::Finished) {
-            // SAFETY: C2, claimed above; `new` made the task with a future of this output.
-            unsafe { (self.0.vtable.take)(self.0.0, (&raw mut output).cast()) };
-            self.0.state.set(State::Empty);
+        if self.0.state.get() != State::Finished {
+            return None;
         }
-        output
+        self.0.state.set(State::Empty);
+        // SAFETY: it lies in the cell.
+        let output = unsafe { self.0.0.cast::<Result<T, JoinError>>().byte_add(self.0.vtable.output) };
+        // SAFETY: C2; it was finished, and the stage of an empty cell is never looked at again.
+        Some(unsafe { output.read() })
     }
 }
 
@@ -184,8 +210,7 @@ impl std::ops::Deref for TaskRef {
 impl Clone for TaskRef {
     #[inline]
     fn clone(&self) -> Self {
-        // The slab, the queue, the handle and a few on the stack hold one each: it cannot overflow.
-        self.refs.set(self.refs.get() + 1);
+        self.refs.set(self.refs.get() + 1); // the table, the handle and a few on the stack: it cannot overflow
         TaskRef(self.0)
     }
 }
@@ -196,39 +221,93 @@ impl Drop for TaskRef {
         let left = self.refs.get() - 1;
         self.refs.set(left);
         if left == 0 {
-            // SAFETY: C1, this was the last one.
-            unsafe { (self.vtable.free)(self.0) }
+            self.free();
         }
     }
 }
 
-/// Memory for one cell; freed when dropped, unless the pool keeps it.
-pub(crate) struct Memory(NonNull<u8>, Layout);
+/// The tasks of a loop that have not ended, and the line of those that are ready.
+#[derive(Default)]
+pub(crate) struct Table {
+    entries: UnsafeCell<Slab<TaskRef>>,
+    first: Cell<Option<NonNull<Header>>>,
+    last: Cell<Option<NonNull<Header>>>, // of a line that has a first
+    /// Whose turn it is; set only while foreign code runs.
+    pub(crate) turn: Cell<Key>,
+    /// What is to become of that task when its turn is over.
+    pub(crate) after: Cell<After>,
+}
 
-impl Memory {
-    pub(crate) fn new(layout: Layout) -> Self {
-        assert_ne!(layout.size(), 0, "a cell is at least a header long");
-        // SAFETY: the size is not zero.
-        let memory = unsafe { alloc(layout) };
-        Memory(NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout)), layout)
+impl Table {
+    /// Calls `f` with the entries.
+    #[inline(always)]
+    fn entries<R>(&self, f: impl FnOnce(&mut Slab<TaskRef>) -> R) -> R {
+        // SAFETY: C6, as whoever calls this sees to.
+        f(unsafe { &mut *self.entries.get() })
     }
 
-    fn into_raw(self) -> NonNull<u8> {
-        ManuallyDrop::new(self).0
+    /// Sends a task of the table that is not in line to its end.
+    #[inline]
+    fn queue(&self, task: &TaskRef) {
+        task.queued.set(true);
+        task.link.set(ptr::null());
+        match (self.first.get(), self.last.replace(Some(task.0))) {
+            // SAFETY: C5.
+            (Some(_), Some(last)) => unsafe { last.as_ref() }.link.set(task.0.as_ptr()),
+            _ => self.first.set(Some(task.0)),
+        }
     }
 
-    /// # Safety
-    /// `place` came from [`Memory::into_raw`] of a memory of this layout, and nobody uses it any more.
-    unsafe fn from_raw(place: NonNull<u8>, layout: Layout) -> Self {
-        Memory(place, layout)
+    /// The head of the line, which is the table's to count.
+    #[inline]
+    fn pop(&self) -> Option<ManuallyDrop<TaskRef>> {
+        let task = ManuallyDrop::new(TaskRef(self.first.get()?)); // C5
+        self.first.set(NonNull::new(task.link.get().cast_mut()));
+        task.queued.set(false);
+        Some(task)
     }
 }
 
-impl Drop for Memory {
-    fn drop(&mut self) {
-        // SAFETY: `new` allocated it with this layout, and it was not turned into a cell.
-        unsafe { dealloc(self.0.as_ptr(), self.1) }
+impl Pool {
+    /// Memory of a layout and its class: recycled, if there is any.
+    #[inline(always)] // both are known where it is called
+    fn take(&self, layout: Layout, class: usize) -> NonNull<u8> {
+        let Some((kept, first)) = self.first(class) else { return fresh(layout) };
+        // SAFETY: `keep` wrote it, and it has been nobody's since.
+        kept.first.set(unsafe { first.read() }.0);
+        kept.count.set(kept.count.get() - 1);
+        first.cast()
     }
+
+    /// Keeps the memory of a cell that is gone. False if there is enough.
+    #[inline]
+    fn keep(&self, place: NonNull<Piece>, class: usize) -> bool {
+        let Some(kept) = self.0.get(class).filter(|kept| kept.count.get() < KEPT) else { return false };
+        // SAFETY: the cell was at least this large, and is gone.
+        unsafe { place.write(Piece(kept.first.replace(Some(place)))) };
+        kept.count.set(kept.count.get() + 1);
+        true
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for class in 0..CLASSES {
+            while self.first(class).is_some() {
+                let layout = pool::layout_of(class);
+                // SAFETY: what is kept in a class was made with its layout.
+                unsafe { dealloc(self.take(layout, class).as_ptr(), layout) }
+            }
+        }
+    }
+}
+
+#[cold]
+fn fresh(layout: Layout) -> NonNull<u8> {
+    assert_ne!(layout.size(), 0, "a cell is at least a header long");
+    // SAFETY: the size is not zero.
+    let memory = unsafe { alloc(layout) };
+    NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
 }
 
 static WAKER: RawWakerVTable = RawWakerVTable::new(|number| RawWaker::new(number, &WAKER), wake, wake, |_| {});
@@ -244,9 +323,8 @@ pub(crate) fn waker(key: Key) -> Waker {
 fn wake(number: *const ()) {
     let key = Key::from_bits(number.addr() as u64);
     with_current(|core| match core {
-        Some(core) if core.is_current(key) => core.wake_current(),
-        Some(core) if core.owns(key) => core.wake(key),
-        _ => inbox::wake(key),
+        Some(core) => core.wake(key),
+        None => inbox::wake(key),
     });
 }
 
@@ -254,7 +332,7 @@ thread_local! {
     static CURRENT: Cell<*const Core> = const { Cell::new(ptr::null()) };
 }
 
-/// Calls `f` with the loop that this thread runs, if it runs one.
+/// Calls `f` with the loop that this thread runs, if it runs one. It must call nothing foreign (C4).
 #[inline]
 pub(crate) fn with_current<R>(f: impl FnOnce(Option<&Core>) -> R) -> R {
     // SAFETY: C4.

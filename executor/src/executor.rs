@@ -1,20 +1,19 @@
-//! Who runs next.
-//! A woken task waits here until the loop has time for it.
+//! What a turn is.
+//! A woken task waits in line until the loop has time for it; then it is polled, and the poll says what becomes of it.
 //!
 //! ```text
-//!   wake (this thread) ──► queue ──────────────┐
-//!   wake (elsewhere) ──► inbox ──► queue ──────┴──► pop ──► poll ──► ended? settle and forget
+//!   wake (this thread) ──► line ──────────────┐
+//!   wake (elsewhere) ──► inbox ──► line ──────┴──► poll ──► ended? settle and forget
+//!                                                    └────► pending? it sleeps until the next wake
 //! ```
 //!
-//! Order is first come, first served; nobody is queued twice for one poll:
-//! - **I1** A task is in the run queue iff its queued bit is set.
-//! - **I2** The bit is cleared before the poll, never after.
-//! - **I3** No foreign code runs while `sched` is borrowed. Every borrow below ends before such code is called.
+//! Order is first come, first served; nobody is queued twice for one poll (I1, I2: `cell/table.rs`).
+//! - **I3** No foreign code runs while the loop's state is borrowed.
 //! - **I4** A wake-up for a number whose generation has passed is counted and does nothing.
 //!
-//! Many polls share one `catch_unwind`: `current` says whose poll it was that panicked. An unwind with nobody current
-//! is our own bug, and goes on.
-//! Not here: when to stop and look at sockets and timers (the facade's loop).   Next: `cell`, for what a poll is.
+//! Many polls share one `catch_unwind`: the table knows in whose turn it was that something panicked. An unwind in nobody's
+//! turn is our own bug, and goes on.
+//! Not here: when to stop and look at sockets and timers (the facade's loop).   Next: `cell`, for what a task is.
 
 use std::any::Any;
 use std::cell::{Cell, RefCell};
@@ -25,14 +24,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use slab::Slab;
-
-use crate::cell::{Enter, Polled, State, TaskRef, Typed, waker};
+use crate::cell::{After, Enter, Polled, Pool, State, Table, TaskRef, Then, Typed, waker, with_current};
 use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
-use crate::waits::{self, WaitReason};
+use crate::waits;
 use crate::{budget, names};
 
 /// The tasks of one loop and the queue of those that are ready.
@@ -55,11 +52,9 @@ pub struct Executor(Rc<Core>);
 
 /// What wake-ups, spawns and leaf futures reach through the thread's current loop.
 pub(crate) struct Core {
-    sched: RefCell<Sched>,
-    /// The task whose poll is under way, set only while foreign code runs.
-    current: Cell<Key>,
-    /// What is to become of that task when its poll is over.
-    after: Cell<After>,
+    table: Table,
+    pub(crate) pool: Pool,
+    last_id: Cell<u64>,
     /// Why the task that is being polled will sleep, as far as it has said.
     pub(crate) reason: Cell<u64>,
     operations_left: Cell<u32>,
@@ -75,16 +70,6 @@ pub(crate) struct Core {
     letters: RefCell<Vec<Message>>,
 }
 
-/// What is to become of a task when its poll is over and it has not ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum After {
-    Sleep,
-    /// It was woken during the poll.
-    Queue,
-    /// It was aborted during the poll.
-    Drop,
-}
-
 #[derive(Default)]
 struct Cells {
     polls: Cell<u64>,
@@ -92,17 +77,6 @@ struct Cells {
     wakes: Cell<u64>,
     remote_wakes: Cell<u64>,
     stale_wakes: Cell<u64>,
-}
-
-#[derive(Default)]
-struct Sched {
-    /// The tasks that have not ended, each at the index that its key names.
-    tasks: Slab<TaskRef>,
-    /// The front of the run queue, next one last: taking it is a `pop`.
-    front: Vec<TaskRef>,
-    /// The back of the run queue. It becomes the front, turned around, when that is used up.
-    back: Vec<TaskRef>,
-    last_id: u64,
 }
 
 /// Sums over an executor's life; differences of two give what happened in between.
@@ -165,73 +139,33 @@ pub struct Nested {
     pub outer: &'static Location<'static>,
 }
 
-impl Sched {
-    /// Queues the task that `key` names, unless it is queued (I1). False if the key is stale (I4).
-    #[inline]
-    fn queue(&mut self, key: Key) -> bool {
-        match self.tasks.get(key.index()) {
-            Some(task) if task.key == key => {
-                if !task.queued.replace(true) {
-                    self.back.push(task.clone());
-                }
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn is_idle(&self) -> bool {
-        self.front.is_empty() && self.back.is_empty()
-    }
-
-    /// Forgets an ended task; its reference is handed out so that it is dropped after the borrow (I3).
-    #[inline]
-    fn retire(&mut self, task: &TaskRef) -> TaskRef {
-        self.tasks.remove(task.key.index())
-    }
-
-    fn get(&self, key: Key) -> Option<&TaskRef> {
-        self.tasks.get(key.index()).filter(|task| task.key == key)
-    }
-}
-
 impl Core {
-    /// True if `key` names a task of this loop.
-    #[inline]
-    pub(crate) fn owns(&self, key: Key) -> bool {
-        self.any_key.same_loop(key)
-    }
-
-    /// True if `key` names the task whose poll is under way.
-    #[inline]
-    pub(crate) fn is_current(&self, key: Key) -> bool {
-        self.current.get() == key
-    }
-
     /// Has the task dropped when its poll is over. False if it is not its poll that is under way.
     pub(crate) fn doom_current(&self, key: Key) -> bool {
-        let current = self.is_current(key);
+        let current = self.table.turn.get() == key;
         if current {
-            self.after.set(After::Drop);
+            self.table.after.set(After::Drop);
         }
         current
     }
 
-    /// A wake-up of the task whose poll is under way.
-    #[inline]
-    pub(crate) fn wake_current(&self) {
-        if self.after.get() == After::Sleep {
-            self.after.set(After::Queue);
-        }
-        self.counts.wakes.set(self.counts.wakes.get() + 1);
-    }
-
-    /// A wake-up on the loop's own thread.
+    /// A wake-up on a thread that runs this loop.
     #[inline]
     pub(crate) fn wake(&self, key: Key) {
-        let known = self.sched.borrow_mut().queue(key);
-        let count = if known { &self.counts.wakes } else { &self.counts.stale_wakes };
-        count.set(count.get() + 1);
+        if self.table.wake(key) {
+            self.counts.wakes.set(self.counts.wakes.get() + 1);
+        } else {
+            self.wake_unknown(key);
+        }
+    }
+
+    #[cold]
+    fn wake_unknown(&self, key: Key) {
+        if self.any_key.same_loop(key) {
+            self.counts.stale_wakes.set(self.counts.stale_wakes.get() + 1);
+        } else {
+            inbox::wake(key);
+        }
     }
 
     #[inline]
@@ -241,7 +175,8 @@ impl Core {
         left > 0
     }
 
-    /// Makes a task and queues it. While the loop closes, the future is dropped instead and the handle says cancelled.
+    /// Makes a task and queues it. While the loop closes it is not queued; [`join::refuse`] ends it, when nobody looks at
+    /// the loop.
     #[inline]
     pub(crate) fn spawn<F>(
         &self,
@@ -252,25 +187,15 @@ impl Core {
     where
         F: Future<Output: 'static> + 'static,
     {
-        let handle = {
-            let mut sched = self.sched.borrow_mut();
-            let sched = &mut *sched;
-            sched.last_id += 1;
-            let place = sched.tasks.vacant_entry();
-            let key = self.key(place.key(), sched.last_id);
-            let handle = JoinHandle::new(Typed::new(future, sched.last_id, key, at));
-            if !self.closing.get() {
-                handle.task().queued.set(true);
-                sched.back.push(handle.task().clone());
-                place.insert(handle.task().clone());
-            }
-            handle
-        };
+        let id = self.last_id.get() + 1;
+        self.last_id.set(id);
+        let key = self.key(self.table.vacant(), id);
+        let handle = JoinHandle::new(Typed::new(future, &self.pool, id, key, at));
         if let Some(name) = name {
             names::set_name(handle.task(), name);
         }
-        if self.closing.get() {
-            join::abort(handle.task());
+        if !self.closing.get() {
+            self.table.insert(handle.task());
         }
         handle
     }
@@ -280,83 +205,35 @@ impl Core {
         key.unwrap_or_else(|| panic!("a loop can have {TASKS_MAX} tasks at one time, and has"))
     }
 
-    /// Polls tasks until a reason to stop. What they panic with unwinds from here, with `current` set.
-    ///
-    /// `front` is the head of the run queue, taken out of the scheduler so that taking the next task needs no borrow.
-    fn run_many(&self, front: &mut Vec<TaskRef>, polls_left: &Cell<u32>) -> Stop {
-        let mut left = polls_left.get();
-        loop {
-            if left == 0 {
-                let idle = front.is_empty() && self.sched.borrow().back.is_empty();
-                return if idle { Stop::Idle } else { Stop::Budget };
-            }
-            let Some(task) = self.pop(front) else { return Stop::Idle };
-            left -= 1;
-            polls_left.set(left); // now: the poll may panic
-            task.queued.set(false); // before the poll: a wake-up during it must queue the task again (I2)
-            self.begin_poll(&task);
-            let polled = task.poll();
-            match (polled, self.after.get()) {
-                (Polled::Pending, After::Sleep) => self.end_poll(&task),
-                (Polled::Pending, After::Queue) => {
-                    self.end_poll(&task);
-                    self.push(front, task);
+    /// Polls tasks until a reason to stop. What they panic with unwinds from here, in somebody's turn.
+    fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
+        let mut root = false;
+        self.table.take_turns(polls_left, |task| {
+            self.begin_poll(task);
+            match task.poll() {
+                Polled::Pending if self.table.after.get() == After::Sleep => Then::Sleep(self.reason.get()),
+                Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
+                Polled::Pending => {
+                    join::abort(task);
+                    Then::Forget
                 }
-                (Polled::Pending, After::Drop) => {
-                    join::abort(&task);
-                    self.forget(&task);
+                Polled::Ended => {
+                    join::settle(task);
+                    Then::Forget
                 }
-                (Polled::Ended, _) => {
-                    join::settle(&task);
-                    self.forget(&task);
-                }
-                (Polled::NotAlive, _) => {
-                    left += 1;
-                    polls_left.set(left);
-                    self.current.set(Key::NONE);
-                    if task.state.get() == State::Root {
-                        task.polls.set(task.polls.get().wrapping_sub(1)); // it is still to be polled
-                        return Stop::Root;
-                    }
-                    self.forget(&task); // aborted while it was queued
+                Polled::NotAlive => {
+                    polls_left.set(polls_left.get() + 1);
+                    task.polls.set(task.polls.get().wrapping_sub(1));
+                    root = task.state.get() == State::Root; // it is still to be polled
+                    if root { Then::Stop } else { Then::Forget } // aborted while it was queued
                 }
             }
+        });
+        match () {
+            _ if root => Stop::Root,
+            _ if self.table.is_idle() => Stop::Idle,
+            _ => Stop::Budget,
         }
-    }
-
-    /// The next in line: from the front, or from the back, which becomes the front, turned around.
-    #[inline]
-    fn pop(&self, front: &mut Vec<TaskRef>) -> Option<TaskRef> {
-        if front.is_empty() {
-            let back = &mut self.sched.borrow_mut().back;
-            if back.len() == 1 {
-                return back.pop();
-            }
-            std::mem::swap(front, back);
-            front.reverse();
-        }
-        front.pop()
-    }
-
-    /// Queues a task that was woken during its poll. If nobody else waits, the end of the line is its head.
-    #[inline]
-    fn push(&self, front: &mut Vec<TaskRef>, task: TaskRef) {
-        task.queued.set(true);
-        let back = &mut self.sched.borrow_mut().back;
-        if front.is_empty() && back.is_empty() { front.push(task) } else { back.push(task) }
-    }
-
-    #[inline]
-    fn end_poll(&self, task: &TaskRef) {
-        self.current.set(Key::NONE);
-        task.reason.set(self.reason.get());
-    }
-
-    /// The task has ended.
-    #[inline]
-    fn forget(&self, task: &TaskRef) {
-        self.current.set(Key::NONE);
-        self.retire(task);
     }
 
     #[inline]
@@ -364,32 +241,20 @@ impl Core {
         self.reason.set(waits::UNKNOWN);
         self.operations_left.set(budget::OPERATIONS_MAX);
         task.polls.set(task.polls.get().wrapping_add(1));
-        self.after.set(After::Sleep);
-        self.current.set(task.key);
-    }
-
-    #[inline]
-    fn retire(&self, task: &TaskRef) {
-        let retired = self.sched.borrow_mut().retire(task);
-        drop(retired);
-    }
-
-    fn find(&self, key: Key) -> Option<TaskRef> {
-        self.sched.borrow().get(key).cloned()
     }
 
     /// A poll panicked: the task ends with that, and the others go on.
     #[cold]
     fn unwound(&self, panic: Box<dyn Any + Send>) {
-        let key = self.current.replace(Key::NONE);
-        let Some(task) = self.find(key) else { resume_unwind(panic) };
+        let key = self.table.turn.replace(Key::NONE);
+        let Some(task) = self.table.find(key) else { resume_unwind(panic) };
         join::end_with_panic(&task, panic);
-        self.retire(&task);
+        self.table.remove(key);
     }
 
     fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
-            _ if self.current.get() == task.key => TaskState::Running,
+            _ if self.table.turn.get() == task.key => TaskState::Running,
             State::Alive | State::Root if task.queued.get() => TaskState::Ready,
             State::Alive | State::Root => TaskState::Waiting,
             State::Busy | State::Finished | State::Empty => return None,
@@ -398,15 +263,18 @@ impl Core {
     }
 
     pub(crate) fn current_task(&self) -> Option<TaskInfo> {
-        let sched = self.sched.borrow();
-        self.info(sched.get(self.current.get())?)
+        self.info(&self.table.find(self.table.turn.get())?)
     }
 
     pub(crate) fn all_tasks(&self) -> Vec<TaskInfo> {
-        let sched = self.sched.borrow();
-        let mut tasks: Vec<_> = sched.tasks.iter().filter_map(|(_, task)| self.info(task)).collect();
+        let mut tasks: Vec<_> = self.table.all().iter().filter_map(|task| self.info(task)).collect();
         tasks.sort_by_key(|task| task.id);
         tasks
+    }
+
+    /// The `Enter` guard went.
+    pub(crate) fn left(&self) {
+        self.entered_at.set(None);
     }
 
     pub(crate) fn is_closing(&self) -> bool {
@@ -416,11 +284,6 @@ impl Core {
     pub(crate) fn blocking_began(&self) -> Arc<Inbox> {
         self.blocking_out.set(self.blocking_out.get() + 1);
         self.inbox.clone()
-    }
-
-    /// The `Enter` guard went.
-    pub(crate) fn left(&self) {
-        self.entered_at.set(None);
     }
 }
 
@@ -446,9 +309,9 @@ impl Executor {
     pub fn new(unpark: impl Fn() + Send + Sync + 'static) -> Result<Self, TooManyLoops> {
         let inbox = inbox::open(Box::new(unpark))?;
         Ok(Executor(Rc::new(Core {
-            sched: RefCell::default(),
-            current: Cell::new(Key::NONE),
-            after: Cell::new(After::Sleep),
+            table: Table::default(),
+            pool: Pool::default(),
+            last_id: Cell::new(0),
             any_key: Key::new(inbox.id().short(), 0, 0).expect("index 0 has room"),
             reason: Cell::new(waits::UNKNOWN),
             operations_left: Cell::new(budget::OPERATIONS_MAX),
@@ -485,7 +348,7 @@ impl Executor {
     /// drop(entered);
     /// ```
     pub fn enter(&self, at: &'static Location<'static>) -> Result<Enter, Nested> {
-        if let Some(outer) = crate::cell::with_current(|core| core.map(|core| core.entered_at.get())) {
+        if let Some(outer) = with_current(|core| core.map(|core| core.entered_at.get())) {
             return Err(Nested { outer: outer.expect("a current loop was entered somewhere") });
         }
         self.0.entered_at.set(Some(at));
@@ -501,7 +364,9 @@ impl Executor {
     /// ```
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
-        self.0.spawn(future, None, Location::caller())
+        let handle = self.0.spawn(future, None, Location::caller());
+        join::refuse(&handle);
+        handle
     }
 
     /// Gives the main future a place in line: its first turn is queued. It ends with [`Executor::end_root`].
@@ -539,14 +404,12 @@ impl Executor {
     /// ```
     pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         let core = &self.0;
-        let task = core.root.get().and_then(|key| core.find(key)).expect("a main future has begun and not ended");
+        let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
+        core.table.begin_turn(&task);
         let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
-        core.end_poll(&task);
-        if core.after.get() == After::Queue {
-            core.sched.borrow_mut().queue(task.key);
-        }
+        core.table.end_turn(&task, core.reason.get());
         outcome
     }
 
@@ -562,10 +425,10 @@ impl Executor {
     /// # });
     /// ```
     pub fn end_root(&self) {
-        self.0.current.set(Key::NONE);
-        if let Some(task) = self.0.root.take().and_then(|key| self.0.find(key)) {
+        self.0.table.turn.set(Key::NONE); // if main panicked, it is still its turn
+        if let Some(task) = self.0.root.take().and_then(|key| self.0.table.find(key)) {
             task.state.set(State::Empty);
-            self.0.retire(&task);
+            self.0.table.remove(task.key);
         }
     }
 
@@ -588,17 +451,14 @@ impl Executor {
     #[inline]
     #[track_caller]
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
-        assert!(self.0.current.get() == Key::NONE, "a loop was run inside a poll of its own");
-        let core = &*self.0;
+        assert!(self.0.table.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
         let before = polls_left.get();
-        let mut front = std::mem::take(&mut core.sched.borrow_mut().front);
         let stop = loop {
-            match catch_unwind(AssertUnwindSafe(|| core.run_many(&mut front, polls_left))) {
+            match catch_unwind(AssertUnwindSafe(|| self.0.run_many(polls_left))) {
                 Ok(stop) => break stop,
-                Err(panic) => core.unwound(panic),
+                Err(panic) => self.0.unwound(panic),
             }
         };
-        core.sched.borrow_mut().front = front;
         let polls = &self.0.counts.polls;
         polls.set(polls.get() + (before - polls_left.get()) as u64);
         stop
@@ -613,7 +473,7 @@ impl Executor {
     /// assert!(!executor.is_idle());
     /// ```
     pub fn is_idle(&self) -> bool {
-        self.0.sched.borrow().is_idle()
+        self.0.table.is_idle()
     }
 
     /// Does what other threads asked for. The loop must be entered.
@@ -711,7 +571,7 @@ impl Executor {
             wakes: counts.wakes.get(),
             remote_wakes: counts.remote_wakes.get(),
             stale_wakes: counts.stale_wakes.get(),
-            spawned: self.0.sched.borrow().last_id,
+            spawned: self.0.last_id.get(),
         }
     }
 
@@ -723,12 +583,8 @@ impl Executor {
     /// assert_eq!(executor.alive(), 1);
     /// ```
     pub fn alive(&self) -> usize {
-        let sched = self.0.sched.borrow();
-        sched
-            .tasks
-            .iter()
-            .filter(|(_, task)| matches!(task.state.get(), State::Alive | State::Root | State::Busy))
-            .count()
+        let alive = |task: &&TaskRef| matches!(task.state.get(), State::Alive | State::Root | State::Busy);
+        self.0.table.all().iter().filter(alive).count()
     }
 
     /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.
@@ -742,24 +598,18 @@ impl Executor {
     pub fn drop_tasks(&self) {
         let core = &self.0;
         core.closing.set(true);
-        let places = core.sched.borrow().tasks.capacity();
-        for index in 0..places {
-            let task = core.sched.borrow_mut().tasks.try_remove(index);
-            if let Some(task) = task
-                && task.claim(State::Alive)
-            {
+        for (_, task) in core.table.take() {
+            if task.claim(State::Alive) {
                 join::abort_claimed(&task);
             }
         }
-        // Every task has ended: the references that go here drop nothing foreign.
-        let ended = core.sched.take();
-        core.sched.borrow_mut().last_id = ended.last_id;
         core.closing.set(false);
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
+        self.0.table.turn.set(Key::NONE); // main panicked in its turn; nobody is in one now, the executor is ours alone
         self.drop_tasks();
         self.0.closing.set(true);
         let letters = inbox::close(&self.0.inbox);
@@ -771,27 +621,13 @@ impl Drop for Executor {
 
 /// Whether the current loop refuses tasks; none if there is no current loop.
 pub(crate) fn is_closing() -> Option<bool> {
-    crate::cell::with_current(|core| core.map(Core::is_closing))
-}
-
-/// Notes that the current task yielded.
-pub(crate) fn note_yield() {
-    waits::note(WaitReason::Yield);
+    with_current(|core| core.map(Core::is_closing))
 }
 
 #[cfg(test)]
 impl Executor {
     /// Asserts I1: the queue holds exactly the tasks whose bit is set, each once.
     pub(crate) fn assert_queue_agrees_with_the_bits(&self) {
-        let sched = self.0.sched.borrow();
-        let mut in_queue = std::collections::HashSet::new();
-        for task in sched.front.iter().chain(&sched.back) {
-            assert!(task.queued.get(), "task {} is in the queue without its bit", task.id());
-            assert!(in_queue.insert(task.id()), "task {} is in the queue twice", task.id());
-        }
-        for (index, task) in &sched.tasks {
-            assert_eq!(index, task.key.index(), "a task lies where its key says");
-            assert_eq!(task.queued.get(), in_queue.contains(&task.id()), "task {} and its bit", task.id());
-        }
+        self.0.table.assert_line_agrees_with_the_bits();
     }
 }

@@ -376,7 +376,7 @@ pub(crate) fn settle(task: &TaskRef) {
 
 #[inline(never)]
 fn discard(task: &TaskRef) {
-    quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
+    quietly(|| task.end(None));
     task.state.set(State::Empty);
 }
 
@@ -390,12 +390,20 @@ pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
         return quietly(|| drop(error));
     }
     // The future goes first: the handle may be in it.
-    quietly(|| task.end(JoinError { id: TaskId(task.id()), details: None }));
+    quietly(|| task.end(None));
     if !task.has_handle.get() {
         report(task, &error);
     }
-    quietly(|| task.end(error));
+    quietly(|| task.end(Some(error)));
     quietly(|| settle(task));
+}
+
+/// Ends a fresh task that its loop did not queue, since it closes.
+#[inline]
+pub(crate) fn refuse<T>(handle: &JoinHandle<T>) {
+    if !handle.task().queued.get() {
+        abort(handle.task());
+    }
 }
 
 /// Ends a task by dropping its future; a task in its own poll ends after it. False if it had ended.
@@ -411,7 +419,7 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
 
 /// Ends a claimed task by dropping its future.
 pub(crate) fn abort_claimed(task: &TaskRef) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.end(JoinError::cancelled(task)))) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.end(Some(JoinError::cancelled(task))))) {
         return end_with_panic(task, panic);
     }
     quietly(|| settle(task));

@@ -13,7 +13,7 @@
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`; beside them `pool`, `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`; beside them `names` and `remote`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -34,7 +34,6 @@ mod inbox;
 mod join;
 mod key;
 mod names;
-mod pool;
 mod remote;
 mod task;
 pub mod waits;

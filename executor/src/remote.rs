@@ -6,8 +6,9 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::cell::with_current;
-use crate::executor::Executor;
+use crate::executor::{Core, Executor};
 use crate::inbox::{LoopId, post};
+use crate::join;
 
 /// Spawns tasks on a loop from any thread.
 ///
@@ -85,7 +86,9 @@ impl Remote {
         let at = Location::caller();
         let call = move || {
             let future = make();
-            with_current(|core| drop(core.expect("a loop reads its inbox while entered").spawn(future, None, at)));
+            let spawn =
+                |core: Option<&Core>| core.expect("a loop reads its inbox while entered").spawn(future, None, at);
+            join::refuse(&with_current(spawn));
         };
         post(self.id, Box::new(call)).map_err(|_gone| Closed)
     }

@@ -18,7 +18,7 @@ use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 
 use crate::cell::{TaskRef, with_current};
 use crate::executor::{self, Core};
-use crate::join::JoinHandle;
+use crate::join::{self, JoinHandle};
 use crate::names;
 use crate::waits::WaitReason;
 
@@ -68,8 +68,10 @@ fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>
 where
     F: Future<Output: 'static> + 'static,
 {
-    with_current(|core| core.map(|core| core.spawn(future, name, at)))
-        .expect("spawn called outside a running loop: call it inside block_on")
+    let handle = with_current(|core| core.map(|core| core.spawn(future, name, at)))
+        .expect("spawn called outside a running loop: call it inside block_on");
+    join::refuse(&handle);
+    handle
 }
 
 /// Spawns a task with a name.
@@ -165,7 +167,6 @@ impl Future for YieldNow {
             return Poll::Ready(());
         }
         self.yielded = true;
-        executor::note_yield();
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -226,7 +227,7 @@ impl TaskInfo {
             id: TaskId(task.id()),
             name: names::name_of(task),
             state,
-            waiting_for: WaitReason::unpack(task.reason.get()),
+            waiting_for: WaitReason::unpack(task.reason()),
             spawned_at: task.spawned_at,
             polls: task.polls.get(),
         }

@@ -1944,19 +1944,23 @@ fn a_task_that_waits_says_for_what() {
 #[test]
 fn a_reason_is_of_the_last_poll_only() {
     let crank = Crank::new();
+    let waker = Rc::new(Cell::new(None));
     let task = spawn({
+        let waker = waker.clone();
         let mut polls = 0;
         poll_fn(move |cx| -> Poll<()> {
             polls += 1;
             if polls == 1 {
                 waits::note(WaitReason::Resource);
-                cx.waker().wake_by_ref();
             }
+            waker.set(Some(cx.waker().clone()));
             Poll::Pending
         })
     });
-    crank.turn_with(1);
+    crank.turn();
     assert_eq!(all_tasks()[0].waiting_for, WaitReason::Resource);
+    waker.take().unwrap().wake();
+    assert_eq!(all_tasks()[0].waiting_for, WaitReason::Yield);
     crank.turn();
     assert_eq!(all_tasks()[0].waiting_for, WaitReason::Unknown);
     drop(task);

@@ -51,7 +51,7 @@ pub enum WaitReason {
         /// Which one.
         task: TaskId,
     },
-    /// Its next turn: it yielded, or used up its budget.
+    /// Its next turn: it was woken, or yielded, or used up its budget.
     Yield,
     /// A call on the blocking pool.
     Blocking,
@@ -64,6 +64,7 @@ pub enum WaitReason {
 const PAYLOAD_BITS: u32 = 60;
 const PAYLOAD_MAX: u64 = (1 << PAYLOAD_BITS) - 1;
 pub(crate) const UNKNOWN: u64 = 0;
+pub(crate) const YIELD: u64 = 5 << PAYLOAD_BITS;
 
 impl WaitReason {
     #[inline]

@@ -16,7 +16,7 @@ use std::ops::{Add, AddAssign, Sub, SubAssign};
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use crate::reactor::with_current;
+use crate::reactor::{Inner, with_current};
 
 static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::now);
 
@@ -24,6 +24,12 @@ static EPOCH: LazyLock<std::time::Instant> = LazyLock::new(std::time::Instant::n
 #[inline]
 pub(crate) fn nanos(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
+}
+
+/// The system's clock, counted from `epoch`: its 64 bits last for 584 years.
+#[inline]
+fn nanos_since(epoch: std::time::Instant) -> u64 {
+    epoch.elapsed().as_nanos() as u64
 }
 
 pub(crate) struct Clock {
@@ -52,7 +58,7 @@ impl Clock {
         match self.stands_at.get() {
             Some(now) => now,
             None => {
-                let system = nanos(self.epoch.elapsed());
+                let system = nanos_since(self.epoch);
                 system.saturating_sub(self.behind.get()).saturating_add(self.ahead.get())
             }
         }
@@ -68,7 +74,7 @@ impl Clock {
 
     fn resume(&self) {
         if let Some(now) = self.stands_at.take() {
-            let system = nanos(self.epoch.elapsed());
+            let system = nanos_since(self.epoch);
             self.behind.set(system.saturating_sub(now));
             self.ahead.set(now.saturating_sub(system));
         }
@@ -117,7 +123,7 @@ impl Instant {
     #[inline]
     pub fn now() -> Instant {
         let now = with_current(|reactor| reactor.clock.now());
-        Instant(now.unwrap_or_else(|| nanos(EPOCH.elapsed())))
+        Instant(now.unwrap_or_else(|| nanos_since(*EPOCH)))
     }
 
     /// How long ago this was; zero if it is still to come.
@@ -202,8 +208,8 @@ impl fmt::Debug for Instant {
 }
 
 #[track_caller]
-fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
-    match with_current(|reactor| f(&reactor.clock)) {
+fn with_reactor<R>(what: &str, f: impl FnOnce(&Inner) -> R) -> R {
+    match with_current(f) {
         Some(result) => result,
         None => panic!("{what} called outside a running loop"),
     }
@@ -227,7 +233,7 @@ fn with_clock<R>(what: &str, f: impl FnOnce(&Clock) -> R) -> R {
 /// ```
 #[track_caller]
 pub fn pause() {
-    with_clock("pause", Clock::pause);
+    with_reactor("pause", |reactor| reactor.clock.pause());
 }
 
 /// Lets the loop's clock run again, from where it stands. Does nothing if it runs.
@@ -248,7 +254,7 @@ pub fn pause() {
 /// ```
 #[track_caller]
 pub fn resume() {
-    with_clock("resume", Clock::resume);
+    with_reactor("resume", |reactor| reactor.clock.resume());
 }
 
 /// Moves the paused clock forward by `duration` and lets what is due then run.
@@ -266,10 +272,11 @@ pub fn resume() {
 /// # });
 /// ```
 pub async fn advance(duration: Duration) {
-    with_clock("advance", |clock| {
-        assert!(clock.is_paused(), "advance called while the clock runs: pause it first");
+    with_reactor("advance", |reactor| {
+        assert!(reactor.clock.is_paused(), "advance called while the clock runs: pause it first");
+        let now = reactor.date_timers();
         // The last nanosecond is never: what is due then would not be.
-        clock.move_to(clock.now().saturating_add(nanos(duration)).min(u64::MAX - 1));
+        reactor.clock.move_to(now.saturating_add(nanos(duration)).min(u64::MAX - 1));
     });
     crate::timer::sleep(Duration::ZERO).await;
     windlass_executor::yield_now().await;

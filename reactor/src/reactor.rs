@@ -9,6 +9,9 @@
 //!     5. wake        all of them, in this order          ┘  then foreign code runs (I3)
 //! ```
 //!
+//! Timers that were set with a duration get their deadlines at the turn's first look at the clock: before step 2 if it
+//! may wait, else after it.
+//!
 //! Events come before timers: an answer that arrived together with its time-out counts.
 //! A paused clock jumps in step 4, if nothing else happened and the loop had nothing else to do.
 //! Next: `sources` and `wheel`, the two tables; the facade, which calls `turn`.
@@ -36,6 +39,9 @@ use crate::wheel::{Fired, Wheel};
 const EVENTS_MAX: usize = 1024;
 /// The longest wait that is asked of the kernel at once: epoll counts milliseconds in 31 bits, which is 24.8 days.
 const WAIT_MAX: Duration = Duration::from_secs(20 * 24 * 3600);
+/// Polls between two turns that may find their timers pending before one of them makes a turn: as many polls cost some
+/// ten microseconds, and the turn's system call a small part of that.
+const POLLS_IN_VAIN_MAX: u32 = 1024;
 /// The token of the loop's own waker: no source gets index 2^32 - 1.
 const UNPARK: Token = Token(usize::MAX);
 
@@ -199,6 +205,8 @@ pub(crate) struct Inner {
     turned_at_ns: Cell<u64>,
     /// When the kernel was last asked what has happened: in the last turn, or since.
     heard_at_ns: Cell<u64>,
+    /// How many of [`POLLS_IN_VAIN_MAX`] there may still be.
+    polls_left: Cell<u32>,
     /// Room for wakers and timers on their way out, kept so that a warm turn allocates nothing.
     wakers: Cell<Wakers>,
     fired: Cell<Vec<Fired>>,
@@ -252,6 +260,7 @@ impl Reactor {
             events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
             turned_at_ns: Cell::new(now),
             heard_at_ns: Cell::new(now),
+            polls_left: Cell::new(POLLS_IN_VAIN_MAX),
             wakers: Cell::default(),
             fired: Cell::default(),
         });
@@ -294,24 +303,7 @@ impl Reactor {
     /// # Ok(()) });
     /// ```
     pub fn turn(&self, wait: Wait) -> io::Result<()> {
-        let inner = &self.0;
-        let began = (wait != Wait::No).then(|| inner.clock.now());
-        let happened = inner.poll_events(inner.timeout(wait, began))?;
-        if wait == Wait::Yes && !happened && inner.clock.is_paused() {
-            let next = inner.wheel.borrow().next_deadline();
-            inner.clock.move_to(next.unwrap_or(0)); // back to 0 moves nothing
-        }
-        let now = inner.clock.now().max(inner.turned_at_ns.get()); // whatever the system's clock does (I6)
-        if let Some(began) = began {
-            add(&inner.counts.waited_ns, now.saturating_sub(began));
-        }
-        inner.turned_at_ns.set(now);
-        inner.heard_at_ns.set(now);
-        if happened {
-            inner.wake_sources();
-        }
-        inner.wake_timers(now);
-        Ok(())
+        self.0.turn(wait)
     }
 
     /// When the loop must next turn for a timer, on its own clock, from now. None if there is no timer.
@@ -326,8 +318,9 @@ impl Reactor {
     /// # Ok(()) });
     /// ```
     pub fn next_deadline(&self) -> Option<Duration> {
+        let now = self.0.date_timers();
         let next = self.0.wheel.borrow().next_deadline()?;
-        Some(Duration::from_nanos(next.saturating_sub(self.0.clock.now())))
+        Some(Duration::from_nanos(next.saturating_sub(now)))
     }
 
     /// When the last turn's wait was over, in nanoseconds since the epoch of [`Instant`](crate::time::Instant).
@@ -404,6 +397,53 @@ impl AsRawFd for Reactor {
 }
 
 impl Inner {
+    fn turn(&self, wait: Wait) -> io::Result<()> {
+        self.polls_left.set(POLLS_IN_VAIN_MAX);
+        let began = (wait != Wait::No).then(|| self.date_timers());
+        let happened = self.poll_events(self.timeout(wait, began))?;
+        if wait == Wait::Yes && !happened && self.clock.is_paused() {
+            let next = self.wheel.borrow().next_deadline();
+            self.clock.move_to(next.unwrap_or(0)); // back to 0 moves nothing
+        }
+        let now = self.clock.now().max(self.turned_at_ns.get()); // whatever the system's clock does (I6)
+        if let Some(began) = began {
+            add(&self.counts.waited_ns, now.saturating_sub(began));
+        } else {
+            self.wheel.borrow_mut().date(now);
+        }
+        self.turned_at_ns.set(now);
+        self.heard_at_ns.set(now);
+        if happened {
+            self.wake_sources();
+        }
+        self.wake_timers(now);
+        Ok(())
+    }
+
+    /// Looks at the clock, and counts the time of undated timers from there: when it is next read, and before a paused
+    /// clock is moved.
+    pub(crate) fn date_timers(&self) -> u64 {
+        let now = self.clock.now();
+        self.wheel.borrow_mut().date(now);
+        now
+    }
+
+    /// Counts the polls that found their timer pending. A task that polls one over and over without giving way keeps the
+    /// loop from its turn: then the turn is made here. No borrow is live but that of the thread's current reactor.
+    #[inline]
+    pub(crate) fn polled_in_vain(&self) {
+        let left = self.polls_left.get() - 1;
+        self.polls_left.set(left);
+        if left == 0 {
+            self.turn_meanwhile();
+        }
+    }
+
+    #[cold]
+    fn turn_meanwhile(&self) {
+        let _ = self.turn(Wait::No); // if the kernel fails, it will tell the loop too
+    }
+
     #[inline]
     fn timeout(&self, wait: Wait, now: Option<u64>) -> Option<Duration> {
         let Some(now) = now else { return Some(Duration::ZERO) };
@@ -533,7 +573,26 @@ pub(crate) fn with_current<R>(f: impl FnOnce(&Inner) -> R) -> Option<R> {
     CURRENT.try_with(|current| current.borrow().as_deref().map(f)).ok().flatten()
 }
 
+/// Calls `f` with the reactor of loop `id`, be it the current one or not. None if it is another thread's, or gone.
+#[inline]
+pub(crate) fn with_loop<R>(id: LoopId, f: impl FnOnce(&Inner) -> R) -> Option<R> {
+    let here = CURRENT.try_with(|current| {
+        let current = current.borrow();
+        let not_entered;
+        let reactor = match current.as_deref() {
+            Some(current) if current.loop_id == id => current,
+            _ => {
+                not_entered = of_thread(id)?;
+                &*not_entered
+            }
+        };
+        Some(f(reactor))
+    });
+    here.ok().flatten()
+}
+
 /// The reactor of loop `id`, if it is this thread's and alive.
+#[cold]
 pub(crate) fn of_thread(id: LoopId) -> Option<Rc<Inner>> {
     OF_THREAD
         .try_with(|reactors| {

@@ -9,6 +9,7 @@
 //! Not here: the wheel by itself (`wheel::tests`), the loop that ties it all (the tests package).
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
@@ -1324,6 +1325,218 @@ fn a_timeout_of_zero_lets_a_ready_future_pass() {
     });
 }
 
+/// A time-out's time runs from its first poll, not from its making.
+#[test]
+fn a_timeout_made_long_before_it_is_polled_gives_its_full_time() {
+    doc(async {
+        let late = timeout(ms(10), std::future::pending::<()>());
+        advance(ms(25)).await;
+        let start = Instant::now();
+        assert!(late.await.is_err());
+        assert_eq!(start.elapsed(), ms(10));
+        let passed = timeout_at(start + ms(5), std::future::pending::<()>());
+        assert!(passed.await.is_err());
+        assert_eq!(start.elapsed(), ms(10));
+    });
+}
+
+#[test]
+fn a_timeout_begun_before_the_clock_is_moved_counts_from_before() {
+    doc(async {
+        let start = Instant::now();
+        let mut waiting = pin!(timeout(ms(10), std::future::pending::<()>()));
+        assert!(poll_once(waiting.as_mut()).is_pending());
+        advance(ms(7)).await; // in the same turn as the poll
+        assert!(waiting.await.is_err());
+        assert_eq!(start.elapsed(), ms(10));
+    });
+}
+
+#[test]
+fn a_timeout_that_is_over_within_its_turn_never_asks_for_a_wake_up() {
+    let crank = Crank::paused();
+    let mut waiting = Box::pin(timeout(ms(10), std::future::pending::<()>()));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    assert_eq!(crank.reactor.timers(), 1);
+    drop(waiting);
+    assert_eq!((crank.reactor.timers(), crank.reactor.next_deadline()), (0, None));
+}
+
+#[test]
+fn a_timeout_begun_in_this_turn_counts_for_the_next_deadline() {
+    let crank = Crank::paused();
+    let mut waiting = pin!(timeout(ms(10), std::future::pending::<()>()));
+    assert!(poll_once(waiting.as_mut()).is_pending());
+    assert_eq!(crank.reactor.next_deadline(), Some(ms(10)));
+    crank.reactor.turn(Wait::Yes).unwrap();
+    assert!(poll_once(waiting.as_mut()).is_ready());
+}
+
+/// Each of 400 time-outs of up to 3 ms, begun anywhere in a turn that other tasks make long.
+#[test]
+fn no_timeout_ends_early_by_the_systems_clock() {
+    let seed = 0x71ED;
+    println!("seed {seed}");
+    within_watchdog(move || {
+        doc_real(async {
+            let mut random = Random(seed);
+            let mut waits = Vec::new();
+            for _ in 0..40 {
+                for _ in 0..10 {
+                    let (length, busy) = (Duration::from_nanos(random.below(3_000_000)), random.below(1_000));
+                    waits.push(spawn(async move {
+                        (0..busy).for_each(|_| std::hint::spin_loop());
+                        let start = std::time::Instant::now();
+                        timeout(length, std::future::pending::<()>()).await.unwrap_err();
+                        (length, start.elapsed())
+                    }));
+                }
+                sleep(Duration::from_nanos(random.below(100_000))).await;
+            }
+            for wait in waits {
+                let (asked, took) = wait.await.unwrap();
+                assert!(took >= asked, "asked for {asked:?}, ended after {took:?}");
+            }
+        });
+    });
+}
+
+/// Random time-outs and sleeps, begun, given up and moved at random, against a sorted map: under a paused clock each
+/// wakes at its time, to the nanosecond, and no other ever does.
+#[test]
+fn random_timers_wake_exactly_when_a_sorted_map_says() {
+    enum Timer {
+        Timeout { _waiting: Pin<Box<Timeout<std::future::Pending<()>>>> },
+        Sleep(Pin<Box<Sleep>>),
+    }
+    thread_local!(static WOKEN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) });
+    for seed in 1..=32 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let crank = Crank::paused();
+        let mut timers: Vec<Option<Timer>> = Vec::new();
+        let mut due: BTreeMap<usize, Instant> = BTreeMap::new();
+        for _ in 0..500 {
+            let now = Instant::now();
+            let bits = 8 + random.below(30);
+            let length = Duration::from_nanos(random.below(1 << bits));
+            match random.below(16) {
+                0..5 => {
+                    let number = timers.len();
+                    let waker = runs(move || WOKEN.with_borrow_mut(|woken| woken.push(number)));
+                    let mut waiting = Box::pin(timeout(length, std::future::pending()));
+                    assert!(poll_with(waiting.as_mut(), &waker).is_pending());
+                    timers.push(Some(Timer::Timeout { _waiting: waiting }));
+                    due.insert(number, now + length);
+                }
+                5..8 => {
+                    let number = timers.len();
+                    let waker = runs(move || WOKEN.with_borrow_mut(|woken| woken.push(number)));
+                    let mut nap = Box::pin(sleep(length + Duration::from_nanos(1)));
+                    assert!(poll_with(nap.as_mut(), &waker).is_pending());
+                    due.insert(number, nap.deadline());
+                    timers.push(Some(Timer::Sleep(nap)));
+                }
+                8..11 if !timers.is_empty() => {
+                    let number = random.below(timers.len() as u64) as usize;
+                    timers[number] = None;
+                    due.remove(&number);
+                }
+                11 if !timers.is_empty() => {
+                    let number = random.below(timers.len() as u64) as usize;
+                    if let Some(Timer::Sleep(nap)) = &mut timers[number] {
+                        nap.as_mut().reset(now + length);
+                        // One that has ended has no waker to wake.
+                        due.entry(number).and_modify(|due| *due = now + length);
+                    }
+                }
+                12 => drop(poll_once(pin!(advance(length)))), // in the middle of a turn
+                _ if crank.reactor.timers() > 0 && random.below(2) == 0 => crank.reactor.turn(Wait::Yes).unwrap(),
+                _ => crank.reactor.turn(Wait::No).unwrap(),
+            }
+            let now = crank.reactor.turned_at_ns();
+            for number in WOKEN.take() {
+                let deadline = due.remove(&number).expect("a timer that is pending");
+                assert!(deadline.0 <= now, "{number} is early");
+            }
+        }
+        while let Some(next) = crank.reactor.next_deadline() {
+            // A cancelled timer's time may be asked for, nobody's may be passed.
+            let (now, earliest) = (Instant::now(), due.values().min().copied());
+            assert!(earliest.is_none_or(|earliest| now + next <= earliest.max(now)));
+            crank.reactor.turn(Wait::Yes).unwrap();
+            for number in WOKEN.take() {
+                let deadline = due.remove(&number).expect("a timer that is pending");
+                assert_eq!(deadline.max(now), Instant::now());
+            }
+        }
+        assert!(due.is_empty());
+    }
+}
+
+/// Also if it leaves nothing of the budget, ever.
+#[test]
+fn a_timeout_ends_a_future_that_uses_up_the_budget_in_every_poll() {
+    within_watchdog(|| {
+        doc_real(async {
+            let greedy = || {
+                poll_fn(|cx| {
+                    while windlass_executor::budget::poll_proceed(cx).is_ready() {}
+                    Poll::<()>::Pending
+                })
+            };
+            assert!(timeout(ms(1), greedy()).await.is_err());
+            assert!(timeout_at(Instant::now() - ms(1), greedy()).await.is_err());
+        });
+    });
+}
+
+#[test]
+fn a_timeout_polled_again_and_again_in_one_poll_ends() {
+    within_watchdog(|| {
+        doc_real(async {
+            let mut waiting = pin!(timeout(ms(2), std::future::pending::<()>()));
+            poll_fn(|cx| {
+                while waiting.as_mut().poll(cx).is_pending() {
+                    std::hint::spin_loop();
+                }
+                Poll::Ready(())
+            })
+            .await;
+        });
+    });
+}
+
+/// More timers than there is budget.
+#[test]
+fn a_task_with_a_thousand_timers_sleeps_until_the_first() {
+    let crank = Crank::paused();
+    let polls = Rc::new(Cell::new(0));
+    let count = polls.clone();
+    let mut naps: Vec<_> = (0..1_000).map(|_| Box::pin(timeout(ms(5), sleep(ms(9))))).collect();
+    drop(spawn(poll_fn(move |cx| {
+        count.set(count.get() + 1);
+        naps.retain_mut(|nap| nap.as_mut().poll(cx).is_pending());
+        if naps.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })));
+    crank.settle();
+    assert_eq!(polls.get(), 1);
+    while crank.reactor.timers() > 0 {
+        crank.reactor.turn(Wait::Yes).unwrap();
+        crank.executor.run(&Cell::new(100));
+    }
+    assert_eq!(polls.get(), 2);
+}
+
+#[test]
+fn a_task_with_a_timeout_is_said_to_wait_for_what_is_inside() {
+    let crank = Crank::paused();
+    let (ours, _theirs) = pair();
+    drop(spawn(async move { timeout(ms(5), ours.readable()).await }));
+    crank.turn();
+    assert!(matches!(all_tasks()[0].waiting_for, WaitReason::Readable { .. }), "{:?}", all_tasks()[0].waiting_for);
+}
+
 #[test]
 fn the_time_that_was_up_is_an_io_error_of_that_kind() {
     doc(async {
@@ -1417,6 +1630,19 @@ fn an_interval_with_a_thousand_ticks_to_catch_up_gives_way_in_between() {
         catching_up.await.unwrap();
         assert_eq!(given.get(), 1_000);
     });
+}
+
+#[test]
+fn a_task_that_waits_for_a_tick_says_until_when() {
+    let crank = Crank::paused();
+    let start = Instant::now();
+    drop(spawn(async move {
+        let mut beat = interval(ms(10));
+        beat.tick().await;
+        beat.tick().await;
+    }));
+    crank.turn();
+    assert_eq!(all_tasks()[0].waiting_for, WaitReason::Timer { deadline_ns: (start + ms(10)).0 });
 }
 
 #[test]

@@ -1,16 +1,21 @@
 //! Waiting for time to pass.
 //!
 //! ```text
-//!   sleep(d) ── first poll ──► wheel: deadline, waker ── turn: due? ──► woken ──► polled: ready
+//!   sleep(d) ────── first poll ──► wheel: deadline, waker ────────────┐
+//!   timeout(d, f) ─ first poll ──► wheel: d, waker ── turn: deadline ─┴─ turn: due? ──► woken ──► polled: ready
 //!      │ dropped before: the timer is cancelled, O(1)
 //! ```
 //!
-//! A [`Sleep`] is a deadline and a key: three words, no reference into the loop, no need to be pinned.
+//! A [`Sleep`] is a deadline and a key: three words, no reference into the loop, no need to be pinned. A [`Timeout`]
+//! leaves it to the loop's next turn to count its time from there, since most are over by then: those cost no look at
+//! the clock.
+//!
+//! A timer that fired was waited for, so its task has given way: it takes nothing of the task's budget, and ends also a
+//! future that uses up the budget in every poll. Only a sleep that is over when it begins takes a unit.
 //! Next: `wheel`, where the timer waits; `interval`, for ticks.
 
 use std::fmt;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -18,9 +23,9 @@ use pin_project_lite::pin_project;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_executor::{LoopId, budget};
 
-use crate::clock::Instant;
-use crate::reactor::{Inner, of_thread, with_current};
-use crate::wheel::TimerKey;
+use crate::clock::{Instant, nanos};
+use crate::reactor::{Inner, with_current, with_loop};
+use crate::wheel::{TimerKey, Wheel};
 
 /// Completes `duration` from now: never before; idle, at the next whole millisecond that the kernel's wait can end at.
 /// `Duration::MAX` is for ever.
@@ -77,13 +82,8 @@ pub struct Sleep {
     timer: Option<Timer>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Timer {
-    loop_id: LoopId,
-    key: TimerKey,
-}
-
 const _: () = assert!(size_of::<Sleep>() == 24, "a million sleeping tasks hold one each");
+const OUTSIDE: &str = "a sleep was polled outside a running loop";
 
 impl Sleep {
     /// When it completes.
@@ -130,85 +130,19 @@ impl Sleep {
     /// ```
     pub fn reset(&mut self, deadline: Instant) {
         self.deadline = deadline;
-        let before = self.timer;
-        if let (Some(Timer { loop_id, .. }), Some(waker)) = (before, self.cancel()) {
-            // In the loop that it waits in, whichever is entered; a deadline that has passed fires with the next turn.
-            let anew = |reactor: Rc<Inner>| reactor.wheel.borrow_mut().insert(deadline.0, waker);
-            self.timer = of_thread(loop_id).map(anew).map(|key| Timer { loop_id, key });
-        }
+        self.timer = self.timer.filter(|timer| timer.reset(deadline));
     }
 
     #[inline]
-    fn arm(&mut self, waker: Waker) {
-        let deadline = self.deadline.0;
-        let mut waker = Some(waker); // dropped, if it is not needed, when nothing is borrowed (I3)
-        let timer = with_current(|reactor| {
-            // What is due by the loop's last look at the clock need not wait for the next.
-            let waker = if deadline <= reactor.turned_at_ns() { None } else { waker.take() };
-            let set = |waker| reactor.wheel.borrow_mut().insert(deadline, waker);
-            waker.map(|waker| Timer { loop_id: reactor.loop_id, key: set(waker) })
-        });
-        self.timer = timer.expect("a sleep was polled outside a running loop");
-    }
-
-    /// Takes the timer out of the wheel, wherever that is; its waker comes back if it was pending and is within reach.
-    #[inline]
-    fn cancel(&mut self) -> Option<Waker> {
-        let timer = self.timer.take()?;
-        let here = with_current(|reactor| {
-            let ours = reactor.loop_id == timer.loop_id;
-            ours.then(|| reactor.wheel.borrow_mut().cancel(timer.key))
-        });
-        here.flatten().unwrap_or_else(|| cancel_elsewhere(timer))
-    }
-
-    /// A task that polls a sleep over and over without giving way, so that the loop never turns, has it ask the clock
-    /// itself. One that comes with a new sleep each time (an interval that lags behind) has to give way.
-    #[cold]
-    fn poll_without_budget(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = self.deadline;
+        self.timer = Timer::at(deadline, cx);
         if self.timer.is_none() {
-            let (deadline, waker) = (self.deadline.0, cx.waker().clone());
-            // Even if it is due: then it fires with the next turn.
-            self.timer = with_current(|reactor| Timer {
-                loop_id: reactor.loop_id,
-                key: reactor.wheel.borrow_mut().insert(deadline, waker),
-            });
-            return Poll::Pending;
+            return Poll::Ready(());
         }
-        if !self.is_elapsed() {
-            return Poll::Pending;
-        }
-        drop(self.cancel());
-        Poll::Ready(())
-    }
-
-    /// Ready if the timer has fired; else sees to it that the waker of this poll is the one that waits.
-    fn poll_timer(timer: Timer, reactor: &Inner, waker: &Waker) -> Poll<()> {
-        assert_eq!(reactor.loop_id, timer.loop_id, "a sleep was polled outside its loop");
-        match reactor.wheel.borrow().waker(timer.key) {
-            None => return Poll::Ready(()),
-            Some(waiting) if waiting.will_wake(waker) => return Poll::Pending,
-            Some(_) => {}
-        }
-        let waker = waker.clone();
-        let before = reactor.wheel.borrow_mut().swap_waker(timer.key, waker);
-        drop(before);
+        waits::note(WaitReason::Timer { deadline_ns: deadline.0 });
         Poll::Pending
     }
-}
-
-#[cold]
-fn cancel_elsewhere(timer: Timer) -> Option<Waker> {
-    if let Some(reactor) = of_thread(timer.loop_id) {
-        return reactor.wheel.borrow_mut().cancel(timer.key);
-    }
-    let cancel = move || {
-        let waker = of_thread(timer.loop_id).and_then(|reactor| reactor.wheel.borrow_mut().cancel(timer.key));
-        drop(waker);
-    };
-    // With its loop the timer is gone too.
-    let _ = windlass_executor::post(timer.loop_id, Box::new(cancel));
-    None
 }
 
 impl Future for Sleep {
@@ -216,20 +150,8 @@ impl Future for Sleep {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if budget::poll_proceed(cx).is_pending() {
-            return self.poll_without_budget(cx);
-        }
-        let Some(timer) = self.timer else {
-            let waker = cx.waker().clone();
-            self.arm(waker);
-            if self.timer.is_none() {
-                return Poll::Ready(());
-            }
-            waits::note(WaitReason::Timer { deadline_ns: self.deadline.0 });
-            return Poll::Pending;
-        };
-        let outcome = with_current(|reactor| Self::poll_timer(timer, reactor, cx.waker()));
-        if outcome.expect("a sleep was polled outside a running loop").is_pending() {
+        let Some(timer) = self.timer else { return self.begin(cx) };
+        if timer.poll(cx).is_pending() {
             waits::note(WaitReason::Timer { deadline_ns: self.deadline.0 });
             return Poll::Pending;
         }
@@ -241,11 +163,110 @@ impl Future for Sleep {
 impl Drop for Sleep {
     #[inline]
     fn drop(&mut self) {
-        drop(self.cancel());
+        if let Some(timer) = self.timer {
+            timer.cancel();
+        }
     }
 }
 
-/// Gives `future` until `duration` from now.
+/// The name of a timer that was set in some loop's wheel. It may have fired since.
+#[derive(Clone, Copy, Debug)]
+struct Timer {
+    loop_id: LoopId,
+    key: TimerKey,
+}
+
+impl Timer {
+    /// Sets a timer that fires at `deadline`. None if that has passed by the loop's last look at the clock: then nobody
+    /// need wait for the next look, as long as the budget lasts.
+    #[inline]
+    fn at(deadline: Instant, cx: &mut Context<'_>) -> Option<Timer> {
+        let mut waker = Some(cx.waker().clone()); // dropped, if it is not needed, when nothing is borrowed (I3)
+        let timer = with_current(|reactor| {
+            let waker = if deadline.0 <= reactor.turned_at_ns() { None } else { waker.take() }?;
+            Some(Timer::set(reactor, |wheel| wheel.insert(deadline.0, waker)))
+        });
+        let timer = timer.expect(OUTSIDE);
+        if timer.is_none() && budget::poll_proceed(cx).is_pending() {
+            let anew = |waker| with_current(|reactor| Timer::set(reactor, |wheel| wheel.insert(deadline.0, waker)));
+            return waker.and_then(anew); // fires with the next turn
+        }
+        timer
+    }
+
+    /// Sets a timer that fires `duration` nanoseconds from the next look at the clock.
+    #[inline]
+    fn after(duration: u64, cx: &mut Context<'_>) -> Timer {
+        let waker = cx.waker().clone();
+        let timer = with_current(|reactor| Timer::set(reactor, |wheel| wheel.insert_undated(duration, waker)));
+        timer.expect(OUTSIDE)
+    }
+
+    #[inline]
+    fn set(reactor: &Inner, insert: impl FnOnce(&mut Wheel) -> TimerKey) -> Timer {
+        Timer { loop_id: reactor.loop_id, key: insert(&mut reactor.wheel.borrow_mut()) }
+    }
+
+    /// Ready if it has fired; else sees to it that the waker of this poll is the one that waits.
+    #[inline]
+    fn poll(self, cx: &mut Context<'_>) -> Poll<()> {
+        with_current(|reactor| self.poll_in(reactor, cx.waker())).expect(OUTSIDE)
+    }
+
+    #[inline]
+    fn poll_in(self, reactor: &Inner, waker: &Waker) -> Poll<()> {
+        assert_eq!(reactor.loop_id, self.loop_id, "a sleep was polled outside its loop");
+        let waiting = reactor.wheel.borrow().waker(self.key).map(|waiting| waiting.will_wake(waker));
+        let Some(is_ours) = waiting else { return Poll::Ready(()) };
+        if !is_ours {
+            let waker = waker.clone();
+            let before = reactor.wheel.borrow_mut().swap_waker(self.key, waker);
+            drop(before);
+        }
+        reactor.polled_in_vain();
+        Poll::Pending
+    }
+
+    /// Moves the deadline, if the timer has not fired and is within reach.
+    fn reset(self, deadline: Instant) -> bool {
+        // A deadline that has passed fires with the next turn.
+        let moved = self.with_wheel(|wheel| wheel.reset(self.key, deadline.0));
+        if moved.is_none() {
+            self.cancel_elsewhere();
+        }
+        moved.unwrap_or(false)
+    }
+
+    /// Takes the timer out of the wheel, if it has not fired.
+    #[inline]
+    fn cancel(self) {
+        match self.with_wheel(|wheel| wheel.cancel(self.key)) {
+            Some(waker) => drop(waker), // with no borrow live (I3)
+            None => self.cancel_elsewhere(),
+        }
+    }
+
+    #[cold]
+    fn cancel_elsewhere(self) {
+        let cancel = move || drop(self.with_wheel(|wheel| wheel.cancel(self.key)));
+        // With its loop the timer is gone too.
+        let _ = windlass_executor::post(self.loop_id, Box::new(cancel));
+    }
+
+    /// Calls `f` with the wheel that the timer is in, whichever loop is entered. None if that is another thread's, or gone.
+    #[inline]
+    fn with_wheel<R>(self, f: impl FnOnce(&mut Wheel) -> R) -> Option<R> {
+        with_loop(self.loop_id, |reactor| f(&mut reactor.wheel.borrow_mut()))
+    }
+}
+
+/// Gives `future` until `duration` from its first poll.
+///
+/// The time is counted from when the loop next looks at its clock: with the turn that follows the first poll. So it is
+/// never too short, and longer by what the tasks do until then; [`timeout_at`] is exact. A time-out that is over before
+/// that turn costs no look at the clock at all.
+///
+/// While the task waits, it is said to wait for what `future` waits for.
 ///
 /// # Errors
 /// [`Elapsed`] if the time passes first; the future is dropped with the [`Timeout`]. A result that is there when the
@@ -264,10 +285,10 @@ impl Drop for Sleep {
 /// ```
 #[inline]
 pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoFuture> {
-    timeout_at(Instant::now() + duration, future)
+    Timeout { future: future.into_future(), limit: Limit::After(nanos(duration)) }
 }
 
-/// As [`timeout`], until `deadline`.
+/// As [`timeout`], until `deadline`, whenever it is first polled.
 ///
 /// ```
 /// # use std::time::Duration;
@@ -280,7 +301,7 @@ pub fn timeout<F: IntoFuture>(duration: Duration, future: F) -> Timeout<F::IntoF
 /// ```
 #[inline]
 pub fn timeout_at<F: IntoFuture>(deadline: Instant, future: F) -> Timeout<F::IntoFuture> {
-    Timeout { future: future.into_future(), sleep: sleep_until(deadline) }
+    Timeout { future: future.into_future(), limit: Limit::At(deadline) }
 }
 
 pin_project! {
@@ -299,7 +320,40 @@ pin_project! {
     pub struct Timeout<F> {
         #[pin]
         future: F,
-        sleep: Sleep,
+        limit: Limit,
+    }
+}
+
+/// How long a future has. It needs to know only until the timer is set.
+#[derive(Debug)]
+enum Limit {
+    After(u64),
+    At(Instant),
+    Set(Timer),
+}
+
+const _: () = assert!(size_of::<Limit>() == 24, "what a time-out adds to a future");
+
+impl Limit {
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = match *self {
+            Limit::After(duration) => Some(Timer::after(duration, cx)),
+            Limit::At(deadline) => Timer::at(deadline, cx),
+            Limit::Set(timer) => return timer.poll(cx),
+        };
+        let Some(timer) = timer else { return Poll::Ready(()) };
+        *self = Limit::Set(timer);
+        Poll::Pending
+    }
+}
+
+impl Drop for Limit {
+    #[inline]
+    fn drop(&mut self) {
+        if let Limit::Set(timer) = *self {
+            timer.cancel();
+        }
     }
 }
 
@@ -357,7 +411,7 @@ impl<F: Future> Future for Timeout<F> {
         if let Poll::Ready(output) = this.future.poll(cx) {
             return Poll::Ready(Ok(output));
         }
-        Pin::new(this.sleep).poll(cx).map(|()| Err(Elapsed(())))
+        this.limit.poll(cx).map(|()| Err(Elapsed(())))
     }
 }
 

@@ -26,6 +26,15 @@
 //!
 //! Eight levels hold every `u64`: nothing wraps around, no deadline is too far, and `u64::MAX` is never.
 //!
+//! A time-out is mostly over within the turn of the loop that it was set in. So it need not say when it is due, only in
+//! how long: it waits in a list beside the levels, where it costs no clock and no slot, until [`date`](Wheel::date) is
+//! told what time it is and gives all of them their deadlines.
+//!
+//! ```text
+//!     insert_undated(duration) ──► undated ── date(now) ──► slot of now + duration
+//!                                     └── cancelled before: never saw a clock
+//! ```
+//!
 //! Now never goes back, no timer fires early, no deadline is skipped (I6). No waker is cloned, dropped or woken in here:
 //! wakers come in and go out by value, so that their code runs when the caller's borrow of the wheel is over (I3).
 //!
@@ -34,8 +43,6 @@
 //! Hierarchical wheels: Varghese & Lauck 1987, scheme 7.
 
 use std::task::Waker;
-
-use slab::Slab;
 
 /// The lowest bits of a deadline choose no slot: a level-0 slot lasts 2^16 ns, about 66 µs. Finer would not be noticed
 /// (the kernel adds 50 µs of slack to a wait), and 16 leaves a multiple of [`DIGIT_BITS`] for the levels.
@@ -48,13 +55,16 @@ const SLOTS: usize = 1 << DIGIT_BITS;
 const LEVELS: usize = ((u64::BITS - GRAIN_BITS) / DIGIT_BITS) as usize;
 const _: () = assert!(GRAIN_BITS + LEVELS as u32 * DIGIT_BITS == u64::BITS, "every u64 has a place");
 
+/// The place of timers without a deadline: one more slot, in a level of its own that no digit leads to.
+const UNDATED: usize = LEVELS * SLOTS;
+
 /// No timer: the end of a list. An index never gets there, see [`Wheel::insert`].
 const NIL: u32 = u32::MAX;
 
 /// Names one pending timer; stale once that has fired or is cancelled.
 ///
-/// A stale key does nothing (I4). It could only be taken for another timer's if exactly a multiple of 2^32 insertions
-/// came between the two and both got the same entry.
+/// A stale key does nothing (I4). It could only be taken for another timer's if its entry had been given to exactly a
+/// multiple of 2^32 timers in between.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct TimerKey {
     index: u32,
@@ -79,12 +89,15 @@ pub(crate) struct Fired {
 /// Dropping the wheel drops the wakers of all pending timers, which is foreign code: no borrow may be live (I3).
 pub(crate) struct Wheel {
     now: u64,
-    generation: u32,
-    /// A bit for each slot that is not empty, a word for each level.
-    occupied: [u64; LEVELS],
-    /// The slots of level 0, then those of level 1, and so on. Boxed, so that moving a loop does not move 8 KiB.
-    slots: Box<[Slot; LEVELS * SLOTS]>,
-    entries: Slab<Entry>,
+    /// A bit for each slot that is not empty, a word for each level and one for the undated.
+    occupied: [u64; LEVELS + 1],
+    /// The slots of level 0, then those of level 1, and so on; at last that of the undated. Boxed, so that moving a loop
+    /// does not move 8 KiB.
+    slots: Box<[Slot; UNDATED + 1]>,
+    entries: Vec<Entry>,
+    /// The first of the vacant entries, which hang together by `next`.
+    vacant: u32,
+    pending: usize,
 }
 
 /// A list of timers in order of insertion.
@@ -101,12 +114,15 @@ impl Slot {
     const EMPTY: Slot = Slot { earliest: u64::MAX, head: NIL, tail: NIL };
 }
 
-/// A pending timer: 40 bytes, with the slab's tag in the niche of the waker.
+/// Room for a timer: 40 bytes.
 struct Entry {
+    /// While undated, the duration.
     deadline: u64,
-    waker: Waker,
+    /// None while the entry is vacant.
+    waker: Option<Waker>,
     prev: u32,
     next: u32,
+    /// How many timers have had the entry before, so that their keys are known for stale.
     generation: u32,
     /// The index of its slot.
     place: u16,
@@ -117,10 +133,11 @@ impl Wheel {
     pub(crate) fn new(now: u64) -> Wheel {
         Wheel {
             now,
-            generation: 0,
-            occupied: [0; LEVELS],
-            slots: Box::new([Slot::EMPTY; LEVELS * SLOTS]),
-            entries: Slab::new(),
+            occupied: [0; LEVELS + 1],
+            slots: Box::new([Slot::EMPTY; UNDATED + 1]),
+            entries: Vec::new(),
+            vacant: NIL,
+            pending: 0,
         }
     }
 
@@ -132,15 +149,69 @@ impl Wheel {
     /// With 2^32 - 1 timers pending, in 160 GiB.
     #[inline]
     pub(crate) fn insert(&mut self, deadline: u64, waker: Waker) -> TimerKey {
-        let generation = self.generation;
-        self.generation = generation.wrapping_add(1);
-        let place = self.place(deadline);
-        let prev = self.slots[place].tail;
-        let entry = Entry { deadline, waker, prev, next: NIL, generation, place: place as u16 };
-        let index = self.entries.insert(entry);
+        self.insert_at(self.place(deadline), deadline, waker)
+    }
+
+    /// Adds a timer that fires `duration` after what the next [`date`](Wheel::date) is told, and until then does not
+    /// count for [`next_deadline`](Wheel::next_deadline); O(1).
+    ///
+    /// # Panics
+    /// As [`insert`](Wheel::insert).
+    #[inline]
+    pub(crate) fn insert_undated(&mut self, duration: u64, waker: Waker) -> TimerKey {
+        self.insert_at(UNDATED, duration, waker)
+    }
+
+    /// Gives the undated timers their deadlines, counted from `now`; what is beyond `u64::MAX` is never. They take the
+    /// place that insertion now would give them.
+    #[inline]
+    pub(crate) fn date(&mut self, now: u64) {
+        let undated = std::mem::replace(&mut self.slots[UNDATED], Slot::EMPTY);
+        self.occupied[LEVELS] = 0;
+        let mut next = undated.head;
+        while next != NIL {
+            let index = next;
+            let entry = &mut self.entries[index as usize];
+            next = entry.next;
+            entry.deadline = entry.deadline.saturating_add(now);
+            self.move_to_place(index);
+        }
+    }
+
+    #[inline(always)] // so that a place that is known costs nothing
+    fn insert_at(&mut self, place: usize, deadline: u64, waker: Waker) -> TimerKey {
+        let index = match self.vacant {
+            NIL => self.grow(),
+            vacant => vacant,
+        };
+        let entry = &mut self.entries[index as usize];
+        self.vacant = entry.next;
+        self.pending += 1;
+        entry.deadline = deadline;
+        std::mem::forget(entry.waker.replace(waker)); // a vacant entry has none: there is nothing to drop
+        let generation = entry.generation;
+        self.append(place, index, deadline);
+        TimerKey { index, generation }
+    }
+
+    /// A new vacant entry, the only one.
+    #[cold]
+    fn grow(&mut self) -> u32 {
+        let index = self.entries.len();
         assert!(index < NIL as usize, "more than 2^32 - 1 timers pending");
-        self.append(place, prev, index as u32, deadline);
-        TimerKey { index: index as u32, generation }
+        self.entries.push(Entry { deadline: 0, waker: None, prev: NIL, next: NIL, generation: 0, place: 0 });
+        index as u32
+    }
+
+    /// Makes an entry vacant, and its keys stale. It is in no list any more, or its list is done with.
+    #[inline]
+    fn remove(&mut self, index: u32) -> Waker {
+        let entry = &mut self.entries[index as usize];
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.next = self.vacant;
+        self.vacant = index;
+        self.pending -= 1;
+        entry.waker.take().expect("a pending timer has a waker")
     }
 
     /// Takes a timer out before it fires; O(1). `None` if it has fired or was cancelled before.
@@ -148,8 +219,28 @@ impl Wheel {
     /// The waker is the caller's to drop, after its borrow of the wheel has ended (I3).
     #[inline]
     pub(crate) fn cancel(&mut self, key: TimerKey) -> Option<Waker> {
-        self.waker(key)?;
-        let Entry { waker, prev, next, place, .. } = self.entries.remove(key.index as usize);
+        if !self.is_pending(key) {
+            return None;
+        }
+        self.detach(key.index);
+        Some(self.remove(key.index))
+    }
+
+    /// Gives a pending timer another deadline; O(1). False if it has fired or was cancelled before.
+    pub(crate) fn reset(&mut self, key: TimerKey, deadline: u64) -> bool {
+        let pending = self.is_pending(key);
+        if pending {
+            self.detach(key.index);
+            self.entries[key.index as usize].deadline = deadline;
+            self.move_to_place(key.index);
+        }
+        pending
+    }
+
+    /// Takes an entry out of its slot's list.
+    #[inline]
+    fn detach(&mut self, index: u32) {
+        let Entry { prev, next, place, .. } = self.entries[index as usize];
         let slot = &mut self.slots[place as usize];
         match prev {
             NIL => slot.head = next,
@@ -163,14 +254,12 @@ impl Wheel {
             slot.earliest = u64::MAX;
             self.occupied[place as usize / SLOTS] &= !(1 << (place as usize % SLOTS));
         }
-        Some(waker)
     }
 
     /// The waker of a pending timer, to compare with that of the present poll. `None` if the key is stale.
     #[inline]
     pub(crate) fn waker(&self, key: TimerKey) -> Option<&Waker> {
-        let entry = self.entries.get(key.index as usize)?;
-        (entry.generation == key.generation).then_some(&entry.waker)
+        self.entries.get(key.index as usize).filter(|entry| entry.generation == key.generation)?.waker.as_ref()
     }
 
     /// Gives a pending timer another waker. The old one comes back, to be dropped after the borrow has ended (I3).
@@ -180,27 +269,29 @@ impl Wheel {
     #[inline]
     pub(crate) fn swap_waker(&mut self, key: TimerKey, waker: Waker) -> Result<Waker, Waker> {
         match self.entries.get_mut(key.index as usize) {
-            Some(entry) if entry.generation == key.generation => Ok(std::mem::replace(&mut entry.waker, waker)),
+            Some(Entry { waker: Some(waiting), generation, .. }) if *generation == key.generation => {
+                Ok(std::mem::replace(waiting, waker))
+            }
             _ => Err(waker),
         }
     }
 
     /// Whether the timer has yet to fire.
-    #[cfg(test)]
+    #[inline]
     pub(crate) fn is_pending(&self, key: TimerKey) -> bool {
-        self.waker(key).is_some()
+        self.entries.get(key.index as usize).is_some_and(|entry| entry.generation == key.generation)
     }
 
     /// How many timers are pending.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+        self.pending
     }
 
     /// Whether no timer is pending.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.pending == 0
     }
 
     /// When the loop must wake up: the earliest deadline. `None` if there is none, or none but `u64::MAX`.
@@ -209,14 +300,14 @@ impl Wheel {
     /// advancing to it puts that right, so each cancelled timer costs at most one idle wake-up. O(levels).
     #[inline]
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let level = self.occupied.iter().position(|&bits| bits != 0)?;
+        let level = self.occupied[..LEVELS].iter().position(|&bits| bits != 0)?;
         let slot = self.occupied[level].trailing_zeros() as usize;
         let earliest = self.slots[level * SLOTS + slot].earliest;
         (earliest != u64::MAX).then_some(earliest)
     }
 
     /// Moves on to `now` and appends to `fired` all timers whose deadline is not after it: in order of their deadlines,
-    /// and of their insertion where those are equal.
+    /// and of their insertion where those are equal (or of their dating, if they were undated).
     ///
     /// A `now` before the present one is taken for the present one: clocks that go back move nothing (I6).
     /// Costs what fires and what moves to another level, however far it goes.
@@ -258,8 +349,8 @@ impl Wheel {
             let entry = &self.entries[index as usize];
             next = entry.next;
             if entry.deadline <= self.now {
-                let Entry { deadline, waker, .. } = self.entries.remove(index as usize);
-                fired.push(Fired { deadline, waker });
+                let deadline = entry.deadline;
+                fired.push(Fired { deadline, waker: self.remove(index) });
             } else {
                 self.move_to_place(index);
             }
@@ -271,13 +362,7 @@ impl Wheel {
 
     fn move_to_place(&mut self, index: u32) {
         let deadline = self.entries[index as usize].deadline;
-        let place = self.place(deadline);
-        let prev = self.slots[place].tail;
-        let entry = &mut self.entries[index as usize];
-        entry.place = place as u16;
-        entry.prev = prev;
-        entry.next = NIL;
-        self.append(place, prev, index, deadline);
+        self.append(self.place(deadline), index, deadline);
     }
 
     /// The slot where a deadline waits, seen from now. What has passed waits with what is due now.
@@ -288,10 +373,11 @@ impl Wheel {
         level * SLOTS + digit(deadline, level)
     }
 
-    /// Ties an entry to the end of a slot's list, after `prev`; its own links are set already.
+    /// Ties an entry to the end of a slot's list.
     #[inline]
-    fn append(&mut self, place: usize, prev: u32, index: u32, deadline: u64) {
+    fn append(&mut self, place: usize, index: u32, deadline: u64) {
         let slot = &mut self.slots[place];
+        let prev = slot.tail;
         slot.earliest = slot.earliest.min(deadline);
         slot.tail = index;
         match prev {
@@ -301,6 +387,10 @@ impl Wheel {
             }
             _ => self.entries[prev as usize].next = index,
         }
+        let entry = &mut self.entries[index as usize];
+        entry.prev = prev;
+        entry.next = NIL;
+        entry.place = place as u16;
     }
 }
 

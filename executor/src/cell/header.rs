@@ -2,10 +2,12 @@
 
 use std::cell::Cell;
 use std::panic::Location;
+use std::ptr;
 use std::task::Waker;
 
 use super::VTable;
 use crate::key::{GENERATION_BITS, Key};
+use crate::waits;
 
 /// What a cell holds, and who may look at it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -22,14 +24,44 @@ pub(crate) enum State {
     Empty,
 }
 
+/// What became of a poll. An ended task is left claimed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Polled {
+    Pending,
+    Ended,
+    NotAlive,
+}
+
+/// What becomes of a task when its turn is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Then {
+    /// Until somebody wakes it; why, as `waits` packs it.
+    Sleep(u64),
+    Queue,
+    Forget,
+    /// It sleeps, and the turns end.
+    Stop,
+}
+
+/// What happened to a task in its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum After {
+    #[default]
+    Sleep,
+    /// It was woken.
+    Queue,
+    /// It was aborted.
+    Drop,
+}
+
 /// The part of a task that does not depend on its future's type.
 pub(crate) struct Header {
     pub(super) vtable: &'static VTable,
     pub(crate) spawned_at: &'static Location<'static>,
     /// Who waits for the output.
     pub(crate) joiner: Cell<Option<Waker>>,
-    /// Why it sleeps, packed by `waits`.
-    pub(crate) reason: Cell<u64>,
+    /// In line: who is next. Out of it: why it sleeps, packed by `waits`; a number, not a pointer.
+    pub(super) link: Cell<*const Header>,
     pub(crate) key: Key,
     /// The part of the id that is too high for the key.
     id_high: u32,
@@ -52,7 +84,7 @@ impl Header {
             vtable,
             spawned_at,
             joiner: Cell::new(None),
-            reason: Cell::new(0),
+            link: Cell::new(ptr::null()),
             key,
             id_high: (id >> GENERATION_BITS) as u32,
             refs: Cell::new(1),
@@ -71,6 +103,11 @@ impl Header {
         let there = waiting.is_some();
         self.joiner.set(waiting);
         there
+    }
+
+    /// Why it sleeps, packed by `waits`. In line it waits for its next turn.
+    pub(crate) fn reason(&self) -> u64 {
+        if self.queued.get() { waits::YIELD } else { self.link.get().addr() as u64 }
     }
 
     /// The task's number in its loop; starts over after 2^58 tasks.

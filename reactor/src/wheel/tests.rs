@@ -38,6 +38,11 @@ impl Bench {
         self.wheel.insert(deadline, waker)
     }
 
+    fn insert_undated(&mut self, duration: u64, number: u32) -> TimerKey {
+        let waker = self.waker(number);
+        self.wheel.insert_undated(duration, waker)
+    }
+
     fn number_of(&self, waker: Waker) -> u32 {
         waker.wake();
         self.log.lock().unwrap().pop().expect("the waker has just written its number")
@@ -82,7 +87,8 @@ fn check(wheel: &Wheel) {
             let entry = &wheel.entries[next as usize];
             assert_eq!(entry.prev, prev);
             assert_eq!(usize::from(entry.place), index);
-            assert_eq!(wheel.place(entry.deadline), index, "{:#x} at {:#x}", entry.deadline, wheel.now);
+            let place = if index == UNDATED { UNDATED } else { wheel.place(entry.deadline) };
+            assert_eq!(place, index, "{:#x} at {:#x}", entry.deadline, wheel.now);
             assert!(slot.earliest <= entry.deadline);
             (prev, next) = (next, entry.next);
             seen += 1;
@@ -90,6 +96,14 @@ fn check(wheel: &Wheel) {
         assert_eq!(slot.tail, prev);
     }
     assert_eq!(seen, wheel.len());
+    let mut next = wheel.vacant;
+    while next != NIL {
+        let entry = &wheel.entries[next as usize];
+        assert!(entry.waker.is_none());
+        next = entry.next;
+        seen += 1;
+    }
+    assert_eq!(seen, wheel.entries.len(), "every entry is in one list");
 }
 
 /// Times at which a wheel could trip: around every level boundary, and where others have tripped.
@@ -108,13 +122,8 @@ fn awkward_times() -> Vec<u64> {
 }
 
 #[test]
-fn an_entry_has_40_bytes_with_the_slabs_tag_and_a_key_8() {
-    #[expect(dead_code, reason = "only its size is looked at; the shape is that of slab's own entry")]
-    enum Tagged {
-        Vacant(usize),
-        Occupied(Entry),
-    }
-    assert_eq!(size_of::<Tagged>(), 40);
+fn an_entry_has_40_bytes_and_a_key_8() {
+    assert_eq!(size_of::<Entry>(), 40);
     assert_eq!(size_of::<TimerKey>(), 8);
     assert_eq!(size_of::<Slot>(), 16);
 }
@@ -288,13 +297,13 @@ fn a_key_whose_entry_was_given_to_another_timer_is_stale() {
 
 #[test]
 fn a_timer_that_is_reset_after_it_fired_unread_fires_once_more_and_spares_the_next_owner_of_its_entry() {
-    // Reset is cancel and insert. The first timer's entry goes to another before its owner looks at its key.
+    // The first timer's entry goes to another before its owner looks at its key.
     let mut bench = Bench::new(0);
     let first = bench.insert(10, 1);
     assert_eq!(bench.advance(10), [1]);
     let other = bench.insert(25, 2);
     assert_eq!(other.index, first.index);
-    assert_eq!(bench.cancel(first), None);
+    assert!(!bench.wheel.reset(first, 20));
     bench.insert(20, 1);
     assert_eq!(bench.advance(20), [1]);
     assert!(bench.wheel.is_pending(other));
@@ -304,13 +313,19 @@ fn a_timer_that_is_reset_after_it_fired_unread_fires_once_more_and_spares_the_ne
 #[test]
 fn generations_wrap_around_without_mixing_up_neighbours() {
     let mut bench = Bench::new(0);
-    bench.wheel.generation = u32::MAX - 1;
+    for number in 0..4 {
+        bench.insert(0, number);
+    }
+    bench.advance(0);
+    for entry in &mut bench.wheel.entries {
+        entry.generation = u32::MAX;
+    }
     let keys: Vec<_> = (0..4).map(|number| bench.insert(1_000, number)).collect();
     assert_eq!(bench.cancel(keys[1]), Some(1));
     let again = bench.insert(1_000, 4);
-    assert_eq!(again.index, keys[1].index);
+    assert_eq!((again.index, again.generation), (keys[1].index, 0));
     assert_eq!(bench.cancel(keys[1]), None);
-    assert_eq!(bench.advance(1_000), [0, 2, 3, 4], "order of insertion, also where the counter wraps");
+    assert_eq!(bench.advance(1_000), [0, 2, 3, 4], "order of insertion, also where the generation wraps");
 }
 
 #[test]
@@ -343,12 +358,95 @@ fn swapping_gives_back_the_old_waker_and_wakes_the_new_one() {
 }
 
 #[test]
+fn a_timer_that_is_reset_fires_at_its_new_deadline_in_the_order_of_being_reset() {
+    let mut bench = Bench::new(0);
+    let key = bench.insert(1_000, 1);
+    bench.insert(1 << 40, 2);
+    for deadline in [1 << 50, 5, u64::MAX, 1 << 40] {
+        assert!(bench.wheel.reset(key, deadline));
+        check(&bench.wheel);
+        assert_eq!(bench.wheel.next_deadline(), Some(deadline.min(1 << 40)));
+    }
+    assert_eq!(bench.advance(1 << 40), [2, 1]);
+    assert!(!bench.wheel.reset(key, 1 << 41));
+    assert!(bench.wheel.is_empty());
+}
+
+#[test]
+fn an_undated_timer_counts_from_its_dating_and_until_then_asks_for_no_wake_up() {
+    for now in awkward_times().into_iter().filter(|&now| now < u64::MAX - 10) {
+        let mut bench = Bench::new(0);
+        let key = bench.insert_undated(10, 1);
+        check(&bench.wheel);
+        assert_eq!(bench.wheel.next_deadline(), None);
+        assert_eq!(bench.advance(now), []);
+        assert!(bench.wheel.is_pending(key));
+        assert_eq!(bench.wheel.len(), 1);
+        bench.wheel.date(now);
+        check(&bench.wheel);
+        assert_eq!(bench.wheel.next_deadline(), Some(now + 10));
+        assert_eq!(bench.advance(now + 9), []);
+        assert_eq!(bench.advance(now + 10), [1]);
+        assert!(!bench.wheel.is_pending(key));
+    }
+}
+
+#[test]
+fn an_undated_timer_that_is_cancelled_leaves_no_trace() {
+    for cancelled in 0..8u32 {
+        let mut bench = Bench::new(0);
+        let keys: Vec<_> = (0..3).map(|number| bench.insert_undated(1_000, number)).collect();
+        for number in (0..3).filter(|number| cancelled >> number & 1 == 1) {
+            assert_eq!(bench.cancel(keys[number as usize]), Some(number));
+            check(&bench.wheel);
+        }
+        bench.wheel.date(500);
+        check(&bench.wheel);
+        let left: Vec<u32> = (0..3).filter(|number| cancelled >> number & 1 == 0).collect();
+        assert_eq!(bench.wheel.next_deadline(), (!left.is_empty()).then_some(1_500));
+        assert_eq!(bench.advance(1_499), []);
+        assert_eq!(bench.advance(1_500), left);
+    }
+}
+
+#[test]
+fn a_timer_is_dated_once() {
+    let mut bench = Bench::new(0);
+    bench.insert_undated(1_000, 1);
+    bench.wheel.date(0);
+    bench.wheel.date(700);
+    assert_eq!(bench.wheel.next_deadline(), Some(1_000));
+}
+
+#[test]
+fn a_duration_beyond_the_end_of_time_is_never() {
+    let mut bench = Bench::new(0);
+    let key = bench.insert_undated(u64::MAX - 5, 1);
+    bench.wheel.date(6);
+    assert_eq!(bench.wheel.next_deadline(), None);
+    assert_eq!(bench.cancel(key), Some(1));
+}
+
+#[test]
+fn an_undated_timer_that_is_reset_has_that_deadline_and_is_not_dated_again() {
+    let mut bench = Bench::new(0);
+    let key = bench.insert_undated(1_000, 1);
+    assert!(bench.wheel.reset(key, 77));
+    check(&bench.wheel);
+    bench.wheel.date(50);
+    assert_eq!(bench.wheel.next_deadline(), Some(77));
+    assert_eq!(bench.advance(77), [1]);
+}
+
+#[test]
 fn no_waker_is_cloned_or_dropped_inside() {
     let mut bench = Bench::new(0);
     let counted = Arc::new(Numbered { number: 1, log: Arc::clone(&bench.log) });
     let waker = || Waker::from(Arc::clone(&counted));
-    let key = bench.wheel.insert(1 << 40, waker());
+    let key = bench.wheel.insert_undated(5, waker());
     let old = bench.wheel.swap_waker(key, waker());
+    bench.wheel.date(7);
+    assert!(bench.wheel.reset(key, 1 << 40));
     assert_eq!(Arc::strong_count(&counted), 3);
     let mut fired = Vec::new();
     bench.wheel.advance((1 << 40) - 1, &mut fired); // moves it down
@@ -500,14 +598,61 @@ impl Random {
 /// The same timers in a sorted map, and who has been cancelled where the wheel may still wake up.
 struct Model {
     now: u64,
-    inserted: u32,
+    /// Insertions and datings.
+    ordered: u32,
     pending: BTreeMap<(u64, u32), u32>,
-    /// By the order of insertion: the deadline, if it is pending, and the key.
-    timers: Vec<(u64, TimerKey)>,
+    /// By order: the duration, and the number.
+    undated: BTreeMap<u32, (u64, u32)>,
+    /// All that there ever were.
+    timers: Vec<Timer>,
     idle_wake_ups: BTreeSet<u64>,
 }
 
+/// Where the model finds a timer, if it is pending.
+#[derive(Clone, Copy)]
+struct Timer {
+    /// None while it is undated.
+    deadline: Option<u64>,
+    order: u32,
+    key: TimerKey,
+}
+
 impl Model {
+    fn next_order(&mut self) -> u32 {
+        self.ordered += 1;
+        self.ordered
+    }
+
+    fn len(&self) -> usize {
+        self.pending.len() + self.undated.len()
+    }
+
+    /// Its number, to be changed.
+    fn number(&mut self, timer: Timer) -> Option<&mut u32> {
+        match timer.deadline {
+            Some(deadline) => self.pending.get_mut(&(deadline, timer.order)),
+            None => self.undated.get_mut(&timer.order).map(|(_, number)| number),
+        }
+    }
+
+    fn remove(&mut self, timer: Timer) -> Option<u32> {
+        match timer.deadline {
+            Some(deadline) => self.pending.remove(&(deadline, timer.order)),
+            None => self.undated.remove(&timer.order).map(|(_, number)| number),
+        }
+    }
+
+    fn date(&mut self, now: u64) {
+        for (order, (duration, number)) in std::mem::take(&mut self.undated) {
+            let dated = self.next_order();
+            let deadline = now.saturating_add(duration);
+            self.pending.insert((deadline, dated), number);
+            let is_it = |timer: &&mut Timer| timer.deadline.is_none() && timer.order == order;
+            let timer = self.timers.iter_mut().rev().find(is_it).expect("all that there ever were");
+            (timer.deadline, timer.order) = (Some(deadline), dated);
+        }
+    }
+
     fn take_due(&mut self, now: u64) -> Vec<u32> {
         self.now = self.now.max(now);
         let later = match self.now.checked_add(1) {
@@ -535,8 +680,14 @@ impl History {
             _ => random.span(64),
         };
         let reach = 12 + random.below(53);
-        let model =
-            Model { now, inserted: 0, pending: BTreeMap::new(), timers: Vec::new(), idle_wake_ups: BTreeSet::new() };
+        let model = Model {
+            now,
+            ordered: 0,
+            pending: BTreeMap::new(),
+            undated: BTreeMap::new(),
+            timers: Vec::new(),
+            idle_wake_ups: BTreeSet::new(),
+        };
         History { random, reach, bench: Bench::new(now), model }
     }
 
@@ -552,7 +703,10 @@ impl History {
             2 => now.saturating_sub(self.span()),
             3 => now.saturating_add(1),
             4 => u64::MAX - (self.random.next() & 1),
-            5..7 if !self.model.timers.is_empty() => self.some_timer().0,
+            5..7 if !self.model.timers.is_empty() => {
+                let at = self.some_timer();
+                self.model.timers[at].deadline.unwrap_or(now)
+            }
             7..10 => {
                 // At the edge of a slot of some level.
                 let width = 1u64 << (GRAIN_BITS as usize + self.random.below(LEVELS) * DIGIT_BITS as usize);
@@ -563,53 +717,85 @@ impl History {
         }
     }
 
-    /// One of the timers so far, mostly a recent one, pending or not.
-    fn some_timer(&mut self) -> (u64, TimerKey) {
+    /// The place of one of the timers so far, mostly a recent one, pending or not.
+    fn some_timer(&mut self) -> usize {
         let all = self.model.timers.len();
         let among = if self.random.below(4) == 0 { all } else { all.min(64) };
-        self.model.timers[all - 1 - self.random.below(among)]
+        all - 1 - self.random.below(among)
     }
 
     fn insert(&mut self) {
         let deadline = self.some_deadline();
-        let number = self.model.inserted;
-        let key = self.bench.insert(deadline, number);
-        self.model.inserted += 1;
-        self.model.timers.push((deadline, key));
-        self.model.pending.insert((deadline, number), number);
+        let order = self.model.next_order();
+        let key = self.bench.insert(deadline, order);
+        self.model.timers.push(Timer { deadline: Some(deadline), order, key });
+        self.model.pending.insert((deadline, order), order);
         assert!(self.bench.wheel.is_pending(key));
     }
 
-    /// Who is pending with this key, by the model.
-    fn owner(&self, (deadline, key): (u64, TimerKey)) -> Option<(u64, u32)> {
-        let order = key.generation; // The counter starts at zero, so it is the order of insertion.
-        self.model.pending.contains_key(&(deadline, order)).then_some((deadline, order))
+    fn insert_undated(&mut self) {
+        let duration = match self.random.below(16) {
+            0 => 0,
+            1 => u64::MAX,
+            _ => self.span(),
+        };
+        let order = self.model.next_order();
+        let key = self.bench.insert_undated(duration, order);
+        self.model.timers.push(Timer { deadline: None, order, key });
+        self.model.undated.insert(order, (duration, order));
+        assert!(self.bench.wheel.is_pending(key));
+    }
+
+    /// Also from a time that the wheel has not reached, or has left behind.
+    fn date(&mut self) {
+        let now = match self.random.below(4) {
+            0 => self.model.now.saturating_sub(self.span()),
+            1 => self.model.now.saturating_add(self.span()),
+            _ => self.model.now,
+        };
+        self.bench.wheel.date(now);
+        self.model.date(now);
     }
 
     fn cancel(&mut self) {
-        let timer = self.some_timer();
-        let owner = self.owner(timer);
-        let expected = owner.and_then(|owner| self.model.pending.remove(&owner));
-        assert_eq!(self.bench.cancel(timer.1), expected);
-        assert!(!self.bench.wheel.is_pending(timer.1));
+        let at = self.some_timer();
+        let timer = self.model.timers[at];
+        let expected = self.model.remove(timer);
+        assert_eq!(self.bench.cancel(timer.key), expected);
+        assert!(!self.bench.wheel.is_pending(timer.key));
         if expected.is_some() {
-            self.model.idle_wake_ups.insert(timer.0);
+            self.model.idle_wake_ups.extend(timer.deadline);
+        }
+    }
+
+    fn reset(&mut self) {
+        let at = self.some_timer();
+        let timer = self.model.timers[at];
+        let deadline = self.some_deadline();
+        let number = self.model.remove(timer);
+        assert_eq!(self.bench.wheel.reset(timer.key, deadline), number.is_some());
+        if let Some(number) = number {
+            self.model.idle_wake_ups.extend(timer.deadline);
+            let order = self.model.next_order();
+            self.model.timers[at] = Timer { deadline: Some(deadline), order, key: timer.key };
+            self.model.pending.insert((deadline, order), number);
         }
     }
 
     fn swap_waker(&mut self) {
-        let timer = self.some_timer();
-        let owner = self.owner(timer);
-        assert_eq!(self.bench.wheel.waker(timer.1).is_some(), owner.is_some());
+        let at = self.some_timer();
+        let timer = self.model.timers[at];
         let number = self.random.next() as u32;
         let waker = self.bench.waker(number);
-        match (self.bench.wheel.swap_waker(timer.1, waker), owner) {
-            (Ok(old), Some(owner)) => {
-                let expected = self.model.pending.insert(owner, number);
-                assert_eq!(Some(self.bench.number_of(old)), expected);
+        let owned = self.model.number(timer);
+        assert_eq!(self.bench.wheel.waker(timer.key).is_some(), owned.is_some());
+        match (self.bench.wheel.swap_waker(timer.key, waker), owned) {
+            (Ok(old), Some(expected)) => {
+                let expected = std::mem::replace(expected, number);
+                assert_eq!(self.bench.number_of(old), expected);
             }
             (Err(new), None) => assert_eq!(self.bench.number_of(new), number),
-            (result, owner) => panic!("swap_waker: {result:?}, the model says {owner:?}"),
+            (result, owned) => panic!("swap_waker: {result:?}, the model says {owned:?}"),
         }
     }
 
@@ -636,10 +822,13 @@ impl History {
 
     fn step(&mut self) {
         match self.random.below(32) {
-            0..15 => self.insert(),
-            15..21 if !self.model.timers.is_empty() => self.cancel(),
+            0..9 => self.insert(),
+            9..15 => self.insert_undated(),
+            15..20 if !self.model.timers.is_empty() => self.cancel(),
+            20 if !self.model.timers.is_empty() => self.reset(),
             21..23 if !self.model.timers.is_empty() => self.swap_waker(),
-            23..29 => self.sleep(),
+            23..27 => self.sleep(),
+            27..29 => self.date(),
             29 => {
                 let span = self.span();
                 self.advance(self.model.now.saturating_sub(span));
@@ -651,8 +840,8 @@ impl History {
                 self.advance(self.model.now.saturating_add(span));
             }
         }
-        assert_eq!(self.bench.wheel.len(), self.model.pending.len());
-        assert_eq!(self.bench.wheel.is_empty(), self.model.pending.is_empty());
+        assert_eq!(self.bench.wheel.len(), self.model.len());
+        assert_eq!(self.bench.wheel.is_empty(), self.model.len() == 0);
     }
 
     fn run(mut self, steps: usize) {
@@ -662,6 +851,7 @@ impl History {
                 check(&self.bench.wheel);
             }
         }
+        self.date();
         let most = self.model.pending.len() + self.model.idle_wake_ups.len();
         let turns = self.bench.run_dry();
         assert!(turns <= most, "{turns} wake-ups for {most} deadlines");

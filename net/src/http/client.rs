@@ -9,13 +9,13 @@
 //! ```
 //!
 //! One time-out covers all of it, from the wait for a connection to the last byte of the body. It is one timer, set when
-//! the exchange first has to wait and cancelled with it.
+//! the exchange first has to wait, counted from the loop's next turn, and cancelled with the exchange.
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what the bytes mean (`head`, `body`).
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Pending, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
@@ -24,7 +24,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use windlass_reactor::time::{Sleep, sleep};
+use windlass_reactor::time::{self, Timeout};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Fields, ResponseHead, Version};
@@ -162,7 +162,8 @@ impl ClientBuilder {
         self
     }
 
-    /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit.
+    /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit. Never less, and
+    /// longer by what the tasks still do when it begins, as [`timeout`](windlass_reactor::time::timeout) is.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
@@ -525,12 +526,13 @@ fn poll_read_more(cx: &mut Context<'_>, slot: &mut Slot) -> Poll<io::Result<usiz
 
 /// The time that is left for an exchange.
 struct TimeOut {
-    sleep: Option<Sleep>,
+    /// The time-out of no future: it goes along with several.
+    limit: Option<Timeout<Pending<()>>>,
 }
 
 impl TimeOut {
     fn new(timeout: Option<Duration>) -> Self {
-        TimeOut { sleep: timeout.map(sleep) }
+        TimeOut { limit: timeout.map(|duration| time::timeout(duration, pending())) }
     }
 
     /// Waits for `future` as long as there is time. If there is not, the error tells the `stage` it was in.
@@ -543,8 +545,8 @@ impl TimeOut {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(output);
             }
-            match self.sleep.as_mut().map(|sleep| Pin::new(sleep).poll(cx)) {
-                Some(Poll::Ready(())) => {
+            match self.limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
+                Some(Poll::Ready(_elapsed)) => {
                     Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage.get()))))
                 }
                 _ => Poll::Pending,

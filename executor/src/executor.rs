@@ -30,7 +30,7 @@ use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
 use crate::waits;
-use crate::{budget, names};
+use crate::{budget, cancel, extras};
 
 /// The tasks of one loop and the queue of those that are ready.
 ///
@@ -149,6 +149,25 @@ impl Core {
         current
     }
 
+    /// Has the task asked to stop when its poll is over. False if it is not its poll that is under way.
+    pub(crate) fn cancel_current(&self, key: Key) -> bool {
+        let current = self.table.turn.get() == key;
+        if current && self.table.after.get() != After::Drop {
+            self.table.after.set(After::Cancel);
+        }
+        current
+    }
+
+    /// Whose turn it is.
+    pub(crate) fn turn(&self) -> Key {
+        self.table.turn.get()
+    }
+
+    /// The task whose turn it is.
+    pub(crate) fn in_turn(&self) -> Option<TaskRef> {
+        self.table.find(self.table.turn.get())
+    }
+
     /// A wake-up on a thread that runs this loop.
     #[inline]
     pub(crate) fn wake(&self, key: Key) {
@@ -192,7 +211,7 @@ impl Core {
         let key = self.key(self.table.vacant(), id);
         let handle = JoinHandle::new(Typed::new(future, &self.pool, id, key, at));
         if let Some(name) = name {
-            names::set_name(handle.task(), name);
+            extras::set_name(handle.task(), name);
         }
         if !self.closing.get() {
             self.table.insert(handle.task());
@@ -208,24 +227,20 @@ impl Core {
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, in somebody's turn.
     fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
         let mut root = false;
-        self.table.take_turns(polls_left, |task| {
+        self.table.take_turns(polls_left, |task, key| {
             self.begin_poll(task);
-            match task.poll() {
+            match task.poll(key) {
                 Polled::Pending if self.table.after.get() == After::Sleep => Then::Sleep(self.reason.get()),
                 Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
-                Polled::Pending => {
-                    join::abort(task);
-                    Then::Forget
-                }
+                Polled::Pending => self.after_turn(task),
                 Polled::Ended => {
                     join::settle(task);
                     Then::Forget
                 }
                 Polled::NotAlive => {
-                    polls_left.set(polls_left.get() + 1);
-                    task.polls.set(task.polls.get().wrapping_sub(1));
-                    root = task.state.get() == State::Root; // it is still to be polled
-                    if root { Then::Stop } else { Then::Forget } // aborted while it was queued
+                    let then = self.turn_of_another_kind(task, polls_left);
+                    root = then == Then::Stop;
+                    then
                 }
             }
         });
@@ -233,6 +248,55 @@ impl Core {
             _ if root => Stop::Root,
             _ if self.table.is_idle() => Stop::Idle,
             _ => Stop::Budget,
+        }
+    }
+
+    /// A poll that did more than sleep or wake its task.
+    #[cold]
+    fn after_turn(&self, task: &TaskRef) -> Then {
+        if self.table.after.get() == After::Cancel {
+            self.table.after.set(After::Queue); // it may have been woken, too
+            cancel::deliver_later(task);
+        }
+        if self.table.after.get() == After::Drop {
+            join::abort(task);
+        }
+        match task.state.get() {
+            State::Alive | State::Requested => Then::Queue,
+            _ => Then::Forget,
+        }
+    }
+
+    /// The turn of a task that is not simply alive.
+    #[cold]
+    fn turn_of_another_kind(&self, task: &TaskRef, polls_left: &Cell<u32>) -> Then {
+        if task.state.get() == State::Requested {
+            return self.poll_requested(task);
+        }
+        polls_left.set(polls_left.get() + 1);
+        task.polls.set(task.polls.get().wrapping_sub(1));
+        match task.state.get() {
+            State::Root => Then::Stop, // its owner polls it
+            _ => Then::Forget,         // aborted while it was queued
+        }
+    }
+
+    /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
+    fn poll_requested(&self, task: &TaskRef) -> Then {
+        task.state.set(State::Alive);
+        match task.poll(task.key) {
+            Polled::Pending => {
+                cancel::escalate(task);
+                match self.table.after.get() {
+                    After::Sleep => Then::Sleep(self.reason.get()),
+                    After::Queue if task.state.get() == State::Alive => Then::Queue,
+                    _ => self.after_turn(task),
+                }
+            }
+            Polled::Ended | Polled::NotAlive => {
+                join::settle(task);
+                Then::Forget
+            }
         }
     }
 
@@ -255,8 +319,8 @@ impl Core {
     fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
             _ if self.table.turn.get() == task.key => TaskState::Running,
-            State::Alive | State::Root if task.queued.get() => TaskState::Ready,
-            State::Alive | State::Root => TaskState::Waiting,
+            State::Alive | State::Requested | State::Root if task.queued.get() => TaskState::Ready,
+            State::Alive | State::Requested | State::Root => TaskState::Waiting,
             State::Busy | State::Finished | State::Empty => return None,
         };
         Some(TaskInfo::new(task, state))
@@ -407,9 +471,12 @@ impl Executor {
         let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
-        core.table.begin_turn(&task);
+        core.table.begin_turn(task.key);
         let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
         core.table.end_turn(&task, core.reason.get());
+        if core.table.after.get() == After::Cancel {
+            cancel::deliver_later(&task);
+        }
         outcome
     }
 
@@ -583,7 +650,8 @@ impl Executor {
     /// assert_eq!(executor.alive(), 1);
     /// ```
     pub fn alive(&self) -> usize {
-        let alive = |task: &&TaskRef| matches!(task.state.get(), State::Alive | State::Root | State::Busy);
+        let alive =
+            |task: &&TaskRef| matches!(task.state.get(), State::Alive | State::Requested | State::Root | State::Busy);
         self.0.table.all().iter().filter(alive).count()
     }
 
@@ -599,7 +667,7 @@ impl Executor {
         let core = &self.0;
         core.closing.set(true);
         for (_, task) in core.table.take() {
-            if task.claim(State::Alive) {
+            if task.claim_alive() {
                 join::abort_claimed(&task);
             }
         }

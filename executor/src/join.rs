@@ -9,18 +9,19 @@
 //!
 //! Everything foreign that can panic while a task ends (the future's drop, the output's, a waker) is caught here, so
 //! that one task's trouble is never another's.
-//! Not here: cancellation that lets a task clean up; `abort` drops.   Next: `task`, or `executor` for who polls.
+//! Not here: cancellation that lets a task clean up (`cancel`); `abort` drops.   Next: `cancel`, or `executor` for who polls.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
+use crate::cancel::{self, Cancelled};
 use crate::cell::{State, TaskRef, Typed, waker, with_current};
-use crate::names;
+use crate::extras;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
@@ -80,7 +81,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn name(&self) -> String {
-        names::name_of(&self.task.0)
+        extras::name_of(&self.task.0)
     }
 
     /// True once the task has ended, in whatever way.
@@ -110,6 +111,51 @@ impl<T: 'static> JoinHandle<T> {
     /// ```
     pub fn abort(&self) -> bool {
         abort(&self.task.0)
+    }
+
+    /// Asks the task to stop. The innermost [`catch`](crate::cancel::catch) around what it waits for takes that, and the
+    /// code after it may clean up; where nothing catches, the task is dropped now. A task that cancels itself is asked at
+    /// its next suspension; one that has not run yet never will. False if it had ended already.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// assert!(task.cancel());
+    /// assert!(task.await.unwrap_err().is_cancelled()); // nothing caught it
+    /// # });
+    /// ```
+    pub fn cancel(&self) -> bool {
+        cancel::request(&self.task.0, None, Cancelled::new())
+    }
+
+    /// As [`cancel`](JoinHandle::cancel), saying why.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// task.cancel_because("closing time");
+    /// assert!(task.await.unwrap_err().to_string().ends_with("was cancelled: closing time"));
+    /// # });
+    /// ```
+    pub fn cancel_because(&self, reason: impl Into<Arc<str>>) -> bool {
+        cancel::request(&self.task.0, None, Cancelled::because(reason))
+    }
+
+    /// How often the task was asked to stop. Above zero for one that goes on regardless, and for one whose output came all
+    /// the same.
+    ///
+    /// ```
+    /// # use windlass_executor::{cancel::catch, spawn, yield_now};
+    /// # windlass_executor::doc(async {
+    /// let stubborn = spawn(async { drop(catch(std::future::pending::<()>()).await) });
+    /// yield_now().await;
+    /// stubborn.cancel();
+    /// yield_now().await;
+    /// assert_eq!((stubborn.is_finished(), stubborn.cancelling()), (true, 1));
+    /// # });
+    /// ```
+    pub fn cancelling(&self) -> u32 {
+        cancel::requests(&self.task.0).0
     }
 }
 
@@ -186,18 +232,20 @@ pub struct JoinError {
 
 struct Details {
     name: String,
+    reason: Option<Arc<str>>,
     // In a mutex only so that the error is `Sync` and can travel in an `io::Error` or a `Box<dyn Error + Send + Sync>`.
     panic: Option<Mutex<Box<dyn Any + Send>>>,
 }
 
 impl JoinError {
     fn cancelled(task: &TaskRef) -> Self {
-        let details = task.named.get().then(|| Box::new(Details { name: names::name_of(task), panic: None }));
-        JoinError { id: TaskId(task.id()), details }
+        let (_, reason) = cancel::requests(task);
+        let details = || Box::new(Details { name: extras::name_of(task), reason, panic: None });
+        JoinError { id: TaskId(task.id()), details: task.extras.get().then(details) }
     }
 
     pub(crate) fn panicked(id: TaskId, name: String, panic: Box<dyn Any + Send>) -> Self {
-        JoinError { id, details: Some(Box::new(Details { name, panic: Some(Mutex::new(panic)) })) }
+        JoinError { id, details: Some(Box::new(Details { name, reason: None, panic: Some(Mutex::new(panic)) })) }
     }
 
     /// The task it speaks of.
@@ -225,6 +273,19 @@ impl JoinError {
     /// ```
     pub fn is_cancelled(&self) -> bool {
         !self.is_panic()
+    }
+
+    /// Why the task was cancelled, if whoever asked has said so.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// task.cancel_because("closing time");
+    /// assert_eq!(task.await.unwrap_err().reason(), Some("closing time"));
+    /// # });
+    /// ```
+    pub fn reason(&self) -> Option<&str> {
+        self.details.as_ref()?.reason.as_deref()
     }
 
     /// True if the task panicked.
@@ -293,7 +354,8 @@ impl fmt::Display for JoinError {
         match self.message() {
             Some(message) => write!(f, " panicked: {message}"),
             None => write!(f, " was cancelled"),
-        }
+        }?;
+        self.reason().map_or(Ok(()), |reason| write!(f, ": {reason}"))
     }
 }
 
@@ -355,7 +417,7 @@ pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
 }
 
 fn report(task: &TaskRef, error: &JoinError) {
-    let panic = UnobservedPanic { name: &names::name_of(task), spawned_at: task.spawned_at, error };
+    let panic = UnobservedPanic { name: &extras::name_of(task), spawned_at: task.spawned_at, error };
     match HOOK.get() {
         Some(hook) => quietly(|| hook(&panic)),
         None => quietly(|| eprintln!("windlass: {panic}")), // it panics if nobody reads stderr
@@ -383,7 +445,7 @@ fn discard(task: &TaskRef) {
 /// Ends a task whose poll panicked.
 #[cold]
 pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
-    let error = JoinError::panicked(TaskId(task.id()), names::name_of(task), panic);
+    let error = JoinError::panicked(TaskId(task.id()), extras::name_of(task), panic);
     // If the task had ended, it was the waker of its joiner that panicked.
     if task.state.get() != State::Busy {
         report(task, &error);
@@ -408,7 +470,7 @@ pub(crate) fn refuse<T>(handle: &JoinHandle<T>) {
 
 /// Ends a task by dropping its future; a task in its own poll ends after it. False if it had ended.
 pub(crate) fn abort(task: &TaskRef) -> bool {
-    if task.claim(State::Alive) {
+    if task.claim_alive() {
         abort_claimed(task);
         waker(task.key).wake(); // so that the executor meets it, and forgets it
         return true;

@@ -8,7 +8,7 @@
 //!   spawn ──► entry in a slab ──► queue ──► poll ──► pending: it sleeps, and has said why
 //!                  ▲                 ▲         └───► ended: the join handle takes what it left
 //!                  │ number          │ wake
-//!                  └──── Waker: 12 bits loop, 26 bits index, 26 bits generation; Send + Sync, never dangling
+//!                  └──── Waker: 12 bits loop, 26 bits generation, 26 bits index; Send + Sync, never dangling
 //! ```
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
@@ -28,12 +28,13 @@ compile_error!("windlass needs a 64-bit target: a waker's number takes 64 bits")
 
 mod blocking;
 pub mod budget;
+pub mod cancel;
 mod cell;
 mod executor;
+mod extras;
 mod inbox;
 mod join;
 mod key;
-mod names;
 mod remote;
 pub mod sync;
 mod task;

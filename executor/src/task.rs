@@ -18,8 +18,8 @@ use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 
 use crate::cell::{TaskRef, with_current};
 use crate::executor::{self, Core};
+use crate::extras;
 use crate::join::{self, JoinHandle};
-use crate::names;
 use crate::waits::WaitReason;
 
 /// A task's number. The first task of a loop is 1; numbers are never used again in that loop.
@@ -225,7 +225,7 @@ impl TaskInfo {
     pub(crate) fn new(task: &TaskRef, state: TaskState) -> Self {
         TaskInfo {
             id: TaskId(task.id()),
-            name: names::name_of(task),
+            name: extras::name_of(task),
             state,
             waiting_for: WaitReason::unpack(task.reason()),
             spawned_at: task.spawned_at,

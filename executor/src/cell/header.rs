@@ -14,6 +14,8 @@ use crate::waits;
 pub(crate) enum State {
     /// The future waits for its next poll.
     Alive,
+    /// As alive, and asked to stop: its next turn shows whether it takes that.
+    Requested,
     /// As alive, but the future is the main one and lives elsewhere: the loop's owner polls it.
     Root,
     /// Someone polls or drops what is inside: hands off (C2).
@@ -50,6 +52,8 @@ pub(crate) enum After {
     Sleep,
     /// It was woken.
     Queue,
+    /// It was asked to stop.
+    Cancel,
     /// It was aborted.
     Drop,
 }
@@ -71,7 +75,8 @@ pub(crate) struct Header {
     pub(crate) has_handle: Cell<bool>,
     /// In the run queue (I1).
     pub(crate) queued: Cell<bool>,
-    pub(crate) named: Cell<bool>,
+    /// Something is kept for it in `extras`.
+    pub(crate) extras: Cell<bool>,
 }
 
 const _: () = assert!(size_of::<Header>() == 64, "a cache line: think before you add a field");
@@ -92,7 +97,7 @@ impl Header {
             state: Cell::new(State::Alive),
             has_handle: Cell::new(false),
             queued: Cell::new(false),
-            named: Cell::new(false),
+            extras: Cell::new(false),
         }
     }
 
@@ -123,5 +128,10 @@ impl Header {
             self.state.set(State::Busy);
         }
         free
+    }
+
+    /// As [`claim`](Header::claim), of a future that waits.
+    pub(crate) fn claim_alive(&self) -> bool {
+        self.claim(State::Alive) || self.claim(State::Requested)
     }
 }

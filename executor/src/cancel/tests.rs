@@ -1,0 +1,398 @@
+//! What cancelling promises, one fact a test.
+//!
+//! Everything happens in turns that `yield_now` counts: nobody sleeps.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use super::*;
+use crate::{all_tasks, doc, spawn, yield_now};
+
+type Log = Rc<RefCell<Vec<&'static str>>>;
+
+fn log() -> (Log, impl Fn(&'static str) + Clone) {
+    let log = Log::default();
+    let to = log.clone();
+    (log, move |line| to.borrow_mut().push(line))
+}
+
+async fn turns(n: usize) {
+    for _ in 0..n {
+        yield_now().await;
+    }
+}
+
+struct Bell<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Bell<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn a_task_that_catches_runs_its_clean_up_and_ends_with_its_own_output() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            let caught = catch(pending::<()>()).await;
+            say("caught");
+            turns(3).await;
+            say("cleaned up");
+            caught.unwrap_err().reason().map(str::to_owned)
+        });
+        turns(1).await;
+        assert!(task.cancel_because("closing time"));
+        assert!(!task.is_finished(), "it was asked, no more");
+        assert_eq!(task.cancelling(), 1);
+        assert_eq!(task.await.unwrap().as_deref(), Some("closing time"));
+        assert_eq!(*log.borrow(), ["caught", "cleaned up"]);
+    });
+}
+
+#[test]
+fn where_nothing_catches_the_task_is_dropped_before_cancel_returns() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            let _bell = Bell(move || say("dropped"));
+            pending::<()>().await;
+        });
+        turns(1).await;
+        assert!(task.cancel());
+        assert_eq!(*log.borrow(), ["dropped"]);
+        assert!(task.is_finished());
+        assert!(!task.cancel(), "it has ended");
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn cancelled_before_its_first_poll_the_body_never_runs() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            say("ran");
+            drop(catch(pending::<()>()).await);
+        });
+        assert!(task.cancel());
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert!(log.borrow().is_empty());
+    });
+}
+
+#[test]
+fn the_innermost_catch_takes_it_and_the_outer_one_hears_of_it_only_by_propagation() {
+    for propagates in [false, true] {
+        doc(async move {
+            let (log, say) = log();
+            let task = spawn(async move {
+                let outer = catch(async {
+                    let inner = catch(pending::<()>()).await;
+                    say("inner");
+                    turns(2).await;
+                    if propagates {
+                        inner.unwrap_err().propagate().await;
+                    }
+                })
+                .await;
+                say(if outer.is_err() { "outer" } else { "swallowed" });
+            });
+            turns(1).await;
+            task.cancel();
+            task.await.unwrap();
+            assert_eq!(*log.borrow(), ["inner", if propagates { "outer" } else { "swallowed" }]);
+        });
+    }
+}
+
+#[test]
+fn propagated_past_the_last_catch_it_ends_the_task_as_cancelled_with_its_reason() {
+    doc(async {
+        let task = spawn(async {
+            let Err(cancelled) = catch(pending::<()>()).await else { return };
+            turns(1).await;
+            cancelled.propagate().await;
+        });
+        turns(1).await;
+        task.cancel_because("closing time");
+        let error = task.await.unwrap_err();
+        assert!(error.is_cancelled());
+        assert_eq!(error.reason(), Some("closing time"));
+    });
+}
+
+#[test]
+fn a_second_cancel_reaches_what_the_clean_up_awaits() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            drop(catch(pending::<()>()).await);
+            say("first");
+            drop(catch(pending::<()>()).await);
+            say("second");
+        });
+        turns(1).await;
+        task.cancel();
+        turns(1).await;
+        task.cancel();
+        turns(1).await;
+        assert_eq!((task.is_finished(), task.cancelling()), (true, 2));
+        assert_eq!(*log.borrow(), ["first", "second"]);
+    });
+}
+
+#[test]
+fn two_cancels_before_the_next_turn_are_delivered_as_one() {
+    doc(async {
+        let task = spawn(async {
+            drop(catch(pending::<()>()).await);
+            turns(3).await;
+            "cleaned up"
+        });
+        turns(1).await;
+        task.cancel();
+        task.cancel();
+        assert_eq!(task.cancelling(), 2);
+        assert_eq!(task.await.unwrap(), "cleaned up");
+    });
+}
+
+#[test]
+fn a_task_that_cancels_itself_goes_on_to_its_next_suspension() {
+    doc(async {
+        let (log, say) = log();
+        let handle: Rc<RefCell<Option<JoinHandle<()>>>> = Rc::default();
+        let own = handle.clone();
+        let task = spawn(async move {
+            own.borrow().as_ref().unwrap().cancel();
+            say("still runs");
+            let caught = catch(yield_now()).await;
+            say(if caught.is_err() { "caught" } else { "missed" });
+        });
+        *handle.borrow_mut() = Some(task);
+        turns(3).await;
+        assert_eq!(*log.borrow(), ["still runs", "caught"]);
+    });
+}
+
+#[test]
+fn a_task_that_cancels_itself_and_ends_without_suspending_has_its_output() {
+    doc(async {
+        let handle: Rc<RefCell<Option<JoinHandle<u32>>>> = Rc::default();
+        let own = handle.clone();
+        let task = spawn(async move {
+            own.borrow().as_ref().unwrap().cancel();
+            7
+        });
+        *handle.borrow_mut() = Some(task);
+        turns(1).await;
+        let task = handle.borrow_mut().take().unwrap();
+        assert_eq!(task.await.unwrap(), 7);
+    });
+}
+
+#[test]
+fn what_was_granted_in_the_turn_of_the_cancel_is_dropped_unseen() {
+    doc(async {
+        let (log, say) = log();
+        let go = Rc::new(Cell::new(false));
+        let gate = go.clone();
+        let task = spawn(async move {
+            let gate = poll_fn(|_| if gate.get() { Poll::Ready(Bell(|| say("given back"))) } else { Poll::Pending });
+            catch(gate).await.is_err()
+        });
+        turns(1).await;
+        go.set(true); // ready, had it been polled
+        task.cancel();
+        assert!(task.await.unwrap(), "the cancel counts");
+        assert!(log.borrow().is_empty(), "and the gate was not asked");
+    });
+}
+
+#[test]
+fn a_catch_that_is_not_polled_any_more_does_not_swallow_the_request() {
+    doc(async {
+        let task = spawn(async {
+            let mut kept = pin!(catch(pending::<()>()));
+            let once = poll_fn(|cx| {
+                assert!(kept.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            });
+            once.await;
+            pending::<()>().await; // and `kept` is never polled again
+        });
+        turns(1).await;
+        assert!(task.cancel());
+        assert!(task.await.unwrap_err().is_cancelled());
+    });
+}
+
+#[test]
+fn a_catch_that_is_dropped_before_it_takes_the_request_leaves_it_to_the_one_around() {
+    doc(async {
+        let go = Rc::new(Cell::new(false));
+        let flag = go.clone();
+        let task = spawn(async move {
+            let outer = catch(async {
+                {
+                    let mut inner = pin!(catch(pending::<()>()));
+                    poll_fn(|cx| {
+                        if flag.get() {
+                            return Poll::Ready(()); // the other branch of a select, polled first
+                        }
+                        assert!(inner.as_mut().poll(cx).is_pending());
+                        Poll::Pending
+                    })
+                    .await;
+                }
+                pending::<()>().await;
+            });
+            outer.await.is_err()
+        });
+        turns(1).await;
+        go.set(true);
+        task.cancel();
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
+fn all_innermost_catches_are_asked() {
+    doc(async {
+        let task = spawn(async {
+            let (mut a, mut b) = (pin!(catch(pending::<()>())), pin!(catch(pending::<()>())));
+            let (mut a_over, mut b_over) = (false, false);
+            poll_fn(|cx| {
+                a_over = a_over || a.as_mut().poll(cx).is_ready();
+                b_over = b_over || b.as_mut().poll(cx).is_ready();
+                if a_over && b_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+        turns(1).await;
+        task.cancel();
+        task.await.unwrap();
+    });
+}
+
+#[test]
+fn a_scope_is_ended_alone_and_the_task_goes_on() {
+    doc(async {
+        let (scope, canceller) = scope(pending::<()>());
+        let task = spawn(async move {
+            let ended = scope.await;
+            turns(1).await;
+            ended.is_err()
+        });
+        turns(1).await;
+        assert!(canceller.cancel(Cancelled::new()));
+        assert_eq!(task.cancelling(), 0, "the task was not asked");
+        assert!(task.await.unwrap());
+        assert!(!canceller.cancel(Cancelled::new()));
+    });
+}
+
+#[test]
+fn a_catch_in_a_scope_takes_the_scopes_request_and_hands_it_back_by_propagation() {
+    doc(async {
+        let (log, say) = log();
+        let (scope, canceller) = scope(async move {
+            let Err(cancelled) = catch(pending::<()>()).await else { return };
+            turns(2).await;
+            say("cleaned up");
+            cancelled.propagate().await;
+        });
+        let task = spawn(scope);
+        turns(1).await;
+        canceller.cancel(Cancelled::because("too late"));
+        assert_eq!(task.await.unwrap().unwrap_err().reason(), Some("too late"));
+        assert_eq!(*log.borrow(), ["cleaned up"]);
+    });
+}
+
+#[test]
+fn a_cancel_of_the_task_passes_through_a_scope() {
+    doc(async {
+        let (scope, _canceller) = scope(async { catch(pending::<()>()).await.is_err() });
+        let task = spawn(async move { scope.await.unwrap() });
+        turns(1).await;
+        task.cancel();
+        assert!(task.await.unwrap());
+        let (scope, _canceller) = super::scope(pending::<()>());
+        let task = spawn(async move { scope.await.is_err() });
+        turns(1).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled(), "a scope is no catch");
+    });
+}
+
+#[test]
+fn asked_before_its_first_poll_a_scope_runs_nothing() {
+    doc(async {
+        let (log, say) = log();
+        let (scope, canceller) = scope(async move { say("ran") });
+        assert!(canceller.cancel(Cancelled::new()));
+        assert!(scope.await.is_err());
+        assert!(log.borrow().is_empty());
+    });
+}
+
+#[test]
+fn a_catch_may_move_to_another_task_and_is_asked_there() {
+    doc(async {
+        let caught = Rc::new(RefCell::new(Some(Box::pin(catch(pending::<()>())))));
+        let there = caught.clone();
+        let first = spawn(async move {
+            let mut it = there.borrow_mut().take().unwrap();
+            poll_fn(|cx| {
+                assert!(it.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            })
+            .await;
+            *there.borrow_mut() = Some(it);
+            pending::<()>().await;
+        });
+        turns(1).await;
+        let second = spawn(async move {
+            let it = caught.borrow_mut().take().unwrap();
+            it.await.is_err()
+        });
+        turns(1).await;
+        second.cancel();
+        assert!(second.await.unwrap());
+        assert!(!first.is_finished());
+        assert!(first.cancel(), "nothing of it is left there");
+        assert!(first.is_finished());
+    });
+}
+
+#[test]
+fn in_a_scope_a_shielded_task_goes_on_when_its_waiter_is_cancelled() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            shield(async move {
+                turns(3).await;
+                say("saved");
+            })
+            .await
+        });
+        turns(1).await;
+        task.cancel();
+        assert!(task.is_finished());
+        turns(4).await;
+        assert_eq!(*log.borrow(), ["saved"]);
+        assert_eq!(all_tasks().len(), 1);
+    });
+}
+
+#[test]
+fn outside_a_loop_a_catch_is_the_future_alone() {
+    let mut caught = pin!(catch(async { 7 }));
+    let polled = caught.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(polled, Poll::Ready(Ok(7))));
+}

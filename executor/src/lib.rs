@@ -13,7 +13,7 @@
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`; beside them `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `names` and `remote`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -36,6 +36,7 @@ mod inbox;
 mod join;
 mod key;
 mod remote;
+pub mod sync;
 mod task;
 pub mod waits;
 

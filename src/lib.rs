@@ -55,12 +55,12 @@ pub mod task {
     };
 }
 
+/// Coordination of tasks: permits, locks, events; channels and queues that hand values over.
+pub use windlass_executor::sync;
+
 /// Signals, as something to wait for. With the feature `signal`; without it Ctrl-C ends the process as ever.
 #[cfg(feature = "signal")]
 pub use windlass_net::signal;
-
-/// Coordination of tasks: permits, locks, events.
-pub use windlass_executor::sync;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
 pub use windlass_reactor::time;

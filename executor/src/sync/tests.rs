@@ -25,22 +25,22 @@ use crate::{all_tasks, spawn, yield_now};
 
 // ---------------------------------------------------------------------------------------------- what the tests share
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A future that is polled by hand.
-struct Party<T> {
+pub(super) struct Party<T> {
     future: Option<Boxed<T>>,
     counter: Arc<Counter>,
     waker: Waker,
 }
 
 impl<T> Party<T> {
-    fn new(future: impl Future<Output = T> + 'static) -> Self {
+    pub(super) fn new(future: impl Future<Output = T> + 'static) -> Self {
         let (counter, waker) = Counter::new();
         Party { future: Some(Box::pin(future)), counter, waker }
     }
 
-    fn poll(&mut self) -> Option<T> {
+    pub(super) fn poll(&mut self) -> Option<T> {
         let polled = self.future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&self.waker));
         match polled {
             Poll::Ready(output) => {
@@ -51,35 +51,35 @@ impl<T> Party<T> {
         }
     }
 
-    fn waits(mut self) -> Self {
+    pub(super) fn waits(mut self) -> Self {
         assert!(self.poll().is_none(), "it goes at once");
         self
     }
 
-    fn cancel(&mut self) {
+    pub(super) fn cancel(&mut self) {
         self.future = None;
     }
 
-    fn wakes(&self) -> usize {
+    pub(super) fn wakes(&self) -> usize {
         self.counter.wakes()
     }
 
     /// Nobody keeps its waker: there are the counter and the waker that are in here.
-    fn is_forgotten(&self) -> bool {
+    pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.counter) == 2
     }
 }
 
 /// A primitive that gives one thing at a time to one waiter.
-struct Line {
-    name: &'static str,
+pub(super) struct Line {
+    pub(super) name: &'static str,
     /// A future that completes with what it was given, used up.
-    wait: Box<dyn Fn() -> Boxed<()>>,
+    pub(super) wait: Box<dyn Fn() -> Boxed<()>>,
     /// Gives one thing. A lock has to be held for that, so the last who got it must have been polled.
-    grant: Box<dyn Fn()>,
+    pub(super) grant: Box<dyn Fn()>,
     /// Things that were given and that nobody took.
-    spare: Box<dyn Fn() -> usize>,
-    entries: Box<dyn Fn() -> usize>,
+    pub(super) spare: Box<dyn Fn() -> usize>,
+    pub(super) entries: Box<dyn Fn() -> usize>,
 }
 
 type Held<T> = Rc<RefCell<Option<T>>>;
@@ -248,7 +248,7 @@ fn condition_line() -> Line {
 }
 
 fn lines() -> Vec<Line> {
-    vec![
+    let locks = vec![
         semaphore_line(),
         semaphore_of_many_line(),
         mutex_line(),
@@ -257,7 +257,8 @@ fn lines() -> Vec<Line> {
         once_cell_line(),
         notify_line("Notify::notified", Notify::notify_one),
         condition_line(),
-    ]
+    ];
+    locks.into_iter().chain(hand_over_tests::lines()).collect()
 }
 
 /// What became of the waiters of a line: each grant must have reached exactly one of them.

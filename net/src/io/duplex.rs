@@ -118,7 +118,6 @@ fn wake(pipe: &RefCell<Pipe>, place: impl FnOnce(&mut Pipe) -> &mut Option<Waker
 fn poll_pipe<R>(
     pipe: &RefCell<Pipe>,
     cx: &mut Context<'_>,
-    kind: ResourceKind,
     mut operation: impl FnMut(&mut Pipe) -> Option<R>,
     place: impl FnOnce(&mut Pipe) -> &mut Option<Waker>,
 ) -> Poll<R> {
@@ -130,7 +129,7 @@ fn poll_pipe<R>(
     let waker = cx.waker().clone();
     let before = place(&mut pipe.borrow_mut()).replace(waker);
     drop(before);
-    pipe.borrow().id.note(kind);
+    pipe.borrow().id.note(ResourceKind::Pipe);
     let done = operation(&mut pipe.borrow_mut());
     done.map_or(Poll::Pending, Poll::Ready)
 }
@@ -219,8 +218,7 @@ impl DuplexStream {
 
 impl AsyncRead for DuplexStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let n =
-            ready!(poll_pipe(&self.read, cx, ResourceKind::Message, |pipe| pipe.take(buffer), |pipe| &mut pipe.reader));
+        let n = ready!(poll_pipe(&self.read, cx, |pipe| pipe.take(buffer), |pipe| &mut pipe.reader));
         wake(&self.read, |pipe| &mut pipe.writer);
         Poll::Ready(Ok(n))
     }
@@ -229,8 +227,7 @@ impl AsyncRead for DuplexStream {
 /// Closing ends our side.
 impl AsyncWrite for DuplexStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written =
-            ready!(poll_pipe(&self.write, cx, ResourceKind::Capacity, |pipe| pipe.put(bytes), |pipe| &mut pipe.writer));
+        let written = ready!(poll_pipe(&self.write, cx, |pipe| pipe.put(bytes), |pipe| &mut pipe.writer));
         wake(&self.write, |pipe| &mut pipe.reader);
         Poll::Ready(written)
     }

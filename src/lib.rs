@@ -35,7 +35,7 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -48,7 +48,7 @@ mod watch;
 pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
 pub use histogram::{Histogram, Histograms};
 pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, spawn, task_local};
-pub use windlass_net::{http, net};
+pub use windlass_net::{flow, http, net};
 
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
@@ -61,7 +61,7 @@ pub mod task {
     };
 }
 
-/// Coordination of tasks: permits, locks, events.
+/// Coordination of tasks: permits, locks, events; channels and queues that hand values over.
 pub use windlass_executor::sync;
 
 /// Signals, as something to wait for. With the feature `signal`; without it Ctrl-C ends the process as ever.

@@ -941,6 +941,9 @@ assert_impl_all!(windlass::task::Blocking<Anything>: Send, Sync, Unpin);
 assert_impl_all!(windlass::task::Blocking<SendOnly>: Send, Sync);
 assert_not_impl_any!(Loop: Send, Sync);
 assert_not_impl_any!(JoinHandle<Anything>: Send, Sync);
+assert_not_impl_any!(windlass::flow::Retry<Anything>: Send, Sync);
+assert_not_impl_any!(windlass::flow::RetryBudget: Send, Sync);
+assert_not_impl_any!(windlass::flow::RateLimiter: Send, Sync);
 
 // And what the table need not say.
 assert_impl_all!(Metrics: Send, Sync);

@@ -118,10 +118,12 @@ pub enum ResourceKind {
     Change,
     /// The other end of a channel to go.
     Closed,
+    /// The other end of a pipe in memory to write, or to make room.
+    Pipe,
 }
 
 impl ResourceKind {
-    const ALL: [ResourceKind; 17] = {
+    const ALL: [ResourceKind; 18] = {
         use ResourceKind::*;
         [
             Permit,
@@ -141,6 +143,7 @@ impl ResourceKind {
             Reply,
             Change,
             Closed,
+            Pipe,
         ]
     };
 
@@ -164,6 +167,7 @@ impl ResourceKind {
             ResourceKind::Reply => ("reply of oneshot", ""),
             ResourceKind::Change => ("change of watch", ""),
             ResourceKind::Closed => ("channel", " to be closed"),
+            ResourceKind::Pipe => ("the other end of pipe", ""),
         }
     }
 }
@@ -199,14 +203,34 @@ impl fmt::Display for ResourceId {
 /// A resource's number, given out when it is first asked for: most are never waited for, and pay nothing.
 ///
 /// It keeps what holds it on its thread, where the number means something.
-pub(crate) struct LazyId(Cell<u64>, PhantomData<*const ()>);
+///
+/// ```
+/// use windlass_executor::waits::LazyId;
+/// let (first, second) = (LazyId::new(), LazyId::new());
+/// assert_ne!(first.get(), second.get());
+/// assert_eq!(first.get(), first.get());
+/// ```
+#[derive(Default, Debug)]
+pub struct LazyId(Cell<u64>, PhantomData<*const ()>);
 
 impl LazyId {
-    pub(crate) const fn new() -> Self {
+    /// For a resource that nobody has waited for.
+    ///
+    /// ```
+    /// const ID: windlass_executor::waits::LazyId = windlass_executor::waits::LazyId::new();
+    /// # let _ = ID;
+    /// ```
+    pub const fn new() -> Self {
         LazyId(Cell::new(0), PhantomData)
     }
 
-    pub(crate) fn get(&self) -> ResourceId {
+    /// The number.
+    ///
+    /// ```
+    /// let id = windlass_executor::waits::LazyId::new();
+    /// assert!(id.get().to_string().parse::<u64>().is_ok());
+    /// ```
+    pub fn get(&self) -> ResourceId {
         thread_local! {
             static LAST: Cell<u64> = const { Cell::new(0) };
         }
@@ -218,8 +242,13 @@ impl LazyId {
     }
 
     /// Says that the current task is about to wait for `kind` of this resource.
+    ///
+    /// ```
+    /// use windlass_executor::waits::{LazyId, ResourceKind};
+    /// LazyId::new().note(ResourceKind::Pipe); // outside a loop it says it to nobody
+    /// ```
     #[inline]
-    pub(crate) fn note(&self, kind: ResourceKind) {
+    pub fn note(&self, kind: ResourceKind) {
         note(WaitReason::Resource { kind, id: self.get() });
     }
 }

@@ -26,31 +26,57 @@
 //! | [`Barrier::wait`] | it has not come, unless all have |
 //! | [`OnceCell::get_or_init`] | the next in line makes the value |
 //!
+//! Of what is handed over:
+//!
+//! | dropped before it completed | what becomes of the value |
+//! |---|---|
+//! | [`oneshot::Receiver`] itself | dropped, and the sender is told; `&mut receiver` instead: nothing |
+//! | [`mpsc::Sender::send`], [`Queue::put`] | dropped with the future, not sent; [`mpsc::Sender::reserve`] keeps it with the caller |
+//! | [`mpsc::Receiver::recv`], [`recv_many`](mpsc::Receiver::recv_many) | it stays in the channel |
+//! | [`Queue::get`] | it stays in the queue, for the next in line |
+//! | [`broadcast::Receiver::recv`] | it counts as unread |
+//! | [`watch::Receiver::changed`] | the change counts as unseen |
+//! | `closed`, [`Queue::join`] | nothing: they carry no value |
+//!
 //! A future that is in line, or has been given something, and is neither polled nor dropped holds up those behind it. So
 //! of two futures of one task that wait for the same thing, await both, or drop one.
 //!
 //! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
-//! `notify`, `condition`, `barrier`, `once_cell`.
+//! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],
+//! [`watch`], [`queue`], `backpressure`.
 
+mod backpressure;
 mod barrier;
+pub mod broadcast;
 mod condition;
+mod error;
 mod event;
+pub mod mpsc;
 mod mutex;
 mod notify;
 mod once_cell;
+pub mod oneshot;
 mod permits;
+pub mod queue;
 mod rwlock;
 mod semaphore;
+mod until;
 mod wait_list;
+mod waker_slot;
+pub mod watch;
 
+pub use backpressure::{BackpressureQueue, BackpressureStats};
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
 pub use condition::Condition;
 pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
 pub use notify::{Notified, Notify};
 pub use once_cell::{OnceCell, SetError};
+pub use queue::Queue;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
 
+#[cfg(test)]
+mod hand_over_tests;
 #[cfg(test)]
 mod tests;

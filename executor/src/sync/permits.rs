@@ -126,7 +126,7 @@ impl Permits {
     ) -> Poll<Result<(), Closed>> {
         let may_go = || self.fits(wanted) || self.closed.get();
         let note = || self.note(kind);
-        self.waiters.poll_wait(place, cx, may_go, || Wish::Permits(wanted), note).map(|granted| match granted {
+        self.waiters.poll_slowly(place, cx, may_go, || Wish::Permits(wanted), note).map(|granted| match granted {
             Some(Wish::Permits(_)) => Ok(()),
             Some(Wish::Closed) => Err(Closed),
             None if self.try_take(wanted) => Ok(()),

@@ -25,22 +25,22 @@ use crate::{all_tasks, spawn, yield_now};
 
 // ---------------------------------------------------------------------------------------------- what the tests share
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
+pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 
 /// A future that is polled by hand.
-struct Party<T> {
+pub(super) struct Party<T> {
     future: Option<Boxed<T>>,
     counter: Arc<Counter>,
     waker: Waker,
 }
 
 impl<T> Party<T> {
-    fn new(future: impl Future<Output = T> + 'static) -> Self {
+    pub(super) fn new(future: impl Future<Output = T> + 'static) -> Self {
         let (counter, waker) = Counter::new();
         Party { future: Some(Box::pin(future)), counter, waker }
     }
 
-    fn poll(&mut self) -> Option<T> {
+    pub(super) fn poll(&mut self) -> Option<T> {
         let polled = self.future.as_mut().unwrap().as_mut().poll(&mut Context::from_waker(&self.waker));
         match polled {
             Poll::Ready(output) => {
@@ -51,35 +51,35 @@ impl<T> Party<T> {
         }
     }
 
-    fn waits(mut self) -> Self {
+    pub(super) fn waits(mut self) -> Self {
         assert!(self.poll().is_none(), "it goes at once");
         self
     }
 
-    fn cancel(&mut self) {
+    pub(super) fn cancel(&mut self) {
         self.future = None;
     }
 
-    fn wakes(&self) -> usize {
+    pub(super) fn wakes(&self) -> usize {
         self.counter.wakes()
     }
 
     /// Nobody keeps its waker: there are the counter and the waker that are in here.
-    fn is_forgotten(&self) -> bool {
+    pub(super) fn is_forgotten(&self) -> bool {
         Arc::strong_count(&self.counter) == 2
     }
 }
 
 /// A primitive that gives one thing at a time to one waiter.
-struct Line {
-    name: &'static str,
+pub(super) struct Line {
+    pub(super) name: &'static str,
     /// A future that completes with what it was given, used up.
-    wait: Box<dyn Fn() -> Boxed<()>>,
+    pub(super) wait: Box<dyn Fn() -> Boxed<()>>,
     /// Gives one thing. A lock has to be held for that, so the last who got it must have been polled.
-    grant: Box<dyn Fn()>,
+    pub(super) grant: Box<dyn Fn()>,
     /// Things that were given and that nobody took.
-    spare: Box<dyn Fn() -> usize>,
-    entries: Box<dyn Fn() -> usize>,
+    pub(super) spare: Box<dyn Fn() -> usize>,
+    pub(super) entries: Box<dyn Fn() -> usize>,
 }
 
 type Held<T> = Rc<RefCell<Option<T>>>;
@@ -248,7 +248,7 @@ fn condition_line() -> Line {
 }
 
 fn lines() -> Vec<Line> {
-    vec![
+    let locks = vec![
         semaphore_line(),
         semaphore_of_many_line(),
         mutex_line(),
@@ -257,7 +257,8 @@ fn lines() -> Vec<Line> {
         once_cell_line(),
         notify_line("Notify::notified", Notify::notify_one),
         condition_line(),
-    ]
+    ];
+    locks.into_iter().chain(hand_over_tests::lines()).collect()
 }
 
 /// What became of the waiters of a line: each grant must have reached exactly one of them.
@@ -623,16 +624,14 @@ fn a_permit_that_a_clone_gives_back_is_not_slept_through() {
 }
 
 #[test]
-fn a_leaked_waiter_costs_its_place_and_no_more() {
+fn a_leaked_waiter_costs_its_place_and_what_it_is_granted_and_no_more() {
     let semaphore = Rc::new(Semaphore::new(0));
-    let acquire = || {
-        let semaphore = semaphore.clone();
-        Party::new(async move { semaphore.acquire().await.map(|permit| permit.forget()) })
-    };
-    std::mem::forget(acquire().waits());
-    let mut second = acquire().waits();
+    let mut leaked = std::mem::ManuallyDrop::new(semaphore.acquire());
+    assert!(Pin::new(&mut *leaked).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    let mut second = acquire(&semaphore, 1).waits();
     semaphore.add_permits(2);
     assert!(second.poll().is_some());
+    assert_eq!((semaphore.available_permits(), semaphore.entries()), (1, 1));
 }
 
 // ------------------------------------------------------------------------------------------------- in a loop: the turn
@@ -979,34 +978,59 @@ fn many_given_at_once_go_to_as_many_as_are_content_in_their_order() {
 
 // --------------------------------------------------------------------------------------------------- mutex and rwlock
 
+/// Locks, waits, and unlocks.
+type Release = fn(Rc<Mutex<i32>>, &dyn Fn());
+
+/// The waker polls at once, while the guard is being dropped.
 #[test]
 fn the_value_can_be_borrowed_by_whoever_is_woken_by_an_unlock() {
-    let mutex = Rc::new(Mutex::new(1));
-    let seen = Rc::new(Cell::new(0));
-    for owned in [false, true] {
-        let mut party = Party::new({
+    let mutex = Rc::new(Mutex::new(0));
+    let lock = Rc::new(RwLock::new(0));
+    let release: [Release; 3] = [
+        |mutex, wait| {
+            let _guard = mutex.try_lock().unwrap();
+            wait();
+        },
+        |mutex, wait| {
+            let _guard = MutexGuard::map(mutex.try_lock().unwrap(), |value| value);
+            wait();
+        },
+        |mutex, wait| {
+            let _guard = mutex.clone().try_lock_owned().unwrap();
+            drop(mutex);
+            wait();
+        },
+    ];
+    for release in release {
+        let polled = polled_when_woken({
             let mutex = mutex.clone();
             async move { *mutex.lock().await += 1 }
         });
-        let (trying, seeing) = (mutex.clone(), seen.clone());
-        party.waker = hook(move |touch| {
-            if touch == Touch::Wake {
-                assert!(trying.try_lock().is_err(), "it is granted to another");
-                seeing.set(seeing.get() + 1);
-            }
-        });
-        if owned {
-            let guard = mutex.clone().try_lock_owned().unwrap();
-            assert!(party.poll().is_none());
-            drop(guard);
-        } else {
-            let guard = mutex.try_lock().unwrap();
-            assert!(party.poll().is_none());
-            drop(guard);
-        }
-        assert!(party.poll().is_some());
+        release(mutex.clone(), &|| assert!(polled.borrow_mut().poll().is_none()));
+        assert!(polled.borrow().future.is_none());
     }
-    assert_eq!((seen.get(), *mutex.try_lock().unwrap()), (2, 3));
+    assert_eq!(*mutex.try_lock().unwrap(), 3);
+    let guard = lock.try_write().unwrap();
+    let polled = polled_when_woken({
+        let lock = lock.clone();
+        async move { *lock.write().await += 1 }
+    });
+    assert!(polled.borrow_mut().poll().is_none());
+    drop(guard);
+    assert_eq!(*lock.try_read().unwrap(), 1);
+    drop(polled);
+}
+
+/// A party whose waker polls it.
+fn polled_when_woken(future: impl Future<Output = ()> + 'static) -> Rc<RefCell<Party<()>>> {
+    let party = Rc::new(RefCell::new(Party::new(future)));
+    let polling = Rc::downgrade(&party);
+    party.borrow_mut().waker = hook(move |touch| {
+        if touch == Touch::Wake {
+            assert!(polling.upgrade().unwrap().borrow_mut().poll().is_some());
+        }
+    });
+    party
 }
 
 #[test]
@@ -1093,6 +1117,7 @@ fn a_writer_that_goes_on_reading_lets_readers_in_and_no_writer() {
     let guard = RwLockWriteGuard::downgrade(guard);
     assert_eq!((reader.wakes(), writer.wakes()), (1, 0));
     assert_eq!((*guard, reader.poll()), (7, Some(7)));
+    assert_eq!(writer.wakes(), 0, "one still reads");
     drop(guard);
     assert_eq!(writer.poll(), Some(8));
 }

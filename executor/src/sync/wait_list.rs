@@ -113,12 +113,36 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waiter) = place else {
-            if may_go() {
-                return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
-            }
-            return self.poll_first(place, cx, may_go, payload, note);
-        };
+        if place.is_none() && may_go() {
+            return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
+        }
+        self.poll_apart(place, cx, may_go, payload, note)
+    }
+
+    /// As [`poll_slowly`](Self::poll_slowly), apart from whatever polls, so that a poll that need not wait is short.
+    #[inline(never)]
+    fn poll_apart(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: impl FnOnce() -> T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        self.poll_slowly(place, cx, may_go, payload, note)
+    }
+
+    /// As [`poll_wait`](Self::poll_wait), for whoever has seen that it has to wait, or waits already.
+    #[inline]
+    pub(crate) fn poll_slowly(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: impl FnOnce() -> T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        let Some(waiter) = place else { return self.poll_first(place, cx, may_go, payload, note) };
         let seen = match self.look(waiter.0, cx.waker()) {
             Seen::Otherwise => self.look_again(waiter.0, cx),
             seen => seen,
@@ -136,7 +160,7 @@ impl<T: Copy> WaitList<T> {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn poll_first(
         &self,
         place: &mut Option<Waiter>,
@@ -532,6 +556,28 @@ mod tests {
         assert_eq!(counter.wakes(), 0);
         drop(list.remove(waiter));
         assert_eq!(list.entries(), 0);
+    }
+
+    #[test]
+    fn one_that_is_granted_while_others_are_still_to_be_woken_may_leave_from_behind_them() {
+        let list = Rc::new(WaitList::new());
+        let (counter, counting) = Counter::new();
+        let first = hook({
+            let (list, counting) = (list.clone(), counting.clone());
+            move |touch| {
+                if touch == crate::tests::Touch::Wake {
+                    let late = list.push(Some(counting.clone()), 9);
+                    list.grant_while(|_| true); // wakes the second of three, and leaves the late one behind the third
+                    assert_eq!(check(&list), (vec![], vec![3, 9]));
+                    drop(list.remove(late));
+                    assert_eq!(check(&list), (vec![], vec![3]));
+                }
+            }
+        });
+        let waiters = [(first, 1), (counting.clone(), 2), (counting, 3)].map(|(waker, n)| list.push(Some(waker), n));
+        list.grant_while(|_| true);
+        assert_eq!(counter.wakes(), 2);
+        assert!(waiters.into_iter().all(|waiter| list.remove(waiter).granted));
     }
 
     #[test]

@@ -315,6 +315,7 @@ impl Core {
     }
 
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, in somebody's turn.
+    #[inline(never)] // a loop of its own, so that it has the registers to itself
     fn run_many<W: Watch>(&self, polls_left: &Cell<u32>, watch: &W) -> Stop {
         let mut root = false;
         self.table.take_turns(polls_left, |task, key| {

@@ -20,7 +20,7 @@
 //! Not here: what is granted, and when (each primitive).   Next: `permits`, which counts.
 
 use std::cell::{Cell, RefCell};
-use std::mem::replace;
+use std::mem::{forget, replace};
 use std::task::{Context, Poll, Waker};
 
 use crate::budget;
@@ -84,7 +84,7 @@ impl<T: Copy> WaitList<T> {
     pub(crate) fn push(&self, waker: Option<Waker>, payload: T) -> Waiter {
         let lists = &mut *self.lists.borrow_mut();
         let prev = lists.line.tail;
-        let index = lists.insert(Entry { waker, payload, links: Links { prev, next: NIL, place: Place::Line } });
+        let index = lists.insert(waker, payload, Links { prev, next: NIL, place: Place::Line });
         lists.line.tail = index;
         match prev {
             NIL => lists.line.head = index,
@@ -97,7 +97,7 @@ impl<T: Copy> WaitList<T> {
     /// For who need not wait in line: it has been granted `payload`, and will find it with the next poll.
     pub(crate) fn push_granted(&self, payload: T) -> Waiter {
         let links = Links { prev: NIL, next: NIL, place: Place::Out };
-        Waiter(self.lists.borrow_mut().insert(Entry { waker: None, payload, links }))
+        Waiter(self.lists.borrow_mut().insert(None, payload, links))
     }
 
     /// One poll of a future that may wait here. `may_go` says whether it need not, as things are; then, or once it has
@@ -113,15 +113,17 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        if place.is_none() && may_go() {
-            return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
+        match place {
+            None if !may_go() => self.poll_first_apart(place, cx, may_go, payload, note),
+            None if budget::take() => Poll::Ready(None),
+            None => budget::used_up(cx),
+            Some(_) => self.poll_again_apart(place, cx, note),
         }
-        self.poll_apart(place, cx, may_go, payload, note)
     }
 
-    /// As [`poll_slowly`](Self::poll_slowly), apart from whatever polls, so that a poll that need not wait is short.
+    /// As [`poll_first`](Self::poll_first), apart from whatever polls, so that a poll that need not wait is short.
     #[inline(never)]
-    fn poll_apart(
+    fn poll_first_apart(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -129,39 +131,23 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        self.poll_slowly(place, cx, may_go, payload, note)
+        self.poll_first(place, cx, may_go, payload, note)
     }
 
-    /// As [`poll_wait`](Self::poll_wait), for whoever has seen that it has to wait, or waits already.
-    #[inline]
-    pub(crate) fn poll_slowly(
+    /// As [`poll_again`](Self::poll_again), apart likewise.
+    #[inline(never)]
+    fn poll_again_apart(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
-        may_go: impl Fn() -> bool,
-        payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waiter) = place else { return self.poll_first(place, cx, may_go, payload, note) };
-        let seen = match self.look(waiter.0, cx.waker()) {
-            Seen::Otherwise => self.look_again(waiter.0, cx),
-            seen => seen,
-        };
-        match seen {
-            Seen::Granted(payload) => {
-                *place = None;
-                Poll::Ready(Some(payload))
-            }
-            Seen::NoBudget => budget::used_up(cx), // what it was granted stays where it is
-            Seen::Waits | Seen::Otherwise => {
-                note();
-                Poll::Pending
-            }
-        }
+        self.poll_again(place, cx, note)
     }
 
+    /// As [`poll_wait`](Self::poll_wait), for whoever is not in line and has seen that it has to wait.
     #[inline]
-    fn poll_first(
+    pub(crate) fn poll_first(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -183,17 +169,42 @@ impl<T: Copy> WaitList<T> {
         }
     }
 
+    /// As [`poll_wait`](Self::poll_wait), for whoever is in line, or has been granted something.
+    #[inline]
+    pub(crate) fn poll_again(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        let Some(waiter) = place else { unreachable!("who polls again has a place") };
+        let seen = match self.look(waiter.0, cx.waker()) {
+            Seen::Otherwise => self.look_again(waiter.0, cx),
+            seen => seen,
+        };
+        match seen {
+            Seen::Granted(payload) => {
+                *place = None;
+                Poll::Ready(Some(payload))
+            }
+            Seen::NoBudget => budget::used_up(cx), // what it was granted stays where it is
+            Seen::Waits | Seen::Otherwise => {
+                note();
+                Poll::Pending
+            }
+        }
+    }
+
     /// How it is with an entry, which is gone if it was granted something.
     #[inline]
     fn look(&self, index: u32, waker: &Waker) -> Seen<T> {
-        let mut lists = self.lists.borrow_mut();
-        let entry = lists.entry(index);
+        let Lists { entries, free, .. } = &mut *self.lists.borrow_mut();
+        let entry = &mut entries[index as usize];
         match (entry.links.place, &entry.waker) {
             (Place::Out, _) if !budget::take() => Seen::NoBudget,
             (Place::Out, _) => {
-                let payload = entry.payload;
-                lists.free(index);
-                Seen::Granted(payload)
+                entry.free(index, free);
+                Seen::Granted(entry.payload)
             }
             (Place::Line, Some(known)) if known.will_wake(waker) => Seen::Waits,
             _ => Seen::Otherwise,
@@ -228,7 +239,7 @@ impl<T: Copy> WaitList<T> {
 
     /// Takes a waiter out, wherever it is.
     pub(crate) fn remove(&self, waiter: Waiter) -> Left<T> {
-        let mut lists = self.lists.borrow_mut();
+        let lists = &mut *self.lists.borrow_mut();
         let entry = lists.entry(waiter.0);
         let (payload, links, _waker) = (entry.payload, entry.links, entry.waker.take());
         let granted = links.place != Place::Line;
@@ -236,31 +247,34 @@ impl<T: Copy> WaitList<T> {
             self.in_line.set(self.in_line.get() - 1);
         }
         lists.unlink(links);
-        lists.free(waiter.0);
+        lists.entries[waiter.0 as usize].free(waiter.0, &mut lists.free);
         Left { payload, granted, _waker }
     }
 
     /// Grants the first in line what `write` writes into its payload; it is the caller's to wake.
     #[inline]
     pub(crate) fn grant_first(&self, write: impl FnOnce(&mut T)) -> Option<Granted> {
-        if self.is_empty() { None } else { Some(self.grant(|line| line.head, write)) }
+        if self.is_empty() {
+            return None;
+        }
+        self.in_line.set(self.in_line.get() - 1);
+        let lists = &mut *self.lists.borrow_mut();
+        Some(Granted(lists.leave_head(lists.line.head, Place::Line, write)))
     }
 
     /// As [`grant_first`](Self::grant_first), for who came last.
     pub(crate) fn grant_last(&self, write: impl FnOnce(&mut T)) -> Option<Granted> {
-        if self.is_empty() { None } else { Some(self.grant(|line| line.tail, write)) }
-    }
-
-    #[inline]
-    fn grant(&self, which: impl FnOnce(&Ends) -> u32, write: impl FnOnce(&mut T)) -> Granted {
-        let mut lists = self.lists.borrow_mut();
-        let index = which(&lists.line);
+        if self.is_empty() {
+            return None;
+        }
         self.in_line.set(self.in_line.get() - 1);
-        Granted(lists.leave(index, write))
+        let lists = &mut *self.lists.borrow_mut();
+        Some(Granted(lists.leave(lists.line.tail, write)))
     }
 
     /// Grants from the front of the line for as long as `accept` is true, which may write what is granted; then wakes
     /// them in this order. If a waker panics, the others are woken all the same.
+    #[inline]
     pub(crate) fn grant_while(&self, mut accept: impl FnMut(&mut T) -> bool) {
         let mut lists = self.lists.borrow_mut();
         let (first, mut last, mut next, mut count) = (lists.line.head, NIL, lists.line.head, 0);
@@ -277,16 +291,19 @@ impl<T: Copy> WaitList<T> {
             return;
         }
         self.in_line.set(self.in_line.get() - count);
-        lists.move_to_waking(first, last, next);
-        if count > 1 {
+        if count == 1 && lists.waking.head == NIL {
+            let only = Granted(lists.leave_head(first, Place::Line, |_| ()));
             drop(lists);
+            return only.wake();
+        }
+        lists.move_to_waking(first, last, next);
+        drop(lists);
+        if count > 1 {
             return self.wake_all();
         }
-        // Ours; or, if a waker has called us, one that is to be woken before it. Whoever woke that waker wakes ours, too.
-        let only = lists.next_to_wake();
-        drop(lists);
-        if let Some(only) = only {
-            only.wake();
+        // A waker has called us, and others are to be woken before ours. Whoever woke that waker wakes ours, too.
+        if let Some(before) = self.next_to_wake() {
+            before.wake();
         }
     }
 
@@ -370,40 +387,51 @@ struct Links {
     place: Place,
 }
 
+impl<T> Entry<T> {
+    /// Puts itself, which is in neither list and has no waker, at `index`, before the other free ones.
+    #[inline]
+    fn free(&mut self, index: u32, free: &mut u32) {
+        self.links.place = Place::Free;
+        self.links.next = replace(free, index);
+    }
+}
+
 impl<T> Lists<T> {
     #[inline]
     fn entry(&mut self, index: u32) -> &mut Entry<T> {
         &mut self.entries[index as usize] // a waiter's entry is there until it is freed, and so are its neighbours
     }
 
+    #[inline]
     fn ends(&mut self, place: Place) -> &mut Ends {
         if place == Place::Line { &mut self.line } else { &mut self.waking }
     }
 
     #[inline]
-    fn insert(&mut self, entry: Entry<T>) -> u32 {
-        let index = self.free;
-        if index == NIL {
-            return self.grow(entry);
+    fn insert(&mut self, waker: Option<Waker>, payload: T, links: Links) -> u32
+    where
+        T: Copy,
+    {
+        if self.free == NIL {
+            self.grow(payload);
         }
-        let free = replace(self.entry(index), entry); // which has no waker
-        self.free = free.links.next;
+        let index = self.free;
+        let entry = self.entry(index);
+        let next_free = replace(&mut entry.links, links).next;
+        entry.payload = payload;
+        forget(replace(&mut entry.waker, waker)); // a free entry has none, so that there is nothing to drop
+        self.free = next_free;
         index
     }
 
+    /// Makes one more entry, which is free.
     #[cold]
-    fn grow(&mut self, entry: Entry<T>) -> u32 {
+    fn grow(&mut self, payload: T) {
         let index = self.entries.len();
         assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
-        self.entries.push(entry);
-        index as u32
-    }
-
-    /// Of an entry that is in neither list and has no waker.
-    #[inline]
-    fn free(&mut self, index: u32) {
-        let next = replace(&mut self.free, index);
-        self.entry(index).links = Links { prev: NIL, next, place: Place::Free };
+        let links = Links { prev: NIL, next: self.free, place: Place::Free };
+        self.entries.push(Entry { waker: None, payload, links });
+        self.free = index as u32;
     }
 
     /// Moves the entries from the head of the line, which is `first`, to `last` to the end of those that are to be
@@ -427,11 +455,26 @@ impl<T> Lists<T> {
     #[inline]
     fn next_to_wake(&mut self) -> Option<Granted> {
         let index = self.waking.head;
-        (index != NIL).then(|| Granted(self.leave(index, |_| ())))
+        (index != NIL).then(|| Granted(self.leave_head(index, Place::Waking, |_| ())))
+    }
+
+    /// As [`leave`](Self::leave), of the head of the list `place`.
+    #[inline]
+    fn leave_head(&mut self, head: u32, place: Place, write: impl FnOnce(&mut T)) -> Option<Waker> {
+        let entry = self.entry(head);
+        write(&mut entry.payload);
+        entry.links.place = Place::Out;
+        let next = entry.links.next;
+        let waker = entry.waker.take();
+        self.ends(place).head = next;
+        match next {
+            NIL => self.ends(place).tail = NIL,
+            next => self.entry(next).links.prev = NIL,
+        }
+        waker
     }
 
     /// Takes an entry out of the list it is in, after `write` has seen its payload, and its waker out of the entry.
-    #[inline]
     fn leave(&mut self, index: u32, write: impl FnOnce(&mut T)) -> Option<Waker> {
         let entry = self.entry(index);
         write(&mut entry.payload);

@@ -549,7 +549,7 @@ struct Recv<'a, T>(&'a mut Receiver<T>);
 impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
-    #[inline]
+    #[inline(always)] // what need not wait is a few instructions, and the rest lies apart
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.0.poll_recv(cx)
     }

@@ -23,7 +23,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::{forget, replace};
 use std::task::{Context, Poll, Waker};
 
-use crate::budget;
+use crate::key::Key;
+use crate::{budget, cell};
 
 /// No entry: the end of a line.
 const NIL: u32 = u32::MAX;
@@ -86,9 +87,9 @@ impl<T: Copy> WaitList<T> {
         let prev = lists.line.tail;
         let index = lists.insert(waker, payload, Links { prev, next: NIL, place: Place::Line });
         lists.line.tail = index;
-        match prev {
-            NIL => lists.line.head = index,
-            prev => lists.entry(prev).links.next = index,
+        match lists.entries.get_mut(prev as usize) {
+            None => lists.line.head = index,
+            Some(prev) => prev.links.next = index,
         }
         self.in_line.set(self.in_line.get() + 1);
         Waiter(index)
@@ -155,18 +156,12 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        loop {
-            let waker = cx.waker().clone(); // foreign: look again
-            if !may_go() {
-                *place = Some(self.push(Some(waker), payload()));
-                note();
-                return Poll::Pending;
-            }
-            drop(waker); // foreign, too
-            if may_go() {
-                return budget::poll_proceed(cx).map(|()| None);
-            }
-        }
+        let Some(waker) = clone_of_ours(cx.waker()).or_else(|| clone_of_foreign(cx.waker(), &may_go)) else {
+            return budget::poll_proceed(cx).map(|()| None);
+        };
+        *place = Some(self.push(Some(waker), payload()));
+        note();
+        Poll::Pending
     }
 
     /// As [`poll_wait`](Self::poll_wait), for whoever is in line, or has been granted something.
@@ -199,7 +194,8 @@ impl<T: Copy> WaitList<T> {
     #[inline]
     fn look(&self, index: u32, waker: &Waker) -> Seen<T> {
         let Lists { entries, free, .. } = &mut *self.lists.borrow_mut();
-        let entry = &mut entries[index as usize];
+        // It is there: if ever it were not, the second look would panic, apart.
+        let Some(entry) = entries.get_mut(index as usize) else { return Seen::Otherwise };
         match (entry.links.place, &entry.waker) {
             (Place::Out, _) if !budget::take() => Seen::NoBudget,
             (Place::Out, _) => {
@@ -254,12 +250,9 @@ impl<T: Copy> WaitList<T> {
     /// Grants the first in line what `write` writes into its payload; it is the caller's to wake.
     #[inline]
     pub(crate) fn grant_first(&self, write: impl FnOnce(&mut T)) -> Option<Granted> {
-        if self.is_empty() {
-            return None;
-        }
+        let granted = self.lists.borrow_mut().leave_head(Place::Line, write)?;
         self.in_line.set(self.in_line.get() - 1);
-        let lists = &mut *self.lists.borrow_mut();
-        Some(Granted(lists.leave_head(lists.line.head, Place::Line, write)))
+        Some(granted)
     }
 
     /// As [`grant_first`](Self::grant_first), for who came last.
@@ -292,9 +285,9 @@ impl<T: Copy> WaitList<T> {
         }
         self.in_line.set(self.in_line.get() - count);
         if count == 1 && lists.waking.head == NIL {
-            let only = Granted(lists.leave_head(first, Place::Line, |_| ()));
+            let only = lists.leave_head(Place::Line, |_| ());
             drop(lists);
-            return only.wake();
+            return only.map_or((), Granted::wake);
         }
         lists.move_to_waking(first, last, next);
         drop(lists);
@@ -323,6 +316,29 @@ impl<T: Copy> WaitList<T> {
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.lists.borrow().entries.iter().filter(|entry| entry.links.place != Place::Free).count()
+    }
+}
+
+/// A clone of a waker that is a loop's own, and so a number: no foreign code runs. None of any other.
+#[inline]
+fn clone_of_ours(waker: &Waker) -> Option<Waker> {
+    let ours = cell::waker(Key::from_bits(waker.data().addr() as u64));
+    ours.will_wake(waker).then_some(ours)
+}
+
+/// A clone of a waker that may do anything when it is touched; none if it need not wait any more after that.
+#[cold]
+#[inline(never)]
+fn clone_of_foreign(waker: &Waker, may_go: impl Fn() -> bool) -> Option<Waker> {
+    loop {
+        let waker = waker.clone(); // foreign: look again
+        if !may_go() {
+            return Some(waker);
+        }
+        drop(waker); // foreign, too
+        if may_go() {
+            return None;
+        }
     }
 }
 
@@ -416,7 +432,7 @@ impl<T> Lists<T> {
             self.grow(payload);
         }
         let index = self.free;
-        let entry = self.entry(index);
+        let entry = &mut self.entries[index as usize];
         let next_free = replace(&mut entry.links, links).next;
         entry.payload = payload;
         forget(replace(&mut entry.waker, waker)); // a free entry has none, so that there is nothing to drop
@@ -454,24 +470,24 @@ impl<T> Lists<T> {
 
     #[inline]
     fn next_to_wake(&mut self) -> Option<Granted> {
-        let index = self.waking.head;
-        (index != NIL).then(|| Granted(self.leave_head(index, Place::Waking, |_| ())))
+        self.leave_head(Place::Waking, |_| ())
     }
 
-    /// As [`leave`](Self::leave), of the head of the list `place`.
+    /// As [`leave`](Self::leave), of the head of the list `place`, if it has one.
     #[inline]
-    fn leave_head(&mut self, head: u32, place: Place, write: impl FnOnce(&mut T)) -> Option<Waker> {
-        let entry = self.entry(head);
+    fn leave_head(&mut self, place: Place, write: impl FnOnce(&mut T)) -> Option<Granted> {
+        let head = self.ends(place).head;
+        let entry = self.entries.get_mut(head as usize)?; // there is none at `NIL`
         write(&mut entry.payload);
         entry.links.place = Place::Out;
         let next = entry.links.next;
         let waker = entry.waker.take();
         self.ends(place).head = next;
-        match next {
-            NIL => self.ends(place).tail = NIL,
-            next => self.entry(next).links.prev = NIL,
+        match self.entries.get_mut(next as usize) {
+            None => self.ends(place).tail = NIL,
+            Some(next) => next.links.prev = NIL,
         }
-        waker
+        Some(Granted(waker))
     }
 
     /// Takes an entry out of the list it is in, after `write` has seen its payload, and its waker out of the entry.

@@ -156,8 +156,15 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waker) = clone_of_ours(cx.waker()).or_else(|| clone_of_foreign(cx.waker(), &may_go)) else {
-            return budget::poll_proceed(cx).map(|()| None);
+        // A loop's own waker is a number: this is a clone of it then, and no foreign code ran.
+        let ours = cell::waker(Key::from_bits(cx.waker().data().addr() as u64));
+        let waker = if ours.will_wake(cx.waker()) {
+            ours
+        } else {
+            match clone_of_foreign(cx.waker(), &may_go) {
+                Some(waker) => waker,
+                None => return budget::poll_proceed(cx).map(|()| None),
+            }
         };
         *place = Some(self.push(Some(waker), payload()));
         note();
@@ -317,13 +324,6 @@ impl<T: Copy> WaitList<T> {
     pub(crate) fn entries(&self) -> usize {
         self.lists.borrow().entries.iter().filter(|entry| entry.links.place != Place::Free).count()
     }
-}
-
-/// A clone of a waker that is a loop's own, and so a number: no foreign code runs. None of any other.
-#[inline]
-fn clone_of_ours(waker: &Waker) -> Option<Waker> {
-    let ours = cell::waker(Key::from_bits(waker.data().addr() as u64));
-    ours.will_wake(waker).then_some(ours)
 }
 
 /// A clone of a waker that may do anything when it is touched; none if it need not wait any more after that.

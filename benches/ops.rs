@@ -23,6 +23,7 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 
 use crate::runtimes::{Side, with_runtime};
 use crate::work::cores::{self, Core};
+use crate::work::sync::Exchange;
 use crate::work::{channel, spawn, timers, turns, wakes};
 
 fn main() {
@@ -75,6 +76,18 @@ fn rows(criterion: &mut Criterion) {
         timers::SLEEPERS,
         |side, rounds| with_runtime!(side, R => timers::sleep_batches::<R>(rounds).wall),
     );
+    sync_row(criterion, "sync: semaphore", Exchange::Semaphore);
+    sync_row(criterion, "sync: semaphore, 2 tasks", Exchange::SemaphoreTasks);
+    sync_row(criterion, "sync: mutex", Exchange::Mutex);
+    sync_row(criterion, "sync: mutex, 2 tasks", Exchange::MutexTasks);
+    sync_row(criterion, "sync: bounded mpsc", Exchange::Bounded);
+    sync_row(criterion, "sync: bounded mpsc, both wait", Exchange::BoundedWaits);
+    sync_row(criterion, "sync: unbounded mpsc", Exchange::Unbounded);
+    sync_row(criterion, "sync: unbounded mpsc, to and fro", Exchange::UnboundedWaits);
+    sync_row(criterion, "sync: oneshot", Exchange::Oneshot);
+    sync_row(criterion, "sync: oneshot, another task answers", Exchange::OneshotWaits);
+    sync_row(criterion, "sync: notify, stored", Exchange::Notify);
+    sync_row(criterion, "sync: notify, 2 tasks", Exchange::NotifyTasks);
     row(
         criterion,
         "wake() by another thread, loop awake",
@@ -83,11 +96,26 @@ fn rows(criterion: &mut Criterion) {
     );
 }
 
-/// One group: `workload(side, iterations)` for every side, `elements` operations an iteration.
+/// One group: `workload(side, iterations)` for every runtime, `elements` operations an iteration.
 fn row(criterion: &mut Criterion, name: &str, elements: u64, workload: impl Fn(Side, u64) -> Duration) {
+    row_of(criterion, name, Side::RUNTIMES, elements, workload);
+}
+
+/// As [`row`], one operation an iteration, for the libraries that have what it takes.
+fn sync_row(criterion: &mut Criterion, name: &str, exchange: Exchange) {
+    row_of(criterion, name, exchange.sides(), 1, |side, times| exchange.run(side, times).wall);
+}
+
+fn row_of(
+    criterion: &mut Criterion,
+    name: &str,
+    sides: &[Side],
+    elements: u64,
+    workload: impl Fn(Side, u64) -> Duration,
+) {
     let mut group = criterion.benchmark_group(name);
     group.throughput(Throughput::Elements(elements));
-    for &side in Side::RUNTIMES {
+    for &side in sides {
         group.bench_function(BenchmarkId::from_parameter(side.name()), |bencher| {
             bencher.iter_custom(|iterations| workload(side, iterations));
         });

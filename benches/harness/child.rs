@@ -40,7 +40,10 @@ pub(crate) fn run(order: &Order) -> Result<(), String> {
     cores::pin(Core::First);
     let seen = match order.side {
         Side::Mio => vec_of_idle(timers::idle_bare(order.operations), order.operations),
-        side => with_runtime!(side, R => measure::<R>(row, order)),
+        side => match row.work {
+            Work::Exchange(exchange) => costs(exchange.run(side, order.operations), order.operations),
+            _ => with_runtime!(side, R => measure::<R>(row, order)),
+        },
     };
     for (metric, value) in seen {
         println!("{metric} {value}");
@@ -103,6 +106,7 @@ fn measure<R: Runtime>(row: &Row, order: &Order) -> Seen {
             let cost = echo::idle::<R>(server, connections, Duration::from_secs(n));
             vec![("cpu_ms", cost.cpu.as_secs_f64() * 1e3)]
         }
+        Work::Exchange(_) => unreachable!("its sides are libraries, not runtimes: `run` has seen to it"),
         Work::WakesAwake => vec_of_wakes(&wakes::awake::<R>(n)),
         Work::WakesParked => vec_of_wakes(&wakes::parked::<R>(n)),
         Work::WakesLost => vec![("lost", wakes::lost::<R>(n) as f64)],

@@ -60,7 +60,8 @@ fn versions() -> String {
         let at = LOCK.find(&format!("name = \"{name}\"\n"))?;
         LOCK[at..].split('"').nth(3)
     };
-    let names = ["windlass", "tokio", "smol", "async-executor", "async-io", "mio"];
+    let names =
+        ["windlass", "tokio", "smol", "async-executor", "async-io", "async-lock", "async-channel", "local-sync", "mio"];
     let known = names.iter().filter_map(|name| Some(format!("{name} {}", version(name)?)));
     known.collect::<Vec<_>>().join(", ")
 }

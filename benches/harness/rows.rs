@@ -8,6 +8,7 @@
 
 use crate::runtimes::Side;
 use crate::work::echo::{Buffer, Thought};
+use crate::work::sync::Exchange;
 
 /// One workload and what is said about it.
 pub(crate) struct Row {
@@ -33,6 +34,7 @@ pub(crate) enum Work {
     Timeouts { pending: u64 },
     Sleepers,
     IdleSleeps,
+    Exchange(Exchange),
     Echo { connections: u64, buffer: Buffer, thought: Thought },
     Rest { connections: u64 },
     WakesAwake,
@@ -90,6 +92,7 @@ impl Row {
     pub(crate) fn sides(&self) -> &'static [Side] {
         match self.work {
             Work::IdleSleeps => Side::WITH_BARE_LOOP,
+            Work::Exchange(exchange) => exchange.sides(),
             _ => Side::RUNTIMES,
         }
     }
@@ -243,6 +246,18 @@ pub(crate) const ROWS: &[Row] = &[
             ),
         ],
     },
+    exchange("sync_semaphore", "acquire the only permit and give it back", Exchange::Semaphore),
+    exchange("sync_semaphore_tasks", "2 tasks acquire it, and the other always has it", Exchange::SemaphoreTasks),
+    exchange("sync_mutex", "lock, change, unlock", Exchange::Mutex),
+    exchange("sync_mutex_tasks", "2 tasks lock it, and the other always has it", Exchange::MutexTasks),
+    exchange("sync_bounded", "mpsc with room for 64: send, receive", Exchange::Bounded),
+    exchange("sync_bounded_waits", "mpsc with room for 1: a task sends, another receives", Exchange::BoundedWaits),
+    exchange("sync_unbounded", "mpsc without a bound: send, receive", Exchange::Unbounded),
+    exchange("sync_unbounded_waits", "mpsc without a bound: 2 tasks pass a value to and fro", Exchange::UnboundedWaits),
+    exchange("sync_oneshot", "oneshot: make it, send, receive", Exchange::Oneshot),
+    exchange("sync_oneshot_waits", "oneshot: make it, and wait until another task has sent", Exchange::OneshotWaits),
+    exchange("sync_notify", "notify: tell nobody yet, and be told", Exchange::Notify),
+    exchange("sync_notify_tasks", "notify: 2 tasks tell each other", Exchange::NotifyTasks),
     Row {
         name: "memory_1m",
         about: "1,000,000 tasks asleep, and dropped with their runtime",
@@ -320,6 +335,17 @@ pub(crate) const ROWS: &[Row] = &[
         counts: Counts::Nothing,
         lines: &[line("lost", "wakes lost", &[Floor::Exactly(0.0)])],
     },
+];
+
+const fn exchange(name: &'static str, about: &'static str, exchange: Exchange) -> Row {
+    let (size, counts) = (size(1_000_000, 100_000), Counts::Instructions(10_000));
+    Row { name, about, work: Work::Exchange(exchange), size, counts, lines: EXCHANGE }
+}
+
+const EXCHANGE: &[Line] = &[
+    line("wall_ns", "ns/op", &[Floor::Faster(2.0)]),
+    line("instructions", "instructions/op", &[Floor::Faster(2.0)]),
+    ALLOCATIONS,
 ];
 
 const fn echo(

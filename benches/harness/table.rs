@@ -20,7 +20,7 @@ use crate::runtimes::Side;
 
 /// The names of all rows, for `--list`.
 pub(crate) fn list() -> String {
-    ROWS.iter().map(|row| format!("{:<16} {}\n", row.name, row.about)).collect()
+    ROWS.iter().map(|row| format!("{:<20} {}\n", row.name, row.about)).collect()
 }
 
 /// Whether a promise was kept.
@@ -48,7 +48,7 @@ impl Verdict {
 pub(crate) fn render(head: &[String], measured: &[Measured]) -> String {
     const FIGURE: usize = 24;
     const CELL: usize = 21;
-    let columns: Vec<Side> = Side::WITH_BARE_LOOP.iter().copied().filter(|&side| has_any(measured, side)).collect();
+    let columns: Vec<Side> = Side::ALL.iter().copied().filter(|&side| has_any(measured, side)).collect();
     let mut text = String::from("\n");
     for line in head {
         writeln!(text, "{line}").expect("a string takes all");

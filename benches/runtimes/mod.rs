@@ -12,11 +12,12 @@
 //! ```
 //!
 //! Yielding and channels are not in the trait: those are plain futures (`work::turns`, `work::channel`) and the very same
-//! on every side.
+//! on every side. What each library has for its tasks to coordinate with is in traits of its own (`sync`).
 //!
 //! Not here: what is measured (`work`), with which counts and floors (`harness::rows`).   Next: `work`.
 
 mod smol;
+pub(crate) mod sync;
 mod tokio;
 mod windlass;
 
@@ -79,6 +80,8 @@ pub(crate) enum Side {
     LocalRuntime,
     LocalSet,
     Smol,
+    /// The primitives of the crate local-sync on `LocalRuntime`: no runtime either, for rows about primitives.
+    LocalSync,
     /// A bare mio loop: no runtime at all, for the row that asks how late the kernel itself is.
     Mio,
 }
@@ -89,6 +92,9 @@ impl Side {
     /// The same and the bare loop.
     pub(crate) const WITH_BARE_LOOP: &[Side] =
         &[Side::Windlass, Side::LocalRuntime, Side::LocalSet, Side::Smol, Side::Mio];
+    /// All of them, as the table's columns.
+    pub(crate) const ALL: &[Side] =
+        &[Side::Windlass, Side::LocalRuntime, Side::LocalSet, Side::Smol, Side::LocalSync, Side::Mio];
     /// The side whose numbers the floors are about.
     pub(crate) const OURS: Side = Side::Windlass;
     /// The side that ratios are taken to.
@@ -100,18 +106,19 @@ impl Side {
             Side::LocalRuntime => "tokio-localrt",
             Side::LocalSet => "tokio-localset",
             Side::Smol => "smol",
+            Side::LocalSync => "local-sync",
             Side::Mio => "mio",
         }
     }
 
     pub(crate) fn from_name(name: &str) -> Option<Side> {
-        Side::WITH_BARE_LOOP.iter().copied().find(|side| side.name() == name)
+        Side::ALL.iter().copied().find(|side| side.name() == name)
     }
 }
 
 /// Runs an expression with `$runtime` standing for the type that `$side` names.
 ///
-/// The bare loop is no runtime and panics: rows that have it ask for it by name.
+/// Two sides are no runtimes, and panic: rows that have them ask for them by name.
 macro_rules! with_runtime {
     ($side:expr, $runtime:ident => $body:expr) => {
         match $side {
@@ -131,6 +138,7 @@ macro_rules! with_runtime {
                 type $runtime = $crate::runtimes::Smol;
                 $body
             }
+            $crate::runtimes::Side::LocalSync => unreachable!("local-sync runs no tasks"),
             $crate::runtimes::Side::Mio => unreachable!("the bare loop runs no tasks"),
         }
     };

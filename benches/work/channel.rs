@@ -40,7 +40,7 @@ fn pass_around<R: Runtime>(tasks: usize, laps: u64) -> Cost {
 }
 
 async fn lap<R: Runtime>(runtime: &R, tasks: usize, laps: u64) {
-    let slots: Vec<Rc<Slot>> = (0..tasks).map(|_| Rc::default()).collect();
+    let slots: Vec<Rc<Slot<u64>>> = (0..tasks).map(|_| Rc::default()).collect();
     let spawn = |place: usize| {
         let (from, to) = (slots[place].clone(), slots[(place + 1) % tasks].clone());
         runtime.spawn(async move {
@@ -62,21 +62,26 @@ async fn lap<R: Runtime>(runtime: &R, tasks: usize, laps: u64) {
 }
 
 /// A channel for one message, with one receiver.
-#[derive(Default)]
-struct Slot {
-    message: Cell<Option<u64>>,
+pub(super) struct Slot<T> {
+    message: Cell<Option<T>>,
     receiver: Cell<Option<Waker>>,
 }
 
-impl Slot {
-    fn put(&self, message: u64) {
+impl<T> Default for Slot<T> {
+    fn default() -> Slot<T> {
+        Slot { message: Cell::new(None), receiver: Cell::new(None) }
+    }
+}
+
+impl<T> Slot<T> {
+    pub(super) fn put(&self, message: T) {
         self.message.set(Some(message));
         if let Some(receiver) = self.receiver.take() {
             receiver.wake();
         }
     }
 
-    fn take(&self) -> impl Future<Output = u64> {
+    pub(super) fn take(&self) -> impl Future<Output = T> {
         poll_fn(|context| match self.message.take() {
             Some(message) => Poll::Ready(message),
             None => {

@@ -8,7 +8,7 @@
 //!                                           └──────────────── Cost ──────────────────┘
 //! ```
 //!
-//! Read in this order: `spawn`, `turns`, `channel`, `timers`, `memory`, `echo`, `wakes`.
+//! Read in this order: `spawn`, `turns`, `channel`, `timers`, `memory`, `sync`, `echo`, `wakes`.
 //!
 //! Not here: how often, pinned to what, against which floor (`harness`).   Next: `spawn`.
 
@@ -18,6 +18,7 @@ pub(crate) mod echo;
 pub(crate) mod memory;
 pub(crate) mod meter;
 pub(crate) mod spawn;
+pub(crate) mod sync;
 pub(crate) mod timers;
 pub(crate) mod turns;
 pub(crate) mod wakes;

@@ -61,7 +61,7 @@ pub use super::error::{SendError, TryRecvError, TrySendError};
 pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     assert!(capacity > 0, "a channel has room for at least one value");
     let channel = Rc::new(Channel {
-        values: RefCell::new(VecDeque::new()),
+        values: Values::default(),
         room: Permits::new(ResourceKind::Capacity, capacity),
         capacity,
         senders: Cell::new(1),
@@ -102,7 +102,7 @@ enum Reading {
 }
 
 struct Channel<T> {
-    values: RefCell<VecDeque<T>>,
+    values: Values<T>,
     /// The places that hold no value and are promised to nobody, and who waits for one.
     room: Permits,
     capacity: usize,
@@ -125,14 +125,14 @@ impl<T> Channel<T> {
         if self.reading.get() == Reading::Gone {
             return self.room.give(1); // and the value is dropped: nobody will take it
         }
-        self.values.borrow_mut().push_back(value);
+        self.values.push(value);
         self.receiver.wake();
     }
 
     /// Takes a value out; its place goes to who waits first.
     #[inline]
     fn take(&self) -> Option<T> {
-        let value = self.values.borrow_mut().pop_front()?;
+        let value = self.values.pop()?;
         self.room.give(1);
         Some(value)
     }
@@ -141,7 +141,7 @@ impl<T> Channel<T> {
     #[inline]
     fn is_over(&self) -> bool {
         if self.senders.get() == 0 {
-            return self.values.borrow().is_empty();
+            return self.values.len() == 0;
         }
         self.is_closed() && self.room.free() == self.capacity
     }
@@ -149,7 +149,7 @@ impl<T> Channel<T> {
     /// True if a value is there, or none ever will be.
     #[inline]
     fn may_recv(&self) -> bool {
-        !self.values.borrow().is_empty() || self.is_over()
+        self.values.len() > 0 || self.is_over()
     }
 
     fn close(&self, reading: Reading) {
@@ -157,6 +157,51 @@ impl<T> Channel<T> {
             self.room.close();
             self.closed.grant_while(|()| true);
         }
+    }
+}
+
+/// What was sent and not yet received. The oldest has a place of its own if it came when nothing was there: to and fro
+/// between two who keep up with each other, that is all there is.
+struct Values<T> {
+    len: Cell<usize>,
+    oldest: Cell<Option<T>>,
+    /// What came after it.
+    others: RefCell<VecDeque<T>>,
+}
+
+impl<T> Values<T> {
+    #[inline]
+    fn len(&self) -> usize {
+        self.len.get()
+    }
+
+    #[inline]
+    fn push(&self, value: T) {
+        let before = self.len.replace(self.len.get() + 1);
+        if before == 0 {
+            self.oldest.set(Some(value)); // nothing was there: no foreign drop
+        } else {
+            self.others.borrow_mut().push_back(value);
+        }
+    }
+
+    #[inline]
+    fn pop(&self) -> Option<T> {
+        let left = self.len.get().checked_sub(1)?;
+        self.len.set(left);
+        self.oldest.take().or_else(|| self.others.borrow_mut().pop_front())
+    }
+
+    /// What is dropped next is all of them.
+    fn take(&self) -> Values<T> {
+        Values { len: self.len.take().into(), oldest: self.oldest.take().into(), others: self.others.take().into() }
+    }
+}
+
+impl<T> Default for Values<T> {
+    #[inline]
+    fn default() -> Self {
+        Values { len: Cell::new(0), oldest: Cell::new(None), others: RefCell::default() }
     }
 }
 
@@ -231,14 +276,11 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
-        match self.try_reserve() {
-            Ok(permit) => {
-                permit.send(value);
-                Ok(())
-            }
-            Err(TrySendError::Full(())) => Err(TrySendError::Full(value)),
-            Err(TrySendError::Closed(())) => Err(TrySendError::Closed(value)),
+        if self.channel.room.try_take(1) {
+            self.channel.put(value);
+            return Ok(());
         }
+        Err(if self.is_closed() { TrySendError::Closed(value) } else { TrySendError::Full(value) })
     }
 
     /// Waits for room, in turn, and is promised it.
@@ -507,7 +549,7 @@ struct Recv<'a, T>(&'a mut Receiver<T>);
 impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
-    #[inline]
+    #[inline(always)] // what need not wait is a few instructions, and the rest lies apart
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.0.poll_recv(cx)
     }
@@ -637,7 +679,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(receiver.len(), 1);
     /// ```
     pub fn len(&self) -> usize {
-        self.channel.values.borrow().len()
+        self.channel.values.len()
     }
 
     /// True if no value is there.
@@ -661,14 +703,18 @@ impl<T> Receiver<T> {
     /// Ready if a value is there, or none ever will be; it has cost a unit of budget then.
     #[inline]
     fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.channel.may_recv() {
+        if self.channel.values.len() == 0 {
             ready!(self.poll_wait(cx));
         }
         budget::poll_proceed(cx)
     }
 
-    #[inline]
+    /// For who has seen that no value is there.
+    #[inline(never)]
     fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.channel.is_over() {
+            return Poll::Ready(());
+        }
         self.channel.receiver.register(cx.waker());
         if self.channel.may_recv() {
             return Poll::Ready(());
@@ -684,7 +730,7 @@ impl<T> Drop for Receiver<T> {
         channel.close(Reading::Gone);
         channel.receiver.clear();
         let left = channel.values.take();
-        if !left.is_empty() {
+        if left.len() > 0 {
             channel.room.give(left.len());
         }
         drop(left); // foreign code: nothing is borrowed
@@ -704,7 +750,7 @@ impl<T> fmt::Debug for Receiver<T> {
 }
 
 fn debug<T>(name: &str, channel: &Channel<T>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let (len, senders) = (channel.values.borrow().len(), channel.senders.get());
+    let (len, senders) = (channel.values.len(), channel.senders.get());
     let reading = channel.reading.get();
     f.debug_struct(name)
         .field("len", &len)

@@ -80,9 +80,16 @@ impl Notify {
     /// ```
     #[inline]
     pub fn notify_one(&self) {
-        match self.waiters.grant_first(|told| *told = Told::AsFirst) {
-            Some(granted) => granted.wake(),
-            None => self.stored.set(true),
+        if self.waiters.is_empty() {
+            return self.stored.set(true);
+        }
+        self.tell_first();
+    }
+
+    #[inline(never)]
+    fn tell_first(&self) {
+        if let Some(granted) = self.waiters.grant_first(|told| *told = Told::AsFirst) {
+            granted.wake();
         }
     }
 

@@ -263,6 +263,23 @@ impl<T> Receiver<T> {
         }
     }
 
+    /// For who has seen that no value lies there; ready if one does now, or none ever will.
+    #[inline]
+    fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
+        if self.shared.state.get() == State::Open {
+            self.shared.receiver.register(cx.waker());
+        }
+        match self.shared.state.get() {
+            State::Open => {
+                self.shared.id.note(ResourceKind::Reply);
+                Poll::Pending
+            }
+            State::Sent => Poll::Ready(Ok(())),
+            State::Closed => budget::poll_proceed(cx).map(|()| Err(RecvError)),
+            State::Done => panic!("a oneshot yields its value once: it was polled after that"),
+        }
+    }
+
     #[inline]
     fn take(&mut self) -> T {
         self.shared.state.set(State::Done);
@@ -275,19 +292,11 @@ impl<T> Future for Receiver<T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.shared.state.get() == State::Open {
-            self.shared.receiver.register(cx.waker());
-            if self.shared.state.get() == State::Open {
-                self.shared.id.note(ResourceKind::Reply);
-                return Poll::Pending;
-            }
+        if self.shared.state.get() != State::Sent {
+            ready!(self.poll_wait(cx))?;
         }
         ready!(budget::poll_proceed(cx));
-        match self.shared.state.get() {
-            State::Sent => Poll::Ready(Ok(self.take())),
-            State::Done => panic!("a oneshot yields its value once: it was polled after that"),
-            State::Open | State::Closed => Poll::Ready(Err(RecvError)),
-        }
+        Poll::Ready(Ok(self.take()))
     }
 }
 

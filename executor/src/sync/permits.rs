@@ -116,21 +116,35 @@ impl Permits {
         });
     }
 
+    /// For who has seen that it does not fit.
     #[inline(never)]
-    fn poll_slowly(
+    fn poll_first(
         &self,
         wanted: usize,
         kind: ResourceKind,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Closed>> {
+        if self.closed.get() {
+            return budget::poll_proceed(cx).map(|()| Err(Closed));
+        }
         let may_go = || self.fits(wanted) || self.closed.get();
         let note = || self.note(kind);
-        self.waiters.poll_slowly(place, cx, may_go, || Wish::Permits(wanted), note).map(|granted| match granted {
+        let polled = self.waiters.poll_first(place, cx, may_go, || Wish::Permits(wanted), note);
+        polled.map(|_| if self.try_take(wanted) { Ok(()) } else { Err(Closed) })
+    }
+
+    /// For who is in line, or has been granted what it wants.
+    #[inline(never)]
+    fn poll_again(
+        &self,
+        kind: ResourceKind,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Closed>> {
+        self.waiters.poll_again(place, cx, || self.note(kind)).map(|granted| match granted {
             Some(Wish::Permits(_)) => Ok(()),
-            Some(Wish::Closed) => Err(Closed),
-            None if self.try_take(wanted) => Ok(()),
-            None => Err(Closed),
+            Some(Wish::Closed) | None => Err(Closed),
         })
     }
 
@@ -231,19 +245,21 @@ impl<C: Claim> Unpin for Take<C> {}
 impl<C: Claim> Future for Take<C> {
     type Output = C::Output;
 
-    #[inline]
+    #[inline(always)] // what need not wait is a few instructions, and the rest lies apart
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<C::Output> {
         let this = self.get_mut();
         let claim = this.claim.as_ref().expect(NOT_COMPLETED);
         let (permits, wanted) = (claim.permits(), claim.wanted());
-        let taken = if this.place.is_none() && permits.fits(wanted) {
+        let taken = if this.place.is_some() {
+            ready!(permits.poll_again(claim.kind(), &mut this.place, cx))
+        } else if permits.fits(wanted) {
             if !budget::take() {
                 return budget::used_up(cx);
             }
             permits.take_fitting(wanted);
             Ok(())
         } else {
-            ready!(permits.poll_slowly(wanted, claim.kind(), &mut this.place, cx))
+            ready!(permits.poll_first(wanted, claim.kind(), &mut this.place, cx))
         };
         Poll::Ready(this.claim.take().expect(NOT_COMPLETED).output(taken))
     }

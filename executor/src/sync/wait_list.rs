@@ -20,10 +20,11 @@
 //! Not here: what is granted, and when (each primitive).   Next: `permits`, which counts.
 
 use std::cell::{Cell, RefCell};
-use std::mem::replace;
+use std::mem::{forget, replace};
 use std::task::{Context, Poll, Waker};
 
-use crate::budget;
+use crate::key::Key;
+use crate::{budget, cell};
 
 /// No entry: the end of a line.
 const NIL: u32 = u32::MAX;
@@ -84,11 +85,11 @@ impl<T: Copy> WaitList<T> {
     pub(crate) fn push(&self, waker: Option<Waker>, payload: T) -> Waiter {
         let lists = &mut *self.lists.borrow_mut();
         let prev = lists.line.tail;
-        let index = lists.insert(Entry { waker, payload, links: Links { prev, next: NIL, place: Place::Line } });
+        let index = lists.insert(waker, payload, Links { prev, next: NIL, place: Place::Line });
         lists.line.tail = index;
-        match prev {
-            NIL => lists.line.head = index,
-            prev => lists.entry(prev).links.next = index,
+        match lists.entries.get_mut(prev as usize) {
+            None => lists.line.head = index,
+            Some(prev) => prev.links.next = index,
         }
         self.in_line.set(self.in_line.get() + 1);
         Waiter(index)
@@ -97,7 +98,7 @@ impl<T: Copy> WaitList<T> {
     /// For who need not wait in line: it has been granted `payload`, and will find it with the next poll.
     pub(crate) fn push_granted(&self, payload: T) -> Waiter {
         let links = Links { prev: NIL, next: NIL, place: Place::Out };
-        Waiter(self.lists.borrow_mut().insert(Entry { waker: None, payload, links }))
+        Waiter(self.lists.borrow_mut().insert(None, payload, links))
     }
 
     /// One poll of a future that may wait here. `may_go` says whether it need not, as things are; then, or once it has
@@ -113,15 +114,17 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        if place.is_none() && may_go() {
-            return if budget::take() { Poll::Ready(None) } else { budget::used_up(cx) };
+        match place {
+            None if !may_go() => self.poll_first_apart(place, cx, may_go, payload, note),
+            None if budget::take() => Poll::Ready(None),
+            None => budget::used_up(cx),
+            Some(_) => self.poll_again_apart(place, cx, note),
         }
-        self.poll_apart(place, cx, may_go, payload, note)
     }
 
-    /// As [`poll_slowly`](Self::poll_slowly), apart from whatever polls, so that a poll that need not wait is short.
+    /// As [`poll_first`](Self::poll_first), apart from whatever polls, so that a poll that need not wait is short.
     #[inline(never)]
-    fn poll_apart(
+    fn poll_first_apart(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -129,12 +132,23 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        self.poll_slowly(place, cx, may_go, payload, note)
+        self.poll_first(place, cx, may_go, payload, note)
     }
 
-    /// As [`poll_wait`](Self::poll_wait), for whoever has seen that it has to wait, or waits already.
+    /// As [`poll_again`](Self::poll_again), apart likewise.
+    #[inline(never)]
+    fn poll_again_apart(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        self.poll_again(place, cx, note)
+    }
+
+    /// As [`poll_wait`](Self::poll_wait), for whoever is not in line and has seen that it has to wait.
     #[inline]
-    pub(crate) fn poll_slowly(
+    pub(crate) fn poll_first(
         &self,
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
@@ -142,7 +156,30 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        let Some(waiter) = place else { return self.poll_first(place, cx, may_go, payload, note) };
+        // A loop's own waker is a number: this is a clone of it then, and no foreign code ran.
+        let ours = cell::waker(Key::from_bits(cx.waker().data().addr() as u64));
+        let waker = if ours.will_wake(cx.waker()) {
+            ours
+        } else {
+            match clone_of_foreign(cx.waker(), &may_go) {
+                Some(waker) => waker,
+                None => return budget::poll_proceed(cx).map(|()| None),
+            }
+        };
+        *place = Some(self.push(Some(waker), payload()));
+        note();
+        Poll::Pending
+    }
+
+    /// As [`poll_wait`](Self::poll_wait), for whoever is in line, or has been granted something.
+    #[inline]
+    pub(crate) fn poll_again(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        let Some(waiter) = place else { unreachable!("who polls again has a place") };
         let seen = match self.look(waiter.0, cx.waker()) {
             Seen::Otherwise => self.look_again(waiter.0, cx),
             seen => seen,
@@ -160,40 +197,17 @@ impl<T: Copy> WaitList<T> {
         }
     }
 
-    #[inline]
-    fn poll_first(
-        &self,
-        place: &mut Option<Waiter>,
-        cx: &mut Context<'_>,
-        may_go: impl Fn() -> bool,
-        payload: impl FnOnce() -> T,
-        note: impl FnOnce(),
-    ) -> Poll<Option<T>> {
-        loop {
-            let waker = cx.waker().clone(); // foreign: look again
-            if !may_go() {
-                *place = Some(self.push(Some(waker), payload()));
-                note();
-                return Poll::Pending;
-            }
-            drop(waker); // foreign, too
-            if may_go() {
-                return budget::poll_proceed(cx).map(|()| None);
-            }
-        }
-    }
-
     /// How it is with an entry, which is gone if it was granted something.
     #[inline]
     fn look(&self, index: u32, waker: &Waker) -> Seen<T> {
-        let mut lists = self.lists.borrow_mut();
-        let entry = lists.entry(index);
+        let Lists { entries, free, .. } = &mut *self.lists.borrow_mut();
+        // It is there: if ever it were not, the second look would panic, apart.
+        let Some(entry) = entries.get_mut(index as usize) else { return Seen::Otherwise };
         match (entry.links.place, &entry.waker) {
             (Place::Out, _) if !budget::take() => Seen::NoBudget,
             (Place::Out, _) => {
-                let payload = entry.payload;
-                lists.free(index);
-                Seen::Granted(payload)
+                entry.free(index, free);
+                Seen::Granted(entry.payload)
             }
             (Place::Line, Some(known)) if known.will_wake(waker) => Seen::Waits,
             _ => Seen::Otherwise,
@@ -228,7 +242,7 @@ impl<T: Copy> WaitList<T> {
 
     /// Takes a waiter out, wherever it is.
     pub(crate) fn remove(&self, waiter: Waiter) -> Left<T> {
-        let mut lists = self.lists.borrow_mut();
+        let lists = &mut *self.lists.borrow_mut();
         let entry = lists.entry(waiter.0);
         let (payload, links, _waker) = (entry.payload, entry.links, entry.waker.take());
         let granted = links.place != Place::Line;
@@ -236,31 +250,31 @@ impl<T: Copy> WaitList<T> {
             self.in_line.set(self.in_line.get() - 1);
         }
         lists.unlink(links);
-        lists.free(waiter.0);
+        lists.entries[waiter.0 as usize].free(waiter.0, &mut lists.free);
         Left { payload, granted, _waker }
     }
 
     /// Grants the first in line what `write` writes into its payload; it is the caller's to wake.
     #[inline]
     pub(crate) fn grant_first(&self, write: impl FnOnce(&mut T)) -> Option<Granted> {
-        if self.is_empty() { None } else { Some(self.grant(|line| line.head, write)) }
+        let granted = self.lists.borrow_mut().leave_head(Place::Line, write)?;
+        self.in_line.set(self.in_line.get() - 1);
+        Some(granted)
     }
 
     /// As [`grant_first`](Self::grant_first), for who came last.
     pub(crate) fn grant_last(&self, write: impl FnOnce(&mut T)) -> Option<Granted> {
-        if self.is_empty() { None } else { Some(self.grant(|line| line.tail, write)) }
-    }
-
-    #[inline]
-    fn grant(&self, which: impl FnOnce(&Ends) -> u32, write: impl FnOnce(&mut T)) -> Granted {
-        let mut lists = self.lists.borrow_mut();
-        let index = which(&lists.line);
+        if self.is_empty() {
+            return None;
+        }
         self.in_line.set(self.in_line.get() - 1);
-        Granted(lists.leave(index, write))
+        let lists = &mut *self.lists.borrow_mut();
+        Some(Granted(lists.leave(lists.line.tail, write)))
     }
 
     /// Grants from the front of the line for as long as `accept` is true, which may write what is granted; then wakes
     /// them in this order. If a waker panics, the others are woken all the same.
+    #[inline]
     pub(crate) fn grant_while(&self, mut accept: impl FnMut(&mut T) -> bool) {
         let mut lists = self.lists.borrow_mut();
         let (first, mut last, mut next, mut count) = (lists.line.head, NIL, lists.line.head, 0);
@@ -277,16 +291,19 @@ impl<T: Copy> WaitList<T> {
             return;
         }
         self.in_line.set(self.in_line.get() - count);
-        lists.move_to_waking(first, last, next);
-        if count > 1 {
+        if count == 1 && lists.waking.head == NIL {
+            let only = lists.leave_head(Place::Line, |_| ());
             drop(lists);
+            return only.map_or((), Granted::wake);
+        }
+        lists.move_to_waking(first, last, next);
+        drop(lists);
+        if count > 1 {
             return self.wake_all();
         }
-        // Ours; or, if a waker has called us, one that is to be woken before it. Whoever woke that waker wakes ours, too.
-        let only = lists.next_to_wake();
-        drop(lists);
-        if let Some(only) = only {
-            only.wake();
+        // A waker has called us, and others are to be woken before ours. Whoever woke that waker wakes ours, too.
+        if let Some(before) = self.next_to_wake() {
+            before.wake();
         }
     }
 
@@ -306,6 +323,22 @@ impl<T: Copy> WaitList<T> {
     #[cfg(test)]
     pub(crate) fn entries(&self) -> usize {
         self.lists.borrow().entries.iter().filter(|entry| entry.links.place != Place::Free).count()
+    }
+}
+
+/// A clone of a waker that may do anything when it is touched; none if it need not wait any more after that.
+#[cold]
+#[inline(never)]
+fn clone_of_foreign(waker: &Waker, may_go: impl Fn() -> bool) -> Option<Waker> {
+    loop {
+        let waker = waker.clone(); // foreign: look again
+        if !may_go() {
+            return Some(waker);
+        }
+        drop(waker); // foreign, too
+        if may_go() {
+            return None;
+        }
     }
 }
 
@@ -370,40 +403,51 @@ struct Links {
     place: Place,
 }
 
+impl<T> Entry<T> {
+    /// Puts itself, which is in neither list and has no waker, at `index`, before the other free ones.
+    #[inline]
+    fn free(&mut self, index: u32, free: &mut u32) {
+        self.links.place = Place::Free;
+        self.links.next = replace(free, index);
+    }
+}
+
 impl<T> Lists<T> {
     #[inline]
     fn entry(&mut self, index: u32) -> &mut Entry<T> {
         &mut self.entries[index as usize] // a waiter's entry is there until it is freed, and so are its neighbours
     }
 
+    #[inline]
     fn ends(&mut self, place: Place) -> &mut Ends {
         if place == Place::Line { &mut self.line } else { &mut self.waking }
     }
 
     #[inline]
-    fn insert(&mut self, entry: Entry<T>) -> u32 {
-        let index = self.free;
-        if index == NIL {
-            return self.grow(entry);
+    fn insert(&mut self, waker: Option<Waker>, payload: T, links: Links) -> u32
+    where
+        T: Copy,
+    {
+        if self.free == NIL {
+            self.grow(payload);
         }
-        let free = replace(self.entry(index), entry); // which has no waker
-        self.free = free.links.next;
+        let index = self.free;
+        let entry = &mut self.entries[index as usize];
+        let next_free = replace(&mut entry.links, links).next;
+        entry.payload = payload;
+        forget(replace(&mut entry.waker, waker)); // a free entry has none, so that there is nothing to drop
+        self.free = next_free;
         index
     }
 
+    /// Makes one more entry, which is free.
     #[cold]
-    fn grow(&mut self, entry: Entry<T>) -> u32 {
+    fn grow(&mut self, payload: T) {
         let index = self.entries.len();
         assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
-        self.entries.push(entry);
-        index as u32
-    }
-
-    /// Of an entry that is in neither list and has no waker.
-    #[inline]
-    fn free(&mut self, index: u32) {
-        let next = replace(&mut self.free, index);
-        self.entry(index).links = Links { prev: NIL, next, place: Place::Free };
+        let links = Links { prev: NIL, next: self.free, place: Place::Free };
+        self.entries.push(Entry { waker: None, payload, links });
+        self.free = index as u32;
     }
 
     /// Moves the entries from the head of the line, which is `first`, to `last` to the end of those that are to be
@@ -426,12 +470,27 @@ impl<T> Lists<T> {
 
     #[inline]
     fn next_to_wake(&mut self) -> Option<Granted> {
-        let index = self.waking.head;
-        (index != NIL).then(|| Granted(self.leave(index, |_| ())))
+        self.leave_head(Place::Waking, |_| ())
+    }
+
+    /// As [`leave`](Self::leave), of the head of the list `place`, if it has one.
+    #[inline]
+    fn leave_head(&mut self, place: Place, write: impl FnOnce(&mut T)) -> Option<Granted> {
+        let head = self.ends(place).head;
+        let entry = self.entries.get_mut(head as usize)?; // there is none at `NIL`
+        write(&mut entry.payload);
+        entry.links.place = Place::Out;
+        let next = entry.links.next;
+        let waker = entry.waker.take();
+        self.ends(place).head = next;
+        match self.entries.get_mut(next as usize) {
+            None => self.ends(place).tail = NIL,
+            Some(next) => next.links.prev = NIL,
+        }
+        Some(Granted(waker))
     }
 
     /// Takes an entry out of the list it is in, after `write` has seen its payload, and its waker out of the entry.
-    #[inline]
     fn leave(&mut self, index: u32, write: impl FnOnce(&mut T)) -> Option<Waker> {
         let entry = self.entry(index);
         write(&mut entry.payload);

@@ -420,7 +420,11 @@ fn a_scope_that_takes_its_own_request_does_not_hide_one_that_nobody_took() {
         let (scope, canceller) = scope(pending::<()>());
         let task = spawn(async move {
             let mut deaf = pin!(catch(pending::<()>()));
-            poll_fn(|cx| Poll::Ready(assert!(deaf.as_mut().poll(cx).is_pending()))).await;
+            let polled_once = poll_fn(|cx| {
+                assert!(deaf.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            });
+            polled_once.await;
             let _ended = scope.await;
             pending::<()>().await;
         });

@@ -20,7 +20,7 @@
 //! | one turn of the crank | `src/event_loop.rs` |
 //! | tasks, wakers, the run queue | `executor/src/executor.rs`, `executor/src/cell.rs` |
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
-//! | TCP, names, HTTP | `net/src/` |
+//! | sockets, names, streams, HTTP | `net/src/` |
 //!
 //! # Which types may cross threads
 //!
@@ -31,10 +31,10 @@
 //! |---|---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes | yes | a number |
 //! | [`Handle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
-//! | [`net::TcpStream`], [`net::TcpListener`], [`io::AsyncFd`] | yes | yes | a key and a descriptor; used off their loop they give errors |
+//! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -55,10 +55,15 @@ pub mod task {
     };
 }
 
+/// Signals, as something to wait for. With the feature `signal`; without it Ctrl-C ends the process as ever.
+#[cfg(feature = "signal")]
+pub use windlass_net::signal;
+
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
 pub use windlass_reactor::time;
 
-/// Waiting on file descriptors of any kind.
+/// Streams of any kind, and waiting on file descriptors of any kind.
 pub mod io {
+    pub use windlass_net::io::{BufReader, DuplexStream, Lines, copy, copy_bidirectional, duplex};
     pub use windlass_reactor::{AsyncFd, Direction, Readiness};
 }

@@ -34,7 +34,7 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -48,12 +48,15 @@ pub use windlass_net::{http, net};
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
     pub use windlass_executor::budget::poll_proceed;
-    pub use windlass_executor::waits::{WaitReason, note as note_wait_reason};
+    pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
         Blocking, Builder, Closed, JoinError, JoinHandle, Spawner, TaskId, TaskInfo, TaskState, UnobservedPanic,
         YieldNow, all_tasks, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
     };
 }
+
+/// Coordination of tasks: permits, locks, events; channels and queues that hand values over.
+pub use windlass_executor::sync;
 
 /// Signals, as something to wait for. With the feature `signal`; without it Ctrl-C ends the process as ever.
 #[cfg(feature = "signal")]

@@ -4,7 +4,7 @@
 //! ```text
 //!   one allocation, shared by plain count            a waker's 64 data bits, owned by nobody
 //!   ┌─────────┬────────────────────────────┐         ┌────────┬────────────┬────────────┐
-//!   │ Header  │ Stage: future → output → – │         │ loop 12│  index 26  │ generat. 26│
+//!   │ Header  │ Stage: future → output → – │         │ loop 12│ generat. 26│  index 26  │
 //!   └─────────┴────────────────────────────┘         └────────┴────────────┴────────────┘
 //!      ▲ table's entry   ▲ join handle                 wake() looks the number up; a stale one finds nothing (I4)
 //!
@@ -124,11 +124,11 @@ impl TaskRef {
     /// Polls the future, if it is alive. After [`Polled::Ended`] the output lies there, claimed; after a panic the task
     /// is left claimed.
     #[inline(always)] // one caller, the loop
-    pub(crate) fn poll(&self) -> Polled {
+    pub(crate) fn poll(&self, key: Key) -> Polled {
         if !self.claim(State::Alive) {
             return Polled::NotAlive;
         }
-        let waker = ManuallyDrop::new(waker(self.key));
+        let waker = ManuallyDrop::new(waker(key));
         // SAFETY: C2, claimed above.
         if unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) } {
             return Polled::Ended;

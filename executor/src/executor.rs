@@ -227,9 +227,9 @@ impl Core {
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, in somebody's turn.
     fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
         let mut root = false;
-        self.table.take_turns(polls_left, |task| {
+        self.table.take_turns(polls_left, |task, key| {
             self.begin_poll(task);
-            match task.poll() {
+            match task.poll(key) {
                 Polled::Pending if self.table.after.get() == After::Sleep => Then::Sleep(self.reason.get()),
                 Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
                 Polled::Pending => self.after_turn(task),
@@ -237,12 +237,10 @@ impl Core {
                     join::settle(task);
                     Then::Forget
                 }
-                Polled::NotAlive if task.state.get() == State::Requested => self.poll_requested(task),
                 Polled::NotAlive => {
-                    polls_left.set(polls_left.get() + 1);
-                    task.polls.set(task.polls.get().wrapping_sub(1));
-                    root = task.state.get() == State::Root; // it is still to be polled
-                    if root { Then::Stop } else { Then::Forget } // aborted while it was queued
+                    let then = self.turn_of_another_kind(task, polls_left);
+                    root = then == Then::Stop;
+                    then
                 }
             }
         });
@@ -269,11 +267,24 @@ impl Core {
         }
     }
 
-    /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
+    /// The turn of a task that is not simply alive.
     #[cold]
+    fn turn_of_another_kind(&self, task: &TaskRef, polls_left: &Cell<u32>) -> Then {
+        if task.state.get() == State::Requested {
+            return self.poll_requested(task);
+        }
+        polls_left.set(polls_left.get() + 1);
+        task.polls.set(task.polls.get().wrapping_sub(1));
+        match task.state.get() {
+            State::Root => Then::Stop, // its owner polls it
+            _ => Then::Forget,         // aborted while it was queued
+        }
+    }
+
+    /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
     fn poll_requested(&self, task: &TaskRef) -> Then {
         task.state.set(State::Alive);
-        match task.poll() {
+        match task.poll(task.key) {
             Polled::Pending => {
                 cancel::escalate(task);
                 match self.table.after.get() {
@@ -460,7 +471,7 @@ impl Executor {
         let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
-        core.table.begin_turn(&task);
+        core.table.begin_turn(task.key);
         let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
         core.table.end_turn(&task, core.reason.get());
         if core.table.after.get() == After::Cancel {

@@ -8,12 +8,12 @@
 //!   spawn ──► entry in a slab ──► queue ──► poll ──► pending: it sleeps, and has said why
 //!                  ▲                 ▲         └───► ended: the join handle takes what it left
 //!                  │ number          │ wake
-//!                  └──── Waker: 12 bits loop, 26 bits index, 26 bits generation; Send + Sync, never dangling
+//!                  └──── Waker: 12 bits loop, 26 bits generation, 26 bits index; Send + Sync, never dangling
 //! ```
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`; beside them `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `names` and `remote`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -36,6 +36,7 @@ mod inbox;
 mod join;
 mod key;
 mod remote;
+pub mod sync;
 mod task;
 pub mod waits;
 

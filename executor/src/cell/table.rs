@@ -60,14 +60,15 @@ impl Table {
 
     /// Gives those in line their turns, at most as many as are `left`, until one says stop.
     #[inline(always)] // one caller, the loop
-    pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef) -> Then) {
+    pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef, Key) -> Then) {
         assert!(self.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
         loop {
             let (left_after, used_up) = left.get().overflowing_sub(1);
             left.set(left_after); // now: the poll may panic
             let Some(task) = (if used_up { None } else { self.pop() }) else { break };
-            self.begin_turn(&task);
-            let then = turn(&task);
+            let key = task.key;
+            self.begin_turn(key);
+            let then = turn(&task, key);
             self.turn.set(Key::NONE);
             match then {
                 Then::Sleep(reason) => task.link.set(ptr::without_provenance(reason as usize)),
@@ -80,9 +81,9 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn begin_turn(&self, task: &TaskRef) {
+    pub(crate) fn begin_turn(&self, key: Key) {
         self.after.set(After::Sleep);
-        self.turn.set(task.key);
+        self.turn.set(key);
     }
 
     /// Ends the turn of a task that was not taken from the line.

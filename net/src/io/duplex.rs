@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use windlass_executor::budget;
-use windlass_executor::waits::{self, WaitReason};
+use windlass_executor::waits::{LazyId, ResourceKind};
 
 use crate::stream;
 
@@ -81,6 +81,7 @@ struct Pipe {
     deaf: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    id: LazyId,
 }
 
 impl Pipe {
@@ -128,7 +129,7 @@ fn poll_pipe<R>(
     let waker = cx.waker().clone();
     let before = place(&mut pipe.borrow_mut()).replace(waker);
     drop(before);
-    waits::note(WaitReason::Resource);
+    pipe.borrow().id.note(ResourceKind::Pipe);
     let done = operation(&mut pipe.borrow_mut());
     done.map_or(Poll::Pending, Poll::Ready)
 }

@@ -40,8 +40,10 @@
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 mod event_loop;
+mod run;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
+pub use run::{RunError, RunErrorKind, Runner, run};
 pub use windlass_executor::{cancel, spawn};
 pub use windlass_net::{http, net};
 

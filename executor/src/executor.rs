@@ -316,7 +316,7 @@ impl Core {
         self.table.remove(key);
     }
 
-    fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
+    pub(crate) fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
             _ if self.table.turn.get() == task.key => TaskState::Running,
             State::Alive | State::Requested | State::Root if task.queued.get() => TaskState::Ready,
@@ -653,6 +653,10 @@ impl Executor {
         let alive =
             |task: &&TaskRef| matches!(task.state.get(), State::Alive | State::Requested | State::Root | State::Busy);
         self.0.table.all().iter().filter(alive).count()
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        self.0.table.all()
     }
 
     /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.

@@ -35,6 +35,7 @@ mod extras;
 mod inbox;
 mod join;
 mod key;
+mod leftovers;
 mod remote;
 pub mod sync;
 mod task;
@@ -45,6 +46,7 @@ pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
 pub use inbox::{LoopId, TooManyLoops, post};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
+pub use leftovers::Leftovers;
 pub use remote::{Closed, Remote};
 pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
 

@@ -334,9 +334,9 @@ impl Loop {
         self.shared.executor.cancel_tasks(why)
     }
 
-    /// One turn, for who drives the loop from outside: polls what is ready, looks at sockets and timers, and if nothing is
-    /// ready sleeps until something is. Without tasks that is for ever. Unlike [`block_on`](Loop::block_on) it drops nothing
-    /// when it ends.
+    /// One turn, for who drives the loop from outside: sleeps if no task is ready until one is, looks at sockets and timers,
+    /// and polls what is ready then. If nothing will ever happen, that is for ever. Unlike [`block_on`](Loop::block_on) it
+    /// drops nothing when it ends.
     ///
     /// # Panics
     /// Inside a running loop.
@@ -352,8 +352,9 @@ impl Loop {
     #[track_caller]
     pub fn tick(&self) {
         let _entered = self.enter("tick");
-        self.poll_tasks();
+        self.shared.executor.read_inbox();
         self.turn(self.may_wait());
+        self.poll_tasks();
         self.tell();
     }
 
@@ -662,7 +663,8 @@ impl Handle {
     /// ```
     /// windlass::Loop::new()?.block_on(async {
     ///     let here = windlass::Handle::current();
-    ///     windlass::task::spawn_blocking(move || here.spawn(async { println!("back on the loop") })).await.unwrap();
+    ///     let called = windlass::task::spawn_blocking(move || here.spawn(async { println!("back on the loop") }));
+    ///     called.await.unwrap().unwrap();
     /// });
     /// # std::io::Result::Ok(())
     /// ```

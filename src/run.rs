@@ -235,6 +235,28 @@ impl Runner {
     }
 }
 
+/// What `#[windlass::test]` calls.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[track_caller]
+pub fn test<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+    test_on(Loop::builder(), main)
+}
+
+/// What `#[windlass::test(paused)]` calls.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+#[track_caller]
+pub fn test_paused<F: Future<Output: 'static> + 'static>(main: F) -> F::Output {
+    test_on(Loop::builder().paused_clock(), main)
+}
+
+#[cfg(feature = "macros")]
+#[track_caller]
+fn test_on<F: Future<Output: 'static> + 'static>(builder: Builder, main: F) -> F::Output {
+    Runner::on(builder).leave_ctrl_c().run(main).unwrap_or_else(|error| panic!("{error}"))
+}
+
 /// What a task that has ended leaves.
 fn take<T>(mut ended: JoinHandle<T>) -> Result<T, JoinError> {
     match Pin::new(&mut ended).poll(&mut Context::from_waker(Waker::noop())) {

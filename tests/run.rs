@@ -331,7 +331,6 @@ fn run_until_stalled_leaves_a_paused_clock_where_it_is_and_tick_moves_it() {
     assert!(!task.is_finished());
     assert_eq!(crank.next_deadline(), Some(ms(100)));
     crank.tick(); // sleeps: the clock jumps
-    crank.run_until_stalled();
     assert!(task.is_finished());
 }
 

@@ -41,6 +41,7 @@
 
 mod event_loop;
 mod run;
+pub mod shutdown;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
 pub use run::{RunError, RunErrorKind, Runner, run};

@@ -109,7 +109,7 @@ pub mod task {
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
         Blocking, Builder, Closed, JoinError, JoinHandle, Spawner, TaskId, TaskInfo, TaskState, UnobservedPanic,
-        YieldNow, all_tasks, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
+        YieldNow, all_tasks, call_soon, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
     };
 }
 

@@ -48,7 +48,9 @@ pub use inbox::{LoopId, TooManyLoops, post};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
 pub use leftovers::Leftovers;
 pub use remote::{Closed, Remote};
-pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
+pub use task::{
+    Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, call_soon, current, spawn, yield_now,
+};
 
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.

@@ -8,6 +8,7 @@
 //!   net     TCP, UDP and Unix sockets               try, wait, try again
 //!   signal  Ctrl-C and the like (a feature)         a byte from the handler, a source of the loop
 //!   resolve names, on the blocking pool
+//!   flow    retry, batch, rate limit                time and tasks, no sockets
 //! ```
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
@@ -15,6 +16,7 @@
 
 mod accept;
 mod datagram;
+pub mod flow;
 pub mod http;
 pub mod io;
 mod resolve;

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Read in this order: [`reactor`](Reactor) (one turn), `sources` (who waits for what), `async_fd` (try, wait, try
-//! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures).
+//! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures), `scope` (time-outs that let
+//! clean up), `call` (functions at a time).
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -26,9 +27,11 @@
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 mod async_fd;
+mod call;
 mod clock;
 mod interval;
 mod reactor;
+mod scope;
 mod sources;
 mod timer;
 mod wheel;
@@ -39,8 +42,10 @@ pub use sources::Direction;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
 pub mod time {
+    pub use crate::call::{call_at, call_later};
     pub use crate::clock::{Instant, advance, pause, resume};
     pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
+    pub use crate::scope::{Deadline, scope, wait_for};
     pub use crate::timer::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout, timeout_at};
 }
 

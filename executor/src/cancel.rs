@@ -16,6 +16,9 @@
 //! A request that nobody takes in the task's next turn, because that catch is not polled any more, goes on outwards: it is
 //! never lost. [`Cancelled::propagate`] hands one on by will.
 //!
+//! Two requests may meet: a catch inside a scope takes what the task was asked, and while it cleans up the scope is ended,
+//! clean-up and all. Then the one from further out goes on outwards; the scope remembers what passed through it.
+//!
 //! Not here: dropping (`join`), time-outs and groups, which stand on [`Scope`].   Next: `extras`, `join`.
 
 use std::cell::{Cell, RefCell};
@@ -181,9 +184,22 @@ impl<F: Future> Future for Scope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         if let Some(cancelled) = this.node.take_request() {
+            let further_out = this.node.take_passed();
             this.inner.set(None);
-            this.node.leave(Place::Over);
-            return Poll::Ready(Err(cancelled));
+            return match further_out {
+                None => {
+                    this.node.leave(Place::Over);
+                    Poll::Ready(Err(cancelled))
+                }
+                Some(further_out) => {
+                    this.node.leave(Place::HandedOn);
+                    hand_on(further_out);
+                    Poll::Pending
+                }
+            };
+        }
+        if this.node.has_handed_on() {
+            return Poll::Pending; // until what is around drops it
         }
         let inner = this.inner.as_mut().as_pin_mut().expect("a scope was awaited again: it ends once");
         let inside = this.node.enter(cx);
@@ -215,7 +231,7 @@ impl Canceller {
     pub fn cancel(&self, cancelled: Cancelled) -> bool {
         let mut place = self.place.borrow_mut();
         match &*place {
-            Place::Over => false,
+            Place::Over | Place::HandedOn => false,
             Place::Fresh(_) => {
                 *place = Place::Fresh(Some(cancelled));
                 true
@@ -241,18 +257,7 @@ impl Future for Propagate {
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Infallible> {
         if let Some(cancelled) = self.cancelled.take() {
-            let (task, around) = (in_turn().expect("propagate was awaited outside a running loop"), AROUND.get());
-            let passed_on = extras::with(&task, |extras| extras.nodes.hand_on(around, cancelled)).flatten();
-            match passed_on {
-                Some(waker) => waker.wake(),
-                None => {
-                    assert!(
-                        task.state.get() != State::Root,
-                        "main was cancelled as a whole, and block_on waits for its output"
-                    );
-                    with_current(|core| core.is_some_and(|core| core.doom_current(task.key)));
-                }
-            }
+            hand_on(cancelled);
         }
         Poll::Pending
     }
@@ -281,6 +286,25 @@ impl Future for Propagate {
 #[track_caller]
 pub fn shield<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
     task::spawn(future)
+}
+
+/// Hands a request on from the place whose poll is under way to the next outwards; past the last the task is dropped.
+#[cold]
+fn hand_on(cancelled: Cancelled) {
+    let (task, around) = (in_turn().expect("propagate was awaited outside a running loop"), AROUND.get());
+    match extras::with(&task, |extras| extras.nodes.hand_on(around, cancelled)).flatten() {
+        Some(waker) => {
+            waker.wake();
+            with_current(|core| core.is_some_and(|core| core.cancel_current(task.key)));
+        }
+        None => {
+            assert!(
+                task.state.get() != State::Root,
+                "main was cancelled as a whole, and block_on waits for its output"
+            );
+            with_current(|core| core.is_some_and(|core| core.doom_current(task.key)));
+        }
+    }
 }
 
 /// Asks a task to stop: `from` a scope in it, or the whole. False if there is nothing to stop any more.
@@ -314,9 +338,13 @@ fn deliver(task: &TaskRef, cancelled: Cancelled) -> bool {
     true
 }
 
-/// After a turn: delivers what was asked during it.
+/// After a turn: delivers what was asked during it. The next turn shows whether what was handed on is taken.
 pub(crate) fn deliver_later(task: &TaskRef) {
-    let later = extras::look(task, |extras| std::mem::take(&mut extras.nodes.later)).unwrap_or_default();
+    let after_turn = |nodes: &mut Nodes| (nodes.begin_waiting(), std::mem::take(&mut nodes.later));
+    let (handed_on, later) = extras::look(task, |extras| after_turn(&mut extras.nodes)).unwrap_or_default();
+    if handed_on && task.state.get() == State::Alive {
+        task.state.set(State::Requested);
+    }
     for cancelled in later {
         deliver(task, cancelled);
     }
@@ -324,7 +352,7 @@ pub(crate) fn deliver_later(task: &TaskRef) {
 
 /// After the turn of a task that was asked: what was not taken goes on outwards.
 pub(crate) fn escalate(task: &TaskRef) {
-    if let Some(cancelled) = extras::look(task, |extras| extras.nodes.give_up()).flatten() {
+    for cancelled in extras::look(task, |extras| extras.nodes.give_up()).unwrap_or_default() {
         deliver(task, cancelled);
     }
 }
@@ -366,6 +394,8 @@ enum Place {
     Fresh(Option<Cancelled>),
     In(TaskRef, NodeId),
     Over,
+    /// It was ended while a request from further out had passed it, and waits for that to drop it.
+    HandedOn,
 }
 
 impl Default for Place {
@@ -383,8 +413,8 @@ pub(crate) struct Nodes {
     reason: Option<Arc<str>>,
     /// What was asked in the task's own turn, and what was asked of scopes that were dropped before they took it.
     later: Vec<Cancelled>,
-    /// Since the last delivery a scope took what it was asked.
-    taken: bool,
+    /// Who asked, of the requests that were taken since their last delivery.
+    taken: Vec<Option<NodeId>>,
 }
 
 struct Entry {
@@ -393,6 +423,10 @@ struct Entry {
     around: Option<NodeId>,
     waker: Waker,
     request: Option<Cancelled>,
+    /// What went through this scope from further out, to a catch in it: the furthest.
+    passed: Option<Cancelled>,
+    /// The request was handed on to it in the turn that is under way: it could not take it yet.
+    fresh: bool,
     /// It did not take a request that it had: nobody polls it.
     deaf: bool,
 }
@@ -409,7 +443,8 @@ impl Nodes {
 
     fn insert(&mut self, kind: Kind, around: Option<NodeId>, waker: Waker) -> NodeId {
         self.serial += 1;
-        let entry = Entry { serial: self.serial, kind, around, waker, request: None, deaf: false };
+        let entry =
+            Entry { serial: self.serial, kind, around, waker, request: None, passed: None, fresh: false, deaf: false };
         NodeId { index: self.entries.insert(entry), serial: self.serial }
     }
 
@@ -422,15 +457,42 @@ impl Nodes {
         if innermost.is_empty() {
             innermost.extend(within);
         }
-        self.taken = false;
+        self.taken.retain(|&from| from != within);
         let mut wakers = Vec::new();
         for id in innermost {
+            self.pass_through(id, &cancelled);
+            let earlier = self.get(id).and_then(|entry| entry.request.take());
+            let request = self.further_out(earlier, cancelled.clone());
             if let Some(entry) = self.get(id).filter(|entry| !entry.deaf) {
-                entry.request = Some(cancelled.clone());
+                entry.request = Some(request);
                 wakers.push(std::mem::replace(&mut entry.waker, Waker::noop().clone()));
             }
         }
         wakers
+    }
+
+    /// Tells the scopes between whoever asked and the catch that is marked.
+    fn pass_through(&mut self, marked: NodeId, cancelled: &Cancelled) {
+        let from = cancelled.from;
+        let between = self.ways_out(marked).take_while(|&id| Some(id) != from && self.is_within(id, from));
+        let scopes: Vec<NodeId> = between.filter(|id| self.entries[id.index].kind == Kind::Scope).collect();
+        for id in scopes {
+            let earlier = self.get(id).and_then(|entry| entry.passed.take());
+            let furthest = self.further_out(earlier, cancelled.clone());
+            if let Some(entry) = self.get(id) {
+                entry.passed = Some(furthest);
+            }
+        }
+    }
+
+    /// The one of two requests that comes from further out; of two from the same place, the later.
+    fn further_out(&self, earlier: Option<Cancelled>, later: Cancelled) -> Cancelled {
+        let is_further = |earlier: &Cancelled| match (earlier.from, later.from) {
+            (None, Some(_)) => true,
+            (Some(earlier), Some(later)) => self.ways_out(later).any(|id| id == earlier),
+            (_, None) => false,
+        };
+        earlier.filter(is_further).unwrap_or(later)
     }
 
     /// The catches that somebody polls.
@@ -455,27 +517,42 @@ impl Nodes {
         let outwards = around.into_iter().chain(around.into_iter().flat_map(|id| self.ways_out(id)));
         let takes = |id: &NodeId| Some(*id) == cancelled.from || self.entries[id.index].kind == Kind::Catch;
         let taker = outwards.into_iter().find(takes)?;
+        let earlier = self.get(taker)?.request.take();
+        let request = self.further_out(earlier, cancelled);
         let entry = self.get(taker)?;
-        entry.request = Some(cancelled);
+        entry.request = Some(request);
+        entry.fresh = true;
         Some(std::mem::replace(&mut entry.waker, Waker::noop().clone()))
     }
 
-    /// A request that nobody took, and now nobody will.
-    fn give_up(&mut self) -> Option<Cancelled> {
-        let mut given_up = self.later.pop();
-        self.later.clear();
-        for (_, entry) in &mut self.entries {
+    /// The requests that nobody took, and now nobody will: one of each that asked.
+    fn give_up(&mut self) -> Vec<Cancelled> {
+        let mut given_up = std::mem::take(&mut self.later);
+        for (_, entry) in self.entries.iter_mut().filter(|(_, entry)| !entry.fresh) {
             if let Some(request) = entry.request.take() {
                 entry.deaf = true;
-                given_up = Some(request);
+                given_up.push(request);
             }
         }
-        given_up.filter(|_| !self.taken)
+        let mut known = std::mem::take(&mut self.taken);
+        given_up.retain(|request| {
+            !known.contains(&request.from) && {
+                known.push(request.from);
+                true
+            }
+        });
+        given_up
+    }
+
+    /// What was handed on in the last turn may be taken in the next. True if anything was.
+    fn begin_waiting(&mut self) -> bool {
+        let fresh = self.entries.iter_mut().map(|(_, entry)| std::mem::take(&mut entry.fresh));
+        fresh.fold(false, |any, fresh| any | fresh)
     }
 
     fn take_request(&mut self, id: NodeId) -> Option<Cancelled> {
         let request = self.get(id)?.request.take()?;
-        self.taken = true;
+        self.taken.push(request.from);
         Some(request)
     }
 
@@ -520,8 +597,19 @@ impl Node {
         match &mut *self.place.borrow_mut() {
             Place::Fresh(early) => early.take(),
             Place::In(task, id) => extras::look(task, |extras| extras.nodes.take_request(*id)).flatten(),
-            Place::Over => None,
+            Place::Over | Place::HandedOn => None,
         }
+    }
+
+    /// What passed through it from further out.
+    fn take_passed(&self) -> Option<Cancelled> {
+        let place = self.place.borrow();
+        let Place::In(task, id) = &*place else { return None };
+        extras::look(task, |extras| extras.nodes.get(*id)?.passed.take()).flatten()
+    }
+
+    fn has_handed_on(&self) -> bool {
+        matches!(&*self.place.borrow(), Place::HandedOn)
     }
 
     /// Takes its place in the tree of the task in whose turn it is polled, or keeps it.

@@ -13,7 +13,8 @@
 //! ```
 //!
 //! Read in this order: [`reactor`](Reactor) (one turn), `sources` (who waits for what), `async_fd` (try, wait, try
-//! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures).
+//! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures), `scope` (time-outs that let
+//! clean up).
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -29,6 +30,7 @@ mod async_fd;
 mod clock;
 mod interval;
 mod reactor;
+mod scope;
 mod sources;
 mod timer;
 mod wheel;
@@ -41,6 +43,7 @@ pub use sources::Direction;
 pub mod time {
     pub use crate::clock::{Instant, advance, pause, resume};
     pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
+    pub use crate::scope::{Deadline, scope, wait_for};
     pub use crate::timer::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout, timeout_at};
 }
 

@@ -171,7 +171,7 @@ impl Drop for Sleep {
 
 /// The name of a timer that was set in some loop's wheel. It may have fired since.
 #[derive(Clone, Copy, Debug)]
-struct Timer {
+pub(crate) struct Timer {
     loop_id: LoopId,
     key: TimerKey,
 }
@@ -180,7 +180,7 @@ impl Timer {
     /// Sets a timer that fires at `deadline`. None if that has passed by the loop's last look at the clock: then nobody
     /// need wait for the next look, as long as the budget lasts.
     #[inline]
-    fn at(deadline: Instant, cx: &mut Context<'_>) -> Option<Timer> {
+    pub(crate) fn at(deadline: Instant, cx: &mut Context<'_>) -> Option<Timer> {
         let mut waker = Some(cx.waker().clone()); // dropped, if it is not needed, when nothing is borrowed (I3)
         let timer = with_current(|reactor| {
             let waker = if deadline.0 <= reactor.turned_at_ns() { None } else { waker.take() }?;
@@ -209,7 +209,7 @@ impl Timer {
 
     /// Ready if it has fired; else sees to it that the waker of this poll is the one that waits.
     #[inline]
-    fn poll(self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(self, cx: &mut Context<'_>) -> Poll<()> {
         with_current(|reactor| self.poll_in(reactor, cx.waker())).expect(OUTSIDE)
     }
 
@@ -228,7 +228,7 @@ impl Timer {
     }
 
     /// Moves the deadline, if the timer has not fired and is within reach.
-    fn reset(self, deadline: Instant) -> bool {
+    pub(crate) fn reset(self, deadline: Instant) -> bool {
         // A deadline that has passed fires with the next turn.
         let moved = self.with_wheel(|wheel| wheel.reset(self.key, deadline.0));
         if moved.is_none() {
@@ -239,7 +239,7 @@ impl Timer {
 
     /// Takes the timer out of the wheel, if it has not fired.
     #[inline]
-    fn cancel(self) {
+    pub(crate) fn cancel(self) {
         match self.with_wheel(|wheel| wheel.cancel(self.key)) {
             Some(waker) => drop(waker), // with no borrow live (I3)
             None => self.cancel_elsewhere(),
@@ -426,7 +426,7 @@ impl<F: Future> Future for Timeout<F> {
 /// # });
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Elapsed(());
+pub struct Elapsed(pub(crate) ());
 
 impl fmt::Display for Elapsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -331,6 +331,112 @@ fn a_cancel_of_the_task_passes_through_a_scope() {
 }
 
 #[test]
+fn a_scope_that_cuts_a_clean_up_short_hands_on_what_the_clean_up_had_taken() {
+    doc(async {
+        let (log, say) = log();
+        let (scope, canceller) = scope(async {
+            drop(catch(pending::<()>()).await);
+            pending::<()>().await; // a clean-up without an end
+        });
+        let task = spawn(async move {
+            let outer = catch(async { scope.await.is_err() }).await;
+            say(if outer.is_err() { "the task was asked" } else { "swallowed" });
+        });
+        turns(1).await;
+        task.cancel_because("closing time");
+        turns(1).await;
+        canceller.cancel(Cancelled::because("too late"));
+        task.await.unwrap();
+        assert_eq!(*log.borrow(), ["the task was asked"]);
+    });
+}
+
+#[test]
+fn an_outer_scopes_request_outlives_an_inner_scopes_end() {
+    doc(async {
+        let (inner, end_inner) = scope(async {
+            drop(catch(pending::<()>()).await);
+            pending::<()>().await;
+        });
+        let (outer, end_outer) = scope(async move {
+            let _ended = inner.await;
+            pending::<()>().await; // goes on after the inner one, if it may
+        });
+        let task = spawn(outer);
+        turns(1).await;
+        end_outer.cancel(Cancelled::because("outer"));
+        turns(1).await;
+        end_inner.cancel(Cancelled::because("inner"));
+        assert_eq!(task.await.unwrap().unwrap_err().reason(), Some("outer"));
+    });
+}
+
+#[test]
+fn of_two_requests_to_one_catch_the_one_from_further_out_counts_in_either_order() {
+    for whole_first in [false, true] {
+        doc(async move {
+            let (scope, canceller) = scope(async {
+                let Err(cancelled) = catch(pending::<()>()).await else { return };
+                turns(1).await;
+                cancelled.propagate().await;
+            });
+            let task = spawn(async move { scope.await.is_err() });
+            turns(1).await;
+            if whole_first {
+                task.cancel();
+            }
+            canceller.cancel(Cancelled::new());
+            if !whole_first {
+                task.cancel();
+            }
+            assert!(task.await.unwrap_err().is_cancelled());
+        });
+    }
+}
+
+#[test]
+fn handed_on_in_the_turn_it_was_taken_a_request_reaches_the_next_catch_and_the_end() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            let outer = catch(async {
+                let Err(inner) = catch(pending::<()>()).await else { return };
+                inner.propagate().await;
+            });
+            let Err(outer) = outer.await else { return };
+            say("outer");
+            outer.propagate().await;
+        });
+        turns(1).await;
+        task.cancel();
+        assert!(task.await.unwrap_err().is_cancelled());
+        assert_eq!(*log.borrow(), ["outer"]);
+    });
+}
+
+#[test]
+fn a_scope_that_takes_its_own_request_does_not_hide_one_that_nobody_took() {
+    doc(async {
+        let (scope, canceller) = scope(pending::<()>());
+        let task = spawn(async move {
+            let mut deaf = pin!(catch(pending::<()>()));
+            let polled_once = poll_fn(|cx| {
+                assert!(deaf.as_mut().poll(cx).is_pending());
+                Poll::Ready(())
+            });
+            polled_once.await;
+            let _ended = scope.await;
+            pending::<()>().await;
+        });
+        turns(1).await;
+        task.cancel();
+        canceller.cancel(Cancelled::new());
+        turns(2).await;
+        assert!(task.is_finished());
+    });
+}
+
+#[test]
 fn asked_before_its_first_poll_a_scope_runs_nothing() {
     doc(async {
         let (log, say) = log();

@@ -11,17 +11,70 @@ use windlass_examples::story::rehearse;
 
 mod backpressure;
 mod batching;
+mod cancel_and_timeout;
 mod connection_pool;
+mod event_loop_basics;
 mod lock_and_event;
 mod producer_consumer;
 mod resilient_fetch;
 mod semaphore;
+mod task_creation;
 
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
 fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>>, expected: &str) {
     let said = rehearse(async { story.await.expect("the story comes to a good end") });
     assert!(said.trim_end() == expected.trim(), "it said:\n{said}");
+}
+
+#[test]
+fn two_tasks_take_as_long_as_the_slower_one() {
+    says(
+        event_loop_basics::story(),
+        "
+0.000 s  task 1 begins
+0.000 s  task 2 begins
+0.500 s  task 2 is done
+1.000 s  task 1 is done
+1.000 s  results: [\"result 1\", \"result 2\"]
+1.000 s  in all: 1.00s
+",
+    );
+}
+
+#[test]
+fn tasks_have_names_and_run_side_by_side() {
+    says(
+        task_creation::story(),
+        "
+0.000 s  three tasks are in line, none has begun
+0.000 s  API-1: fetching https://api1.example
+0.000 s  API-2: fetching https://api2.example
+0.000 s  nobody waits for this, and it runs all the same
+0.500 s  API-2: done with https://api2.example
+1.000 s  API-1: done with https://api1.example
+1.000 s  results: [\"data from https://api1.example\", \"data from https://api2.example\"]
+",
+    );
+}
+
+#[test]
+fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
+    says(
+        cancel_and_timeout::story(),
+        "
+0.000 s  == cancelled ==
+0.000 s  work begins
+2.000 s      cancelled: nobody needs it
+2.250 s      cleaned up
+2.250 s  it was cancelled
+2.250 s  == out of time ==
+2.250 s  work begins
+4.250 s      cancelled: the time was up
+4.500 s      cleaned up
+4.500 s  it did not end: the time was up
+",
+    );
 }
 
 #[test]

@@ -14,6 +14,7 @@ mod batching;
 mod cancel_and_timeout;
 mod connection_pool;
 mod event_loop_basics;
+mod inspect_loop;
 mod lock_and_event;
 mod producer_consumer;
 mod resilient_fetch;
@@ -38,6 +39,28 @@ fn two_tasks_take_as_long_as_the_slower_one() {
 1.000 s  task 1 is done
 1.000 s  results: [\"result 1\", \"result 2\"]
 1.000 s  in all: 1.00s
+",
+    );
+}
+
+#[test]
+fn a_loop_tells_who_is_there() {
+    says(
+        inspect_loop::story(),
+        "
+0.000 s  this is task 1 of its loop, called main
+0.000 s  tasks: 5
+0.000 s    1 main: running
+0.000 s    2 sleeper: waits for a timer
+0.000 s    3 patient: waits for event 1 to be set
+0.000 s    4 follower: waits for task 2 to end
+0.000 s    5 newcomer: ready
+0.000 s  tasks: 3
+0.000 s    1 main: running
+0.000 s    2 sleeper: waits for a timer
+0.000 s    4 follower: waits for task 2 to end
+1.000 s  tasks: 1
+1.000 s    1 main: running
 ",
     );
 }

@@ -21,6 +21,7 @@
 //! | tasks, wakers, the run queue | `executor/src/executor.rs`, `executor/src/cell.rs` |
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
+//! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
 //!
 //! # Which types may cross threads
 //!
@@ -39,19 +40,24 @@
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+pub mod debug;
 mod event_loop;
+mod histogram;
+mod watch;
 
-pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
-pub use windlass_executor::{cancel, spawn};
+pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
+pub use histogram::{Histogram, Histograms};
+pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, spawn, task_local};
 pub use windlass_net::{flow, http, net};
 
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
-    pub use windlass_executor::budget::poll_proceed;
+    pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        Blocking, Builder, Closed, JoinError, JoinHandle, Spawner, TaskId, TaskInfo, TaskState, UnobservedPanic,
-        YieldNow, all_tasks, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
+        Blocking, Builder, Closed, Dump, JoinError, JoinHandle, LocalKey, LocalScope, NotInScope, Spawner, TaskId,
+        TaskInfo, TaskState, UnobservedPanic, YieldNow, all_tasks, current, dump, set_name, set_unobserved_panic_hook,
+        spawn, spawn_blocking, yield_now,
     };
 }
 

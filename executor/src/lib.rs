@@ -13,7 +13,8 @@
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `extras`, `remote`, `instrument` (who
+//! watches) and `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -33,20 +34,27 @@ mod cell;
 mod executor;
 mod extras;
 mod inbox;
+mod instrument;
 mod join;
 mod key;
 mod remote;
 pub mod sync;
 mod task;
+mod task_local;
 pub mod waits;
 
-pub use blocking::{Blocking, spawn_blocking};
+pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
 pub use inbox::{LoopId, TooManyLoops, post};
+pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
 pub use remote::{Closed, Remote};
-pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
+pub use task::{
+    Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, current_loop, dump, set_name,
+    spawn, yield_now,
+};
+pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
 
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.

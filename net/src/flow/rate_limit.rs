@@ -350,9 +350,12 @@ impl RateLimiter {
     fn cap(&self) -> u128 {
         let (rate, first) = (self.rate.get(), self.first.get());
         let full = rate.parts(self.burst.get().max(first));
-        let late = if first > 0 { rate.parts_in(LATENESS) } else { 0 };
-        // What was left by somebody who was late stays for who comes back at once.
-        full.saturating_add(late).max(self.parts.get())
+        let late = full.saturating_add(rate.parts_in(LATENESS));
+        match first {
+            // What was left by somebody who was late stays for who comes back at once.
+            0 => full.max(self.parts.get().min(late)),
+            _ => late,
+        }
     }
 
     /// What would be in the bucket at `now` if it were large enough.

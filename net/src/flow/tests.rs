@@ -825,6 +825,23 @@ fn a_big_one_that_leaves_lets_those_behind_it_go_in_the_same_turn() {
 }
 
 #[test]
+fn what_came_for_a_big_one_that_left_is_not_handed_out_beyond_a_burst() {
+    paused(async {
+        let limiter = Rc::new(RateLimiter::new(Rate::per_second(10), 5));
+        let big = acquire(&limiter, 1_000);
+        sleep(SECOND * 90).await;
+        limiter.set_rate(Rate::per_second(10)); // counts what is there: 905
+        settle().await;
+        big.abort();
+        settle().await;
+        assert_eq!(limiter.available(), 5);
+        let start = Instant::now();
+        limiter.acquire(6).await;
+        assert_eq!(start.elapsed(), ms(90), "of the sixth there is a tenth: what comes in ten milliseconds");
+    });
+}
+
+#[test]
 fn a_waiter_that_is_dropped_anywhere_takes_nothing_along() {
     let mut completed = [false; 2];
     for (then, completed) in BOTH.into_iter().zip(&mut completed) {

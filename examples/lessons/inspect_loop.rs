@@ -3,7 +3,7 @@
 //! is the only one who runs. So the answer is exact; nothing moves while one looks.
 //!
 //! ```text
-//!   all_tasks() ──► 1 main       running                       who asks
+//!   all_tasks() ──► 1 curious    running                       who asks
 //!                   2 sleeper    waits for a timer             each leaf says why it sleeps, in one word,
 //!                   3 patient    waits for event 1             when it returns Pending
 //!                   4 follower   waits for task 2 to end
@@ -12,16 +12,17 @@
 //!
 //! | asyncio | Windlass |
 //! |---|---|
-//! | `asyncio.get_running_loop()`, an error outside one | `task::current()`, which is `None` outside one |
-//! | `asyncio.current_task().get_name()` | `task::current()`: number, name, state, polls, where it was spawned |
-//! | `asyncio.all_tasks()` | `task::all_tasks()`, each with what it waits for |
+//! | `asyncio.get_running_loop()`, an error outside one | `current_loop()`, which is `None` outside one |
+//! | `loop.is_running()` | `Loop::is_running` |
+//! | `asyncio.current_task().get_name()`, `set_name` | `task::current()`: number, name, state, polls; `task::set_name` |
+//! | `asyncio.all_tasks()` | `task::all_tasks()`, each with what it waits for; `task::dump()` prints them as a table |
 //!
 //! Run it: `cargo run --example inspect_loop`.   Next: `task_creation`.
 
 use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
-    Loop,
+    Loop, current_loop,
     sync::Event,
     task::{self, TaskState, WaitReason},
     time::sleep,
@@ -34,8 +35,12 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Four tasks in four states, and a look at them before and after the event.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+    say!("a loop runs on this thread: {}", current_loop().is_some());
+    let elsewhere = task::spawn_blocking(|| current_loop().is_some()).await?;
+    say!("and on another: {elsewhere}");
     let me = task::current().expect("this runs in a task");
     say!("this is task {} of its loop, called {}", me.id, me.name);
+    task::set_name("curious");
 
     let named = |name: &str| task::Builder::new().name(name);
     let event = Rc::new(Event::new());

@@ -48,19 +48,21 @@ fn a_loop_tells_who_is_there() {
     says(
         inspect_loop::story(),
         "
+0.000 s  a loop runs on this thread: true
+0.000 s  and on another: false
 0.000 s  this is task 1 of its loop, called main
 0.000 s  tasks: 5
-0.000 s    1 main: running
+0.000 s    1 curious: running
 0.000 s    2 sleeper: waits for a timer
 0.000 s    3 patient: waits for event 1 to be set
 0.000 s    4 follower: waits for task 2 to end
 0.000 s    5 newcomer: ready
 0.000 s  tasks: 3
-0.000 s    1 main: running
+0.000 s    1 curious: running
 0.000 s    2 sleeper: waits for a timer
 0.000 s    4 follower: waits for task 2 to end
 1.000 s  tasks: 1
-1.000 s    1 main: running
+1.000 s    1 curious: running
 ",
     );
 }

@@ -23,7 +23,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use windlass_executor::{BlockingPool, blocking_pool};
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, LoopId, Nested, Remote, Stop};
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 use crate::debug::{Debugger, Settings};
@@ -40,7 +40,8 @@ const POLL_TIME_MAX_NS: u64 = 250_000;
 
 /// An event loop: one thread, its tasks, its sockets and its timers.
 ///
-/// It runs only inside [`block_on`](Loop::block_on). Dropping it drops its tasks on this thread, with the loop entered.
+/// It runs only inside [`block_on`](Loop::block_on), or when [`tick`](Loop::tick) and its like turn it. Dropping it drops its
+/// tasks on this thread, with the loop entered.
 /// Wakers of its tasks may be used for ever, from anywhere: when it is gone they do nothing.
 ///
 /// ```
@@ -298,7 +299,7 @@ impl Loop {
     /// ```
     #[track_caller]
     pub fn block_on<F: Future>(&self, main: F) -> F::Output {
-        let running = self.enter(Location::caller());
+        let running = Running(self.enter("block_on"));
         self.shared.executor.begin_root(Location::caller());
         let output = self.run(main);
         drop(running); // drops what is left
@@ -309,27 +310,64 @@ impl Loop {
     fn run<F: Future>(&self, main: F) -> F::Output {
         let mut main = pin!(main);
         loop {
-            if let Poll::Ready(output) = self.tick(main.as_mut()) {
+            if let Poll::Ready(output) = self.tick_main(main.as_mut()) {
                 return output;
             }
         }
     }
 
     /// One turn of the crank.
-    fn tick<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
-        let shared = &*self.shared;
-        shared.executor.read_inbox();
+    fn tick_main<F: Future>(&self, main: Pin<&mut F>) -> Poll<F::Output> {
+        self.shared.executor.read_inbox();
         let output = self.run_tasks(main);
         match output {
-            Poll::Pending => self.turn(),
-            Poll::Ready(_) => shared.reactor.count_busy(),
+            Poll::Pending => self.turn(self.may_wait()),
+            Poll::Ready(_) => self.shared.reactor.count_busy(),
         }
+        self.tell();
+        output
+    }
+
+    /// Turns until `done` says so, which is asked before each look at sockets and timers.
+    pub(crate) fn turn_until(&self, mut done: impl FnMut() -> bool) {
+        let mut ended = false;
+        while !ended {
+            self.poll_tasks();
+            ended = done();
+            if ended {
+                self.shared.reactor.count_busy();
+            } else {
+                self.turn(self.may_wait());
+            }
+            self.tell();
+        }
+    }
+
+    /// Polls what is ready, as far as is allowed, where there is no main future.
+    fn poll_tasks(&self) {
+        let Shared { executor, polls_allowed, .. } = &*self.shared;
+        executor.read_inbox();
+        executor.run(&Cell::new(polls_allowed.get()));
+    }
+
+    /// One turn without waiting. True if more is ready.
+    fn turn_without_waiting(&self) -> bool {
+        // How much time went by between two of these says nothing about the pace of polls.
+        self.shared.polls_allowed.set(self.poll_budget.min(POLLS_AT_FIRST));
+        self.poll_tasks();
+        self.turn(Wait::No);
+        self.tell();
+        self.may_wait() == Wait::No
+    }
+
+    /// The tick is over.
+    fn tell(&self) {
+        let shared = &*self.shared;
         shared.ticks.set(shared.ticks.get() + 1);
         if let Some(on_tick) = shared.on_tick.borrow_mut().as_mut() {
             let sum = Tick::sum(shared);
             on_tick(&sum.since(shared.told.replace(sum)));
         }
-        output
     }
 
     /// Polls what is ready, as far as is allowed.
@@ -346,9 +384,8 @@ impl Loop {
     }
 
     /// Looks at sockets and timers; sleeps if there is nothing else to do.
-    fn turn(&self) {
+    fn turn(&self, wait: Wait) {
         let Shared { executor, reactor, polls_allowed, .. } = &*self.shared;
-        let wait = self.may_wait();
         let before_ns = reactor.turned_at_ns();
         reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
         if wait == Wait::No {
@@ -375,23 +412,90 @@ impl Loop {
         }
     }
 
+    /// # Panics
+    /// Inside a running loop; `caller` is what the message says was called.
     #[track_caller]
-    fn enter(&self, at: &'static Location<'static>) -> Running<'_> {
-        match self.try_enter(at) {
-            Ok(running) => running,
-            Err(Nested { outer }) => {
-                panic!("block_on at {at} called inside a running loop, which block_on at {outer} runs: await it there")
-            }
-        }
+    fn enter(&self, caller: &str) -> Entered<'_> {
+        let at = Location::caller();
+        self.try_enter(at).unwrap_or_else(|Nested { outer }| panic!("{}", nested(caller, at, outer)))
     }
 
-    fn try_enter(&self, at: &'static Location<'static>) -> Result<Running<'_>, Nested> {
+    pub(crate) fn try_enter(&self, at: &'static Location<'static>) -> Result<Entered<'_>, Nested> {
         let entered = self.shared.executor.enter(at)?;
         let reactor = self.shared.reactor.enter();
         self.shared.executor.unparked();
         // A thread that is ending has no current loop any more.
         let _ = CURRENT.try_with(|current| current.set(Some(self.shared.clone())));
-        Ok(Running { shared: &self.shared, _reactor: reactor, _executor: entered })
+        Ok(Entered { shared: &self.shared, _reactor: reactor, _executor: entered })
+    }
+
+    /// Asks all tasks to stop.
+    pub(crate) fn cancel_tasks(&self, why: &str) -> Leftovers {
+        self.shared.executor.cancel_tasks(why)
+    }
+
+    /// One turn, for who drives the loop from outside: sleeps if no task is ready until one is, looks at sockets and timers,
+    /// and polls what is ready then. If nothing will ever happen, that is for ever. Unlike [`block_on`](Loop::block_on) it
+    /// drops nothing when it ends.
+    ///
+    /// # Panics
+    /// Inside a running loop.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// let task = crank.spawn(windlass::time::sleep(std::time::Duration::from_millis(1)));
+    /// while !task.is_finished() {
+    ///     crank.tick();
+    /// }
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn tick(&self) {
+        let _entered = self.enter("tick");
+        self.shared.executor.read_inbox();
+        self.turn(self.may_wait());
+        self.poll_tasks();
+        self.shared.reactor.count_busy();
+        self.tell();
+    }
+
+    /// As [`tick`](Loop::tick), and never sleeps: for a program that has a loop of its own, between two of its frames. True
+    /// if more is ready already. If not, [`next_deadline`](Loop::next_deadline) says how long there is nothing to do, unless
+    /// the loop's descriptor becomes readable.
+    ///
+    /// # Panics
+    /// Inside a running loop.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// let task = crank.spawn(windlass::task::yield_now());
+    /// assert!(!crank.try_tick());
+    /// assert!(task.is_finished());
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn try_tick(&self) -> bool {
+        let _entered = self.enter("try_tick");
+        self.turn_without_waiting()
+    }
+
+    /// Turns, without sleeping, until no task is ready, nothing has happened and nothing is due. A paused clock stands.
+    /// Tasks that wake themselves for ever keep it for ever.
+    ///
+    /// # Panics
+    /// Inside a running loop.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().paused_clock().build()?;
+    /// let (quick, slow) = (crank.spawn(async {}), crank.spawn(std::future::pending::<()>()));
+    /// crank.run_until_stalled();
+    /// assert!(quick.is_finished() && !slow.is_finished());
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn run_until_stalled(&self) {
+        let _entered = self.enter("run_until_stalled");
+        while self.turn_without_waiting() {}
     }
 
     /// Makes a task, which runs when the loop does.
@@ -519,7 +623,7 @@ impl Drop for Loop {
     fn drop(&mut self) {
         // Tasks are dropped with the loop entered, unless another one is: then their loop is not there for them.
         match self.try_enter(Location::caller()) {
-            Ok(running) => drop(running),
+            Ok(entered) => drop(Running(entered)),
             Err(Nested { .. }) => self.shared.executor.drop_tasks(),
         }
     }
@@ -544,23 +648,36 @@ impl fmt::Debug for Loop {
     }
 }
 
-/// While this lives the loop is the thread's. Dropping it, also by a panic in main, drops the tasks that are left first.
-struct Running<'a> {
+/// While this lives the loop is the thread's.
+pub(crate) struct Entered<'a> {
     shared: &'a Shared,
     _reactor: windlass_reactor::Enter,
     _executor: Enter,
 }
 
-impl Drop for Running<'_> {
+impl Drop for Entered<'_> {
     fn drop(&mut self) {
-        self.shared.executor.end_root();
-        self.shared.executor.drop_tasks();
         if let Some(watch) = &self.shared.watch {
             watch.rest();
         }
         self.shared.rest();
         let _ = CURRENT.try_with(|current| current.set(None));
     }
+}
+
+/// Dropping it, also by a panic in main, drops the tasks that are left, and then leaves the loop.
+pub(crate) struct Running<'a>(pub(crate) Entered<'a>);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.shared.executor.end_root();
+        self.0.shared.executor.drop_tasks();
+    }
+}
+
+/// What a loop in a loop is told.
+pub(crate) fn nested(caller: &str, at: &Location<'_>, outer: &Location<'_>) -> String {
+    format!("{caller} at {at} called inside a running loop, which was begun at {outer}: await it there")
 }
 
 thread_local! {
@@ -745,6 +862,36 @@ pub struct Handle {
 }
 
 impl Handle {
+    /// The loop that runs on this thread.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    ///
+    /// ```
+    /// windlass::Loop::new()?.block_on(async {
+    ///     let here = windlass::Handle::current();
+    ///     let called = windlass::task::spawn_blocking(move || here.spawn(async { println!("back on the loop") }));
+    ///     called.await.unwrap().unwrap();
+    /// });
+    /// # std::io::Result::Ok(())
+    /// ```
+    #[track_caller]
+    pub fn current() -> Handle {
+        Handle::try_current().expect("Handle::current called outside a running loop")
+    }
+
+    /// As [`current`](Handle::current); none outside a running loop.
+    ///
+    /// ```
+    /// assert!(windlass::Handle::try_current().is_none());
+    /// ```
+    pub fn try_current() -> Option<Handle> {
+        let shared = CURRENT.take()?;
+        let remote = Remote::new(&shared.executor);
+        CURRENT.set(Some(shared));
+        Some(Handle { remote })
+    }
+
     /// Spawns `future` on the loop's thread, detached. A loop between two runs begins it when it runs again.
     ///
     /// # Errors

@@ -43,12 +43,70 @@
 pub mod debug;
 mod event_loop;
 mod histogram;
+mod run;
+pub mod shutdown;
 mod watch;
 
 pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
 pub use histogram::{Histogram, Histograms};
+pub use run::{RunError, RunErrorKind, Runner, run};
 pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, spawn, task_local};
 pub use windlass_net::{flow, http, net};
+
+/// Makes of an `async fn main` a program: [`run`] with what is in it. With the feature `macros`, which is on by default.
+///
+/// ```
+/// #[windlass::main]
+/// async fn main() -> Result<(), std::num::ParseIntError> {
+///     let six = windlass::spawn(async { "6".parse::<u32>() }).await.unwrap()?;
+///     println!("{}", six * 7);
+///     Ok(())
+/// }
+/// ```
+///
+/// It must be `async`, have no arguments, and not be generic:
+///
+/// ```compile_fail
+/// #[windlass::main] // needs an `async fn`
+/// fn main() {}
+/// ```
+/// ```compile_fail
+/// #[windlass::main] // nobody passes arguments to this function
+/// async fn main(arguments: Vec<String>) {}
+/// ```
+#[cfg(feature = "macros")]
+pub use windlass_macros::main;
+
+/// Makes of an `async fn` a test: it runs as by [`run`], with Ctrl-C left alone. `#[windlass::test(paused)]` runs it on a
+/// paused clock. With the feature `macros`, which is on by default.
+///
+/// ```
+/// #[windlass::test(paused)]
+/// async fn a_nap_takes_an_hour() {
+///     use std::time::Duration;
+///     use windlass::time::{Instant, sleep};
+///     let start = Instant::now();
+///     sleep(Duration::from_secs(3600)).await;
+///     assert_eq!(start.elapsed(), Duration::from_secs(3600));
+/// }
+/// # fn main() {}
+/// ```
+///
+/// ```compile_fail
+/// #[windlass::test(slowly)] // takes nothing, or `paused`
+/// async fn a_nap() {}
+/// # fn main() {}
+/// ```
+#[cfg(feature = "macros")]
+pub use windlass_macros::test;
+
+/// What the attributes call.
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod __runners {
+    pub use crate::run as main;
+    pub use crate::run::{test, test_paused};
+}
 
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
@@ -56,8 +114,8 @@ pub mod task {
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
         Blocking, Builder, Closed, Dump, JoinError, JoinHandle, LocalKey, LocalScope, NotInScope, Spawner, TaskId,
-        TaskInfo, TaskState, UnobservedPanic, YieldNow, all_tasks, current, dump, set_name, set_unobserved_panic_hook,
-        spawn, spawn_blocking, yield_now,
+        TaskInfo, TaskState, UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, set_name,
+        set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
     };
 }
 

@@ -421,7 +421,7 @@ impl Core {
     }
 
     /// As it stands, without its age.
-    fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
+    pub(crate) fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
             _ if self.table.turn.get() == task.key => TaskState::Running,
             State::Alive | State::Requested | State::Root if task.is_queued() => TaskState::Ready,
@@ -788,6 +788,10 @@ impl Executor {
         let alive =
             |task: &&TaskRef| matches!(task.state.get(), State::Alive | State::Requested | State::Root | State::Busy);
         self.0.table.all().iter().filter(alive).count()
+    }
+
+    pub(crate) fn tasks(&self) -> Vec<TaskRef> {
+        self.0.table.all()
     }
 
     /// How many tasks are in line for a poll. Walks all tasks.

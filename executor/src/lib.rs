@@ -37,6 +37,7 @@ mod inbox;
 mod instrument;
 mod join;
 mod key;
+mod leftovers;
 mod remote;
 pub mod sync;
 mod task;
@@ -49,10 +50,11 @@ pub use executor::{Counts, Executor, Nested, Stop};
 pub use inbox::{LoopId, TooManyLoops, post};
 pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
+pub use leftovers::Leftovers;
 pub use remote::{Closed, Remote};
 pub use task::{
-    Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, current_loop, dump, set_name,
-    spawn, yield_now,
+    Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, call_soon, current, current_loop, dump,
+    set_name, spawn, yield_now,
 };
 pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
 

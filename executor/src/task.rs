@@ -76,6 +76,24 @@ where
     handle
 }
 
+/// Calls `f` in a task of its own when its turn comes, after what is ready already. The handle awaits what it returns, or
+/// [cancels](JoinHandle::cancel) the call; dropping it does not.
+///
+/// # Panics
+/// Outside a running loop. If `f` does, its task has panicked.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let [sum, never] = [windlass_executor::call_soon(|| 1 + 2), windlass_executor::call_soon(|| unreachable!())];
+/// assert!(never.cancel());
+/// assert_eq!(sum.await.unwrap(), 3);
+/// # });
+/// ```
+#[track_caller]
+pub fn call_soon<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
+    spawn(async move { f() })
+}
+
 /// Spawns a task with a name.
 ///
 /// ```

@@ -14,7 +14,7 @@
 //!
 //! Read in this order: [`reactor`](Reactor) (one turn), `sources` (who waits for what), `async_fd` (try, wait, try
 //! again), `wheel` (who is woken when), `clock` (real or paused), `timer` and `interval` (the futures), `scope` (time-outs that let
-//! clean up).
+//! clean up), `call` (functions at a time).
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
 mod async_fd;
+mod call;
 mod clock;
 mod interval;
 mod reactor;
@@ -41,6 +42,7 @@ pub use sources::Direction;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.
 pub mod time {
+    pub use crate::call::{call_at, call_later};
     pub use crate::clock::{Instant, advance, pause, resume};
     pub use crate::interval::{Interval, MissedTickBehavior, interval, interval_at};
     pub use crate::scope::{Deadline, scope, wait_for};

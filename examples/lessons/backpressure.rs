@@ -19,14 +19,14 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{Loop, sync::BackpressureQueue, time::sleep};
+use windlass::{sync::BackpressureQueue, time::sleep};
 use windlass_examples::say;
 
 /// Enough that the queue fills up and is worked off more than once.
 const ITEMS: u32 = 300;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// A fast producer and a slow consumer.

@@ -22,14 +22,13 @@
 use std::{error::Error, io, ops::Range, time::Duration};
 
 use windlass::{
-    Loop,
     flow::{Batcher, Flush},
     time::sleep,
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Twenty items in four batches, then three that wait for company in vain.

@@ -25,14 +25,13 @@
 use std::{error::Error, time::Duration};
 
 use windlass::{
-    Loop,
     cancel::catch,
     time::{sleep, wait_for},
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Work that is cancelled, then work that runs out of time.

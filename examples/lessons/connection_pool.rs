@@ -24,14 +24,13 @@
 use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
-    Loop,
     http::{self, Client, Reply, Server, Url},
     time::{Instant, sleep},
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// A slow server, a client with a pool, and a look at the pool in each round.

@@ -12,7 +12,7 @@
 //!
 //! | asyncio | Windlass |
 //! |---|---|
-//! | `asyncio.run(main())` | `Loop::new()?.block_on(main())` |
+//! | `asyncio.run(main())` | `windlass::run(main())` |
 //! | `await asyncio.sleep(1)` | `sleep(Duration::from_secs(1)).await` |
 //! | `await asyncio.gather(task1(), task2())` | `spawn` both, then await both handles |
 //! | `time.time()` | `time::Instant::now()`, on the loop's own clock |
@@ -21,14 +21,11 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{
-    Loop,
-    time::{Instant, sleep},
-};
+use windlass::time::{Instant, sleep};
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Two tasks side by side, and how long they take together.

@@ -22,7 +22,7 @@
 use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
-    Loop, current_loop,
+    current_loop,
     sync::Event,
     task::{self, TaskState, WaitReason},
     time::sleep,
@@ -30,7 +30,7 @@ use windlass::{
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Four tasks in four states, and a look at them before and after the event.

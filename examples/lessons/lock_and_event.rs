@@ -25,14 +25,13 @@
 use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
-    Loop,
     sync::{Event, Mutex},
     time::sleep,
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Five workers and a mutex, then three workers and an event.

@@ -21,7 +21,7 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{Loop, sync::Queue, time::sleep};
+use windlass::{sync::Queue, time::sleep};
 use windlass_examples::say;
 
 /// How long a producer rests after each of its items, in milliseconds.
@@ -35,7 +35,7 @@ struct Item {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Two producers, three consumers, ten items.

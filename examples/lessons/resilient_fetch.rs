@@ -24,14 +24,13 @@
 use std::{error::Error, time::Duration};
 
 use windlass::{
-    Loop,
     flow::{Attempt, Backoff, Jitter, Retry, RetryError},
     time::{Instant, sleep},
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Four peers, each in its own kind of trouble.

@@ -20,14 +20,13 @@
 use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
-    Loop,
     sync::Semaphore,
     time::{Instant, sleep},
 };
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Ten fetches, three permits.

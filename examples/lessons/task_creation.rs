@@ -20,11 +20,11 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{Loop, task, time::sleep};
+use windlass::{task, time::sleep};
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    Loop::new()?.block_on(story())
+    windlass::run(story())
 }
 
 /// Two tasks with names, and a third that nobody holds.

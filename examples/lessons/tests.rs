@@ -14,6 +14,7 @@ mod batching;
 mod cancel_and_timeout;
 mod connection_pool;
 mod event_loop_basics;
+mod graceful_shutdown;
 mod inspect_loop;
 mod lock_and_event;
 mod producer_consumer;
@@ -23,8 +24,8 @@ mod task_creation;
 
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
-fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>>, expected: &str) {
-    let said = rehearse(async { story.await.expect("the story comes to a good end") });
+fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>> + 'static, expected: &str) {
+    let said = rehearse(async move { story.await.expect("the story comes to a good end") });
     assert!(said.trim_end() == expected.trim(), "it said:\n{said}");
 }
 
@@ -98,6 +99,34 @@ fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
 4.250 s      cancelled: the time was up
 4.500 s      cleaned up
 4.500 s  it did not end: the time was up
+",
+    );
+}
+
+#[test]
+fn workers_get_the_time_to_clean_up() {
+    says(
+        graceful_shutdown::story(),
+        "
+0.000 s  brief: has nothing to do, and leaves
+0.000 s  worker 0: works
+0.000 s  worker 1: works
+0.000 s  worker 2: works
+1.000 s  worker 0: works
+1.000 s  worker 1: works
+1.000 s  worker 2: works
+2.000 s  worker 0: works
+2.000 s  worker 1: works
+2.000 s  worker 2: works
+2.500 s  told to stop: 4 tasks are here
+2.500 s  worker 0: cleans up
+2.500 s  worker 1: cleans up
+2.500 s  worker 2: cleans up
+2.500 s  stubborn: cleans up, and takes its time
+3.000 s  worker 0: ends
+3.000 s  worker 1: ends
+3.000 s  worker 2: ends
+3.500 s  3 tasks ended; dropped: stubborn
 ",
     );
 }

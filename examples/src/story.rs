@@ -16,8 +16,8 @@ use std::cell::RefCell;
 use std::fmt;
 use std::time::Duration;
 
-use windlass::Loop;
 use windlass::time::{Instant, timeout};
+use windlass::{Loop, Runner};
 
 /// Longer than any story.
 const HANGS: Duration = Duration::from_secs(3600);
@@ -65,13 +65,13 @@ pub fn line(words: fmt::Arguments<'_>) {
     });
 }
 
-/// Runs `story` on a paused clock, and gives what it said.
+/// Runs `story` as [`windlass::run`] would, but on a paused clock, and gives what it said.
 ///
 /// # Panics
 /// If it takes longer than an hour by that clock, which it does at once when it hangs.
-pub fn rehearse(story: impl Future<Output = ()>) -> String {
+pub fn rehearse(story: impl Future<Output = ()> + 'static) -> String {
     STORY.set(Story { began: None, written: Some(String::new()) });
-    let crank = Loop::builder().paused_clock().build().expect("descriptors for a loop");
-    crank.block_on(timeout(HANGS, story)).expect("a story comes to its end");
+    let paused = Runner::on(Loop::builder().paused_clock());
+    paused.run(timeout(HANGS, story)).expect("descriptors for a loop").expect("a story comes to its end");
     STORY.take().written.expect("it was written down")
 }

@@ -1,7 +1,7 @@
 //! A producer that waits for its consumer.
-//! A queue hides that one side is slower than the other, until memory runs out. With two marks it does not: at the high one
-//! the producer stops, at the low one it goes on. asyncio's queue has only a bound; whoever wants marks writes a class around
-//! it, and easily one that prints "paused" and pauses nobody.
+//! A queue hides that one side is slower than the other, until memory runs out. With two marks it does not: at the high
+//! one the producer stops, at the low one it goes on. asyncio's queue has only a bound; whoever wants marks writes a
+//! class around it, and easily one that prints "paused" and pauses nobody.
 //!
 //! ```text
 //!   size  80 ┈┈┈┈╱╲┈┈┈┈┈┈┈┈╱╲┈┈┈┈┈┈   the producer pauses: its put waits

@@ -1,7 +1,7 @@
 //! Many small calls made one.
-//! A database answers a question about five rows as fast as one about a single row. So twenty callers who know nothing of
-//! each other put their items in, a batch goes out when there are five or when nothing has come for half a second, and each
-//! caller gets its own value back.
+//! A database answers a question about five rows as fast as one about a single row. So twenty callers who know nothing
+//! of each other put their items in, a batch goes out when there are five or when nothing has come for half a second,
+//! and each caller gets its own value back.
 //!
 //! ```text
 //!   submit(0) ─┐

@@ -1,7 +1,7 @@
 //! To ask a task to stop.
-//! Work that nobody waits for any more, or that takes too long, should end; but it may hold something that has to be given
-//! back first. So it is asked, and not killed: the request arrives where the task waits, at the innermost `catch`, and what
-//! comes after that may await what its clean-up needs.
+//! Work that nobody waits for any more, or that takes too long, should end; but it may hold something that has to be
+//! given back first. So it is asked, and not killed: the request arrives where the task waits, at the innermost
+//! `catch`, and what comes after that may await what its clean-up needs.
 //!
 //! ```text
 //!   task   work ── catch(sleep 10 s) ┈┈┈┈┐                      asked after 2 s, by whoever has the handle
@@ -17,10 +17,10 @@
 //! |---|---|
 //! | `task.cancel()` | `task.cancel()`, or `cancel_because(reason)` |
 //! | `try: await …` | `match catch(…).await` |
-//! | `except CancelledError:`, and `raise` at its end | `Err(cancelled)`, and `cancelled.propagate().await` at its end |
+//! | `except CancelledError:`, at its end `raise` | `Err(cancelled)`, at its end `cancelled.propagate().await` |
 //! | `await wait_for(coroutine, timeout=2)` | `wait_for(Duration::from_secs(2), future).await` |
 //!
-//! Run it: `cargo run --example cancel_and_timeout`.   Next: `exceptions`.
+//! Run it: `cargo run --example cancel_and_timeout`.   Next: `graceful_shutdown`.
 
 use std::{error::Error, time::Duration};
 

@@ -1,6 +1,6 @@
 //! Fifteen requests over five connections.
-//! To open a connection costs a round trip and more; to keep it costs nothing but a descriptor. So a client keeps them, and
-//! opens no more than it may: who finds none free waits in line for the next that is.
+//! To open a connection costs a round trip and more; to keep it costs nothing but a descriptor. So a client keeps them,
+//! and opens no more than it may: who finds none free waits in line for the next that is.
 //!
 //! ```text
 //!   15 requests ──► in line ──► 5 connections ══► server, which takes a second to answer
@@ -8,14 +8,14 @@
 //!                                    └──┘ kept: the next in line goes over the same one
 //! ```
 //!
-//! The server runs on the same loop, so nothing here needs the network. By the system's clock a loop with sockets sleeps in
-//! the kernel until one of them has something to tell or a deadline is due. By a paused clock it asks the kernel, does not
-//! wait, and only if no socket has anything to tell and no task can run does the clock jump to the next deadline. That is
-//! why this story, too, can be rehearsed in no time.
+//! The server runs on the same loop, so nothing here needs the network. By the system's clock a loop with sockets
+//! sleeps in the kernel until one of them has something to tell or a deadline is due. By a paused clock it asks the
+//! kernel, does not wait, and only if no socket has anything to tell and no task can run does the clock jump to the
+//! next deadline. That is why this story, too, can be rehearsed in no time.
 //!
 //! | asyncio, aiohttp | Windlass |
 //! |---|---|
-//! | `ClientSession(connector=TCPConnector(limit=10, limit_per_host=5))` | `http::Client::builder().limit(10).limit_per_host(5)` |
+//! | `TCPConnector(limit=10, limit_per_host=5)` | `http::Client::builder().limit(10).limit_per_host(5)` |
 //! | a semaphore around each request | the limit itself: who waits for a connection waits in line |
 //! | `async with session.get(url) as response:` | `client.get(&url).send().await` |
 //!

@@ -1,6 +1,6 @@
 //! Two tasks, one thread, the time of one.
-//! A task that waits gives its thread to the others. So two tasks that mostly wait take together as long as the slower one,
-//! and nobody needed a second thread for it.
+//! A task that waits gives its thread to the others. So two tasks that mostly wait take together as long as the slower
+//! one, and nobody needed a second thread for it.
 //!
 //! ```text
 //!            0 s                0.5 s              1 s
@@ -8,7 +8,8 @@
 //!   task 2   begins ┈┈┈┈┈┈┈┈┈┈┈┈ done
 //! ```
 //!
-//! They begin in the order in which they were named and end by the clock; their results come in the order of their names.
+//! They begin in the order in which they were named and end by the clock; their results come in the order of their
+//! names.
 //!
 //! | asyncio | Windlass |
 //! |---|---|

@@ -1,6 +1,6 @@
 //! To end in good order.
-//! A service has tasks without an end. When it is told to stop, each should finish what it holds; but not for ever: there is
-//! a grace, and who has not managed by then is dropped, and named.
+//! A service has tasks without an end. When it is told to stop, each should finish what it holds; but not for ever:
+//! there is a grace, and who has not managed by then is dropped, and named.
 //!
 //! ```text
 //!            0 s      1 s      2 s  2.5 s      3 s       3.5 s
@@ -16,7 +16,7 @@
 //! |---|---|
 //! | a class with a set of tasks and `add_done_callback(tasks.discard)` | `shutdown::GracefulShutdown` |
 //! | `register_task(asyncio.create_task(…))` | `service.spawn(name, future)` |
-//! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `service.shutdown(grace).await`, which gives a report |
+//! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `service.shutdown(grace).await` gives a report |
 //! | `loop.add_signal_handler` | `service.shutdown_on_signal(grace).await`, with the feature `signal` |
 //!
 //! Run it: `cargo run --example graceful_shutdown`.   Next: `backpressure`.

@@ -1,6 +1,6 @@
 //! A loop that can be asked.
-//! Which task am I, who else is here, and what is each waiting for? A loop knows it all: it is one thread, and whoever asks
-//! is the only one who runs. So the answer is exact; nothing moves while one looks.
+//! Which task am I, who else is here, and what is each waiting for? A loop knows it all: it is one thread, and whoever
+//! asks is the only one who runs. So the answer is exact; nothing moves while one looks.
 //!
 //! ```text
 //!   all_tasks() ──► 1 curious    running                       who asks
@@ -14,7 +14,7 @@
 //! |---|---|
 //! | `asyncio.get_running_loop()`, an error outside one | `current_loop()`, which is `None` outside one |
 //! | `loop.is_running()` | `Loop::is_running` |
-//! | `asyncio.current_task().get_name()`, `set_name` | `task::current()`: number, name, state, polls; `task::set_name` |
+//! | `asyncio.current_task().get_name()`, `set_name` | `task::current()`: number, name, state; `task::set_name` |
 //! | `asyncio.all_tasks()` | `task::all_tasks()`, each with what it waits for; `task::dump()` prints them as a table |
 //!
 //! Run it: `cargo run --example inspect_loop`.   Next: `task_creation`.

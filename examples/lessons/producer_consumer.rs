@@ -1,7 +1,7 @@
 //! Work that finds its workers.
-//! Two producers put items into a queue, three consumers take them out; none knows the others. Three things end it well:
-//! the producers are awaited, the queue is joined (every item taken *and* done with), and each consumer gets a `None` that
-//! sends it home.
+//! Two producers put items into a queue, three consumers take them out; none knows the others. Three things end it
+//! well: the producers are awaited, the queue is joined (every item taken *and* done with), and each consumer gets a
+//! `None` that sends it home.
 //!
 //! ```text
 //!   producer 0 ─┐                            ┌─► consumer 0

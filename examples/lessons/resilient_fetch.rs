@@ -1,6 +1,7 @@
 //! To try again, within reason.
-//! A call that fails may succeed if it is made once more: a peer was busy, or slow, or a packet lost. Three things keep that
-//! from making matters worse: each attempt has its time, the pauses grow, and what will never succeed is not tried again.
+//! A call that fails may succeed if it is made once more: a peer was busy, or slow, or a packet lost. Three things keep
+//! that from making matters worse: each attempt has its time, the pauses grow, and what will never succeed is not tried
+//! again.
 //!
 //! ```text
 //!   fast       ├ 200 ┤
@@ -9,12 +10,13 @@
 //!   gone       ├ 404 ┤ given up: it would be gone the next time, too
 //! ```
 //!
-//! The pauses are exact here. In earnest one leaves the jitter on, which is the default, lest all who failed together come
-//! back together; and shares a `RetryBudget`, so that retries stay a small part of what a peer in trouble has to bear.
+//! The pauses are exact here. In earnest one leaves the jitter on, which is the default, lest all who failed together
+//! come back together; and shares a `RetryBudget`, so that retries stay a small part of what a peer in trouble has to
+//! bear.
 //!
 //! | asyncio | Windlass |
 //! |---|---|
-//! | `for attempt in range(retries):` with `try`, `except`, `sleep` | `flow::Retry::new(attempts)…run(async \|attempt\| …)` |
+//! | `for attempt in range(retries):` around `try` | `flow::Retry::new(attempts)…run(async \|attempt\| …)` |
 //! | `async with asyncio.timeout(timeout):` in the loop | `.attempt_timeout(timeout)` |
 //! | `await asyncio.sleep(1)` | `.backoff(Backoff::exponential(first, cap))` |
 //! | `except TimeoutError` | `.retry_if(\|error\| …)`; an attempt that ran out of time is always retried |

@@ -1,6 +1,6 @@
 //! At most three at a time.
-//! Ten pages are to be fetched, and all ten tasks start at once; but who has no permit waits. So the work goes through in
-//! rounds of three, in the order in which the tasks came.
+//! Ten pages are to be fetched, and all ten tasks start at once; but who has no permit waits. So the work goes through
+//! in rounds of three, in the order in which the tasks came.
 //!
 //! ```text
 //!   0 s        1 s        2 s        3 s        4 s

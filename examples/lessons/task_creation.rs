@@ -1,6 +1,6 @@
 //! A task begins without being waited for.
-//! A future does nothing until somebody polls it. A task is polled by the loop: it runs as soon as the one that spawned it
-//! waits, whether or not anybody asks for its result, and also if its handle is dropped.
+//! A future does nothing until somebody polls it. A task is polled by the loop: it runs as soon as the one that spawned
+//! it waits, whether or not anybody asks for its result, and also if its handle is dropped.
 //!
 //! ```text
 //!   main   spawn API-1, spawn API-2 ── awaits both ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈ results, in the order of the handles

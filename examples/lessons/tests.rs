@@ -1,7 +1,7 @@
 //! The lessons, word for word.
-//! Each lesson's story is told as its program tells it, but on a paused clock: so it says the same at the same millisecond
-//! each time, and takes no time. What stands here is also what to expect on a terminal, where the system's clock makes
-//! every line a bit later.
+//! Each lesson's story is told as its program tells it, but on a paused clock: so it says the same at the same
+//! millisecond each time, and takes no time. What stands here is also what to expect on a terminal, where the system's
+//! clock makes every line a bit later.
 //!
 //! Next: `event_loop_basics`, the first lesson.
 

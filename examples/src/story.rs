@@ -1,14 +1,15 @@
 //! What a lesson says, and when.
-//! The lessons speak with [`say!`](crate::say), which puts the loop's time before each line. Run as a program, a lesson is heard
-//! on stdout; run by its test, on a paused clock, it is written down, and takes no time.
+//! The lessons speak with [`say!`](crate::say), which puts the loop's time before each line. Run as a program, a lesson
+//! is heard on stdout; run by its test, on a paused clock, it is written down, and takes no time.
 //!
 //! ```text
 //!   story ── say!("task 2 is done") ──┬── the program   0.501 s  task 2 is done    the system's clock, a bit late
 //!                                     └── rehearse      0.500 s  task 2 is done    a paused clock, to the millisecond
 //! ```
 //!
-//! A paused clock jumps to the next deadline when no task can run and no socket has anything to tell. So a story between
-//! sockets of one loop can be rehearsed too, as long as whatever was sent is there at once, as it is on this machine.
+//! A paused clock jumps to the next deadline when no task can run and no socket has anything to tell. So a story
+//! between sockets of one loop can be rehearsed too, as long as whatever was sent is there at once, as it is on this
+//! machine.
 //!
 //! Not here: the stories. They stand in `lessons/`, and `lessons/tests.rs` has them word for word.
 

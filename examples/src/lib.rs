@@ -8,6 +8,7 @@
 //!     limits     how much the machine allows: descriptors, ports, backlog
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
 //!     figures    numbers as people read them
+//!     story      what a lesson says, and when
 //! ```
 //!
 //! Not here: anything that knows a program's flags or its report.   Next: [`latency`].
@@ -16,3 +17,4 @@ pub mod figures;
 pub mod latency;
 pub mod limits;
 pub mod process;
+pub mod story;

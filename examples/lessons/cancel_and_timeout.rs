@@ -1,0 +1,68 @@
+//! To ask a task to stop.
+//! Work that nobody waits for any more, or that takes too long, should end; but it may hold something that has to be
+//! given back first. So it is asked, and not killed: the request arrives where the task waits, at the innermost
+//! `catch`, and what comes after that may await what its clean-up needs.
+//!
+//! ```text
+//!   task   work ── catch(sleep 10 s) ┈┈┈┈┐                      asked after 2 s, by whoever has the handle
+//!                                        └─ cleans up ─ propagate ──► Err: was cancelled
+//!
+//!   wait_for(2 s) ── the same work ┈┈┈┈┈┈┐                      asked after 2 s, by the clock
+//!                                        └─ cleans up ─ propagate ──► Err: the time was up, and nothing is left behind
+//! ```
+//!
+//! Not every time-out needs a clean-up: `timeout` drops its future on the spot, and costs less.
+//!
+//! | asyncio | Windlass |
+//! |---|---|
+//! | `task.cancel()` | `task.cancel()`, or `cancel_because(reason)` |
+//! | `try: await …` | `match catch(…).await` |
+//! | `except CancelledError:`, at its end `raise` | `Err(cancelled)`, at its end `cancelled.propagate().await` |
+//! | `await wait_for(coroutine, timeout=2)` | `wait_for(Duration::from_secs(2), future).await` |
+//!
+//! Run it: `cargo run --example cancel_and_timeout`.   Next: `graceful_shutdown`.
+
+use std::{error::Error, time::Duration};
+
+use windlass::{
+    cancel::catch,
+    time::{sleep, wait_for},
+};
+use windlass_examples::say;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    windlass::run(story())
+}
+
+/// Work that is cancelled, then work that runs out of time.
+pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+    say!("== cancelled ==");
+    let task = windlass::spawn(long_work());
+    sleep(Duration::from_secs(2)).await;
+    task.cancel_because("nobody needs it");
+    match task.await {
+        Ok(result) => say!("it ended with {result}"),
+        Err(error) if error.is_cancelled() => say!("it was cancelled"),
+        Err(error) => return Err(error.into()),
+    }
+
+    say!("== out of time ==");
+    match wait_for(Duration::from_secs(2), long_work()).await {
+        Ok(result) => say!("it ended with {result}"),
+        Err(elapsed) => say!("it did not end: {elapsed}"),
+    }
+    Ok(())
+}
+
+async fn long_work() -> &'static str {
+    say!("work begins");
+    let Err(cancelled) = catch(sleep(Duration::from_secs(10))).await else {
+        say!("work is done");
+        return "success";
+    };
+    say!("    {cancelled}");
+    sleep(Duration::from_millis(250)).await; // a farewell to a peer, a file that is removed
+    say!("    cleaned up");
+    // Without this the task would have swallowed the request, and would end like any other.
+    match cancelled.propagate().await {}
+}

@@ -1,0 +1,69 @@
+//! To end in good order.
+//! A service has tasks without an end. When it is told to stop, each should finish what it holds; but not for ever:
+//! there is a grace, and who has not managed by then is dropped, and named.
+//!
+//! ```text
+//!            0 s      1 s      2 s  2.5 s      3 s       3.5 s
+//!   worker   works ── works ── works ┈┤ cleans up ┤ ended
+//!   stubborn begins ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┤ would clean up for an hour ├ dropped
+//!   main     waits ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┤ shutdown(grace 1 s) ┈┈┈┈┈┈┈├ report
+//!                                     └ all are asked, in the order in which they began
+//! ```
+//!
+//! A task leaves the registry by itself when it ends, so the registry never grows with what is over.
+//!
+//! | asyncio | Windlass |
+//! |---|---|
+//! | a class with a set of tasks and `add_done_callback(tasks.discard)` | `shutdown::GracefulShutdown` |
+//! | `register_task(asyncio.create_task(…))` | `service.spawn(name, future)` |
+//! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `service.shutdown(grace).await` gives a report |
+//! | `loop.add_signal_handler` | `service.shutdown_on_signal(grace).await`, with the feature `signal` |
+//!
+//! Run it: `cargo run --example graceful_shutdown`.   Next: `backpressure`.
+
+use std::{error::Error, time::Duration};
+
+use windlass::{cancel::catch, shutdown::GracefulShutdown, time::sleep};
+use windlass_examples::say;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    windlass::run(story())
+}
+
+/// Three workers that clean up, one that does not come to an end, and a shutdown.
+pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+    let service = GracefulShutdown::new();
+    service.spawn("brief", async { say!("brief: has nothing to do, and leaves") });
+    for id in 0..3 {
+        service.spawn(format!("worker {id}"), worker(id));
+    }
+    service.spawn("stubborn", stubborn());
+
+    sleep(Duration::from_millis(2_500)).await;
+    say!("told to stop: {} tasks are here", service.len());
+    let report = service.shutdown(Duration::from_secs(1)).await;
+    say!("{report}");
+    Ok(())
+}
+
+async fn worker(id: u32) {
+    let work = async {
+        loop {
+            say!("worker {id}: works");
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let Err(cancelled) = catch(work).await;
+    say!("worker {id}: cleans up");
+    sleep(Duration::from_millis(500)).await;
+    say!("worker {id}: ends");
+    // The last line of a clean-up: whoever waits for this task is told that it was cancelled.
+    match cancelled.propagate().await {}
+}
+
+async fn stubborn() {
+    let _asked = catch(std::future::pending::<()>()).await;
+    say!("stubborn: cleans up, and takes its time");
+    sleep(Duration::from_secs(3600)).await;
+    say!("stubborn: ends"); // nobody ever hears this
+}

@@ -1,0 +1,314 @@
+//! The lessons, word for word.
+//! Each lesson's story is told as its program tells it, but on a paused clock: so it says the same at the same
+//! millisecond each time, and takes no time. What stands here is also what to expect on a terminal, where the system's
+//! clock makes every line a bit later.
+//!
+//! Next: `event_loop_basics`, the first lesson.
+
+#![allow(dead_code)] // the programs' `main`
+
+use windlass_examples::story::rehearse;
+
+mod backpressure;
+mod batching;
+mod cancel_and_timeout;
+mod connection_pool;
+mod event_loop_basics;
+mod graceful_shutdown;
+mod inspect_loop;
+mod lock_and_event;
+mod producer_consumer;
+mod resilient_fetch;
+mod semaphore;
+mod task_creation;
+
+/// What the story says, if it comes to a good end, is what is expected.
+#[track_caller]
+fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>> + 'static, expected: &str) {
+    let said = rehearse(async move { story.await.expect("the story comes to a good end") });
+    assert!(said.trim_end() == expected.trim(), "it said:\n{said}");
+}
+
+#[test]
+fn two_tasks_take_as_long_as_the_slower_one() {
+    says(
+        event_loop_basics::story(),
+        "
+0.000 s  task 1 begins
+0.000 s  task 2 begins
+0.500 s  task 2 is done
+1.000 s  task 1 is done
+1.000 s  results: [\"result 1\", \"result 2\"]
+1.000 s  in all: 1.00s
+",
+    );
+}
+
+#[test]
+fn a_loop_tells_who_is_there() {
+    says(
+        inspect_loop::story(),
+        "
+0.000 s  a loop runs on this thread: true
+0.000 s  and on another: false
+0.000 s  this is task 1 of its loop, called main
+0.000 s  tasks: 5
+0.000 s    1 curious: running
+0.000 s    2 sleeper: waits for a timer
+0.000 s    3 patient: waits for event 1 to be set
+0.000 s    4 follower: waits for task 2 to end
+0.000 s    5 newcomer: ready
+0.000 s  tasks: 3
+0.000 s    1 curious: running
+0.000 s    2 sleeper: waits for a timer
+0.000 s    4 follower: waits for task 2 to end
+1.000 s  tasks: 1
+1.000 s    1 curious: running
+",
+    );
+}
+
+#[test]
+fn tasks_have_names_and_run_side_by_side() {
+    says(
+        task_creation::story(),
+        "
+0.000 s  three tasks are in line, none has begun
+0.000 s  API-1: fetching https://api1.example
+0.000 s  API-2: fetching https://api2.example
+0.000 s  nobody waits for this, and it runs all the same
+0.500 s  API-2: done with https://api2.example
+1.000 s  API-1: done with https://api1.example
+1.000 s  results: [\"data from https://api1.example\", \"data from https://api2.example\"]
+",
+    );
+}
+
+#[test]
+fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
+    says(
+        cancel_and_timeout::story(),
+        "
+0.000 s  == cancelled ==
+0.000 s  work begins
+2.000 s      cancelled: nobody needs it
+2.250 s      cleaned up
+2.250 s  it was cancelled
+2.250 s  == out of time ==
+2.250 s  work begins
+4.250 s      cancelled: the time was up
+4.500 s      cleaned up
+4.500 s  it did not end: the time was up
+",
+    );
+}
+
+#[test]
+fn workers_get_the_time_to_clean_up() {
+    says(
+        graceful_shutdown::story(),
+        "
+0.000 s  brief: has nothing to do, and leaves
+0.000 s  worker 0: works
+0.000 s  worker 1: works
+0.000 s  worker 2: works
+1.000 s  worker 0: works
+1.000 s  worker 1: works
+1.000 s  worker 2: works
+2.000 s  worker 0: works
+2.000 s  worker 1: works
+2.000 s  worker 2: works
+2.500 s  told to stop: 4 tasks are here
+2.500 s  worker 0: cleans up
+2.500 s  worker 1: cleans up
+2.500 s  worker 2: cleans up
+2.500 s  stubborn: cleans up, and takes its time
+3.000 s  worker 0: ends
+3.000 s  worker 1: ends
+3.000 s  worker 2: ends
+3.500 s  3 tasks ended; dropped: stubborn
+",
+    );
+}
+
+#[test]
+fn the_producer_waits_from_the_high_mark_to_the_low_one() {
+    says(
+        backpressure::story(),
+        "
+0.000 s  300 items: one a millisecond comes in, one in five goes out
+0.099 s  80 in the queue: the producer pauses
+0.395 s  21 in the queue, the new one included: the producer goes on
+0.468 s  80 in the queue: the producer pauses
+0.765 s  21 in the queue, the new one included: the producer goes on
+0.838 s  80 in the queue: the producer pauses
+1.135 s  21 in the queue, the new one included: the producer goes on
+1.187 s  the producer has nothing more
+1.500 s  300 produced, 300 consumed, 3 pauses
+",
+    );
+}
+
+#[test]
+fn ten_seconds_of_work_three_at_a_time_take_four() {
+    says(
+        semaphore::story(),
+        "
+0.000 s  fetching https://example.com/page0
+0.000 s  fetching https://example.com/page1
+0.000 s  fetching https://example.com/page2
+1.000 s  done     https://example.com/page0
+1.000 s  done     https://example.com/page1
+1.000 s  done     https://example.com/page2
+1.000 s  fetching https://example.com/page3
+1.000 s  fetching https://example.com/page4
+1.000 s  fetching https://example.com/page5
+2.000 s  done     https://example.com/page3
+2.000 s  done     https://example.com/page4
+2.000 s  done     https://example.com/page5
+2.000 s  fetching https://example.com/page6
+2.000 s  fetching https://example.com/page7
+2.000 s  fetching https://example.com/page8
+3.000 s  done     https://example.com/page6
+3.000 s  done     https://example.com/page7
+3.000 s  done     https://example.com/page8
+3.000 s  fetching https://example.com/page9
+4.000 s  done     https://example.com/page9
+4.000 s  10 pages in 4.0s
+4.000 s  the last: data from https://example.com/page9
+",
+    );
+}
+
+#[test]
+fn a_mutex_keeps_increments_apart_and_an_event_lets_all_go() {
+    says(
+        lock_and_event::story(),
+        "
+0.000 s  == a mutex ==
+0.000 s  worker 0: it is 0
+0.100 s  worker 0: now it is 1
+0.100 s  worker 1: it is 1
+0.200 s  worker 1: now it is 2
+0.200 s  worker 2: it is 2
+0.300 s  worker 2: now it is 3
+0.300 s  worker 3: it is 3
+0.400 s  worker 3: now it is 4
+0.400 s  worker 4: it is 4
+0.500 s  worker 4: now it is 5
+0.500 s  in the end: 5
+0.500 s  == an event ==
+0.500 s  the event will be in two seconds
+0.500 s  worker 0: waits for the event
+0.500 s  worker 1: waits for the event
+0.500 s  worker 2: waits for the event
+2.500 s  worker 0: it has happened, to work!
+2.500 s  worker 1: it has happened, to work!
+2.500 s  worker 2: it has happened, to work!
+",
+    );
+}
+
+#[test]
+fn every_item_finds_a_consumer_and_everybody_goes_home() {
+    says(
+        producer_consumer::story(),
+        "
+0.000 s  producer 0: P0-item0
+0.000 s  producer 1: P1-item0
+0.000 s      consumer 0: begins P0-item0
+0.000 s      consumer 1: begins P1-item0
+0.130 s  producer 0: P0-item1
+0.130 s      consumer 2: begins P0-item1
+0.370 s      consumer 2: has done P0-item1
+0.410 s  producer 1: P1-item1
+0.410 s      consumer 2: begins P1-item1
+0.570 s      consumer 0: has done P0-item0
+0.570 s      consumer 1: has done P1-item0
+0.580 s  producer 0: P0-item2
+0.580 s  producer 1: P1-item2
+0.580 s      consumer 0: begins P0-item2
+0.580 s      consumer 1: begins P1-item2
+0.650 s      consumer 2: has done P1-item1
+0.830 s  producer 0: P0-item3
+0.830 s      consumer 2: begins P0-item3
+0.870 s  producer 1: P1-item3
+0.960 s      consumer 0: has done P0-item2
+0.960 s      consumer 0: begins P1-item3
+0.960 s      consumer 1: has done P1-item2
+1.150 s  producer 0: P0-item4
+1.150 s      consumer 1: begins P0-item4
+1.230 s  producer 1: P1-item4
+1.340 s      consumer 2: has done P0-item3
+1.340 s      consumer 2: begins P1-item4
+1.450 s  all is produced
+1.470 s      consumer 0: has done P1-item3
+1.480 s      consumer 1: has done P0-item4
+1.670 s      consumer 2: has done P1-item4
+1.670 s  all is consumed
+1.670 s  10 items, and everybody has gone home
+",
+    );
+}
+
+#[test]
+fn fifteen_requests_go_over_five_connections() {
+    says(
+        connection_pool::story(),
+        "
+0.000 s  15 requests, at most 5 connections to a host
+0.500 s  5 requests are under way, 10 wait in line
+1.500 s  5 requests are under way, 5 wait in line
+2.500 s  5 requests are under way, 0 wait in line
+3.000 s  15 of 15 succeeded, 195 bytes, in 3.0s
+3.000 s  5 connections opened, 10 requests went over a used one
+",
+    );
+}
+
+#[test]
+fn twenty_items_go_in_four_batches_and_three_wait_for_company() {
+    says(
+        batching::story(),
+        "
+0.000 s  twenty callers, each with an item
+0.000 s  processing a batch of 5: [0, 1, 2, 3, 4]
+0.500 s  processing a batch of 5: [5, 6, 7, 8, 9]
+1.000 s  processing a batch of 5: [10, 11, 12, 13, 14]
+1.500 s  processing a batch of 5: [15, 16, 17, 18, 19]
+2.000 s  20 results, such as [\"row 0\", \"row 1\", \"row 2\"]
+2.000 s  three more, and nobody after them
+2.500 s  processing a batch of 3: [20, 21, 22]
+3.000 s  3 results, such as [\"row 20\", \"row 21\", \"row 22\"]
+3.000 s  23 items in 5 batches
+",
+    );
+}
+
+#[test]
+fn what_may_succeed_is_tried_again_and_what_will_not_is_not() {
+    says(
+        resilient_fetch::story(),
+        "
+0.000 s  attempt 1/3: https://fast.example
+0.000 s  attempt 1/3: https://slow.example
+0.000 s  attempt 1/3: https://very-slow.example
+0.000 s  attempt 1/3: https://gone.example
+0.500 s      https://slow.example: status 503, once more in 500ms
+0.500 s      https://gone.example: status 404, giving up
+1.000 s      https://very-slow.example: no answer in time, once more in 500ms
+1.000 s  attempt 2/3: https://slow.example
+1.500 s  attempt 2/3: https://very-slow.example
+2.000 s      https://slow.example: no answer in time, once more in 1s
+2.500 s      https://very-slow.example: no answer in time, once more in 1s
+3.000 s  attempt 3/3: https://slow.example
+3.500 s  attempt 3/3: https://very-slow.example
+4.500 s      https://very-slow.example: no answer in time, giving up
+4.500 s  all is over after 4.5s
+4.500 s  https://fast.example: data from https://fast.example
+4.500 s  https://slow.example: data from https://slow.example
+4.500 s  https://very-slow.example: AttemptsExhausted after 3 attempts
+4.500 s  https://gone.example: NotRetryable after 1 attempts
+",
+    );
+}

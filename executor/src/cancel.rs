@@ -204,6 +204,14 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    /// Whether it was this scope that asked.
+    pub(crate) fn has_asked(&self, cancelled: &Cancelled) -> bool {
+        match &*self.place.borrow() {
+            Place::In(_, id) => cancelled.from == Some(*id),
+            Place::Fresh(_) | Place::Over => false,
+        }
+    }
+
     /// Asks what is in the scope to stop. False if it is over.
     ///
     /// ```
@@ -227,6 +235,20 @@ impl Canceller {
             }
         }
     }
+}
+
+/// Has a request that was taken delivered once more, after this turn, to whatever the task waits for then.
+pub(crate) fn ask_again(cancelled: Cancelled) {
+    let task = in_turn().expect("it was taken in a turn");
+    if with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
+        extras::with(&task, |extras| extras.nodes.later.push(cancelled));
+    }
+}
+
+/// Of two requests that were taken the one that makes an end of more.
+pub(crate) fn wider(one: Cancelled, other: Cancelled) -> Cancelled {
+    let keep = in_turn().and_then(|task| extras::look(&task, |extras| extras.nodes.is_wider(&other, &one)));
+    if keep == Some(true) { other } else { one }
 }
 
 /// The future of [`Cancelled::propagate`], which never resolves.
@@ -381,10 +403,19 @@ pub(crate) struct Nodes {
     serial: u64,
     requests: u32,
     reason: Option<Arc<str>>,
-    /// What was asked in the task's own turn, and what was asked of scopes that were dropped before they took it.
+    /// What was asked in the task's own turn.
     later: Vec<Cancelled>,
+    /// What was asked of scopes that were dropped before they took it.
+    left: Vec<Cancelled>,
     /// Since the last delivery a scope took what it was asked.
-    taken: bool,
+    taken: Option<Taken>,
+}
+
+/// How much of a task a request that was taken is about.
+enum Taken {
+    Whole,
+    /// What is in a scope; those around it.
+    Scope(Vec<NodeId>),
 }
 
 struct Entry {
@@ -422,15 +453,28 @@ impl Nodes {
         if innermost.is_empty() {
             innermost.extend(within);
         }
-        self.taken = false;
-        let mut wakers = Vec::new();
-        for id in innermost {
-            if let Some(entry) = self.get(id).filter(|entry| !entry.deaf) {
-                entry.request = Some(cancelled.clone());
-                wakers.push(std::mem::replace(&mut entry.waker, Waker::noop().clone()));
-            }
+        self.taken = None;
+        innermost.retain(|&id| self.get(id).is_some_and(|entry| !entry.deaf));
+        innermost.into_iter().filter_map(|id| self.ask(id, cancelled.clone())).collect()
+    }
+
+    /// Leaves a request with a scope; its waker comes out. One that was left before and makes an end of more stays, lest
+    /// those further out never hear of it.
+    fn ask(&mut self, id: NodeId, cancelled: Cancelled) -> Option<Waker> {
+        let before = self.get(id)?.request.take();
+        let wider = before.filter(|before| self.is_wider(before, &cancelled));
+        let entry = self.get(id)?;
+        entry.request = Some(wider.unwrap_or(cancelled));
+        Some(std::mem::replace(&mut entry.waker, Waker::noop().clone()))
+    }
+
+    /// Whether one request makes an end of all that another does, and of more.
+    fn is_wider(&self, one: &Cancelled, other: &Cancelled) -> bool {
+        match (one.from, other.from) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(one), Some(other)) => one != other && self.is_within(other, Some(one)),
         }
-        wakers
     }
 
     /// The catches that somebody polls.
@@ -455,27 +499,33 @@ impl Nodes {
         let outwards = around.into_iter().chain(around.into_iter().flat_map(|id| self.ways_out(id)));
         let takes = |id: &NodeId| Some(*id) == cancelled.from || self.entries[id.index].kind == Kind::Catch;
         let taker = outwards.into_iter().find(takes)?;
-        let entry = self.get(taker)?;
-        entry.request = Some(cancelled);
-        Some(std::mem::replace(&mut entry.waker, Waker::noop().clone()))
+        self.ask(taker, cancelled)
     }
 
     /// A request that nobody took, and now nobody will.
     fn give_up(&mut self) -> Option<Cancelled> {
-        let mut given_up = self.later.pop();
-        self.later.clear();
+        let mut given_up = std::mem::take(&mut self.left);
         for (_, entry) in &mut self.entries {
             if let Some(request) = entry.request.take() {
                 entry.deaf = true;
-                given_up = Some(request);
+                given_up.push(request);
             }
         }
-        given_up.filter(|_| !self.taken)
+        let taken = self.taken.take();
+        given_up.retain(|request| match (&taken, request.from) {
+            (None, _) | (Some(Taken::Scope(_)), None) => true,
+            (Some(Taken::Whole), _) => false,
+            (Some(Taken::Scope(around)), Some(from)) => around.contains(&from),
+        });
+        given_up.into_iter().reduce(|one, other| if self.is_wider(&one, &other) { one } else { other })
     }
 
     fn take_request(&mut self, id: NodeId) -> Option<Cancelled> {
         let request = self.get(id)?.request.take()?;
-        self.taken = true;
+        self.taken = match (self.taken.take(), request.from) {
+            (Some(Taken::Whole), _) | (_, None) => Some(Taken::Whole),
+            (_, Some(from)) => Some(Taken::Scope(self.ways_out(from).collect())),
+        };
         Some(request)
     }
 
@@ -483,7 +533,7 @@ impl Nodes {
     fn remove(&mut self, id: NodeId) -> Option<Entry> {
         self.get(id)?;
         let mut entry = self.entries.remove(id.index);
-        self.later.extend(entry.request.take());
+        self.left.extend(entry.request.take());
         Some(entry)
     }
 }

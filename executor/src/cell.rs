@@ -43,7 +43,7 @@ use crate::{extras, inbox};
 mod header;
 mod pool;
 mod table;
-pub(crate) use header::{After, Header, Polled, State, Then};
+pub(crate) use header::{After, Handle, Header, Polled, State, Then};
 pub(crate) use pool::Pool;
 use pool::{CLASSES, KEPT, Piece};
 

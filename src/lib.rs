@@ -30,11 +30,11 @@
 //! | type | `Send` | `Sync` | why |
 //! |---|---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes | yes | a number |
-//! | [`Handle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
+//! | [`Handle`], [`task::AbortHandle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
 //! | [`net::TcpStream`], [`net::TcpListener`], [`io::AsyncFd`] | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::TaskGroup`], [`http::Client`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -42,7 +42,7 @@
 mod event_loop;
 
 pub use event_loop::{Builder, Handle, Loop, Metrics, Tick, metrics};
-pub use windlass_executor::{cancel, spawn};
+pub use windlass_executor::{cancel, group, spawn};
 pub use windlass_net::{http, net};
 
 /// Tasks: spawning, joining, looking at them.
@@ -50,8 +50,9 @@ pub mod task {
     pub use windlass_executor::budget::poll_proceed;
     pub use windlass_executor::waits::{WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        Blocking, Builder, Closed, JoinError, JoinHandle, Spawner, TaskId, TaskInfo, TaskState, UnobservedPanic,
-        YieldNow, all_tasks, current, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
+        AbortHandle, Blocking, Builder, Child, Closed, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,
+        NoValue, Outcome, Shared, Spawner, TaskGroup, TaskId, TaskInfo, TaskState, UnobservedPanic, YieldNow,
+        all_tasks, current, group, set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
     };
 }
 

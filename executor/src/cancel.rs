@@ -31,9 +31,10 @@ use slab::Slab;
 
 use crate::cell::{State, TaskRef, with_current};
 use crate::executor::Core;
+use crate::extras::{self, Extras};
 use crate::join::{self, JoinHandle};
 use crate::key::Key;
-use crate::{extras, task};
+use crate::task;
 
 /// A cancellation was delivered here.
 ///
@@ -182,7 +183,7 @@ impl<F: Future> Future for Scope<F> {
         let mut this = self.project();
         if let Some(cancelled) = this.node.take_request() {
             this.inner.set(None);
-            this.node.leave(Place::Over);
+            this.node.leave(Place::Over(None));
             return Poll::Ready(Err(cancelled));
         }
         let inner = this.inner.as_mut().as_pin_mut().expect("a scope was awaited again: it ends once");
@@ -191,7 +192,7 @@ impl<F: Future> Future for Scope<F> {
         drop(inside);
         polled.map(|output| {
             this.inner.set(None);
-            this.node.leave(Place::Over);
+            this.node.leave(Place::Over(None));
             Ok(output)
         })
     }
@@ -208,7 +209,15 @@ impl Canceller {
     pub(crate) fn has_asked(&self, cancelled: &Cancelled) -> bool {
         match &*self.place.borrow() {
             Place::In(_, id) => cancelled.from == Some(*id),
-            Place::Fresh(_) | Place::Over => false,
+            Place::Fresh(_) | Place::Over(_) => false,
+        }
+    }
+
+    /// What was asked from further out and taken by a catch in the scope, which is over.
+    pub(crate) fn passed(&self) -> Option<Cancelled> {
+        match &*self.place.borrow() {
+            Place::Over(passed) => passed.clone(),
+            Place::Fresh(_) | Place::In(..) => None,
         }
     }
 
@@ -223,7 +232,7 @@ impl Canceller {
     pub fn cancel(&self, cancelled: Cancelled) -> bool {
         let mut place = self.place.borrow_mut();
         match &*place {
-            Place::Over => false,
+            Place::Over(_) => false,
             Place::Fresh(_) => {
                 *place = Place::Fresh(Some(cancelled));
                 true
@@ -346,7 +355,12 @@ pub(crate) fn deliver_later(task: &TaskRef) {
 
 /// After the turn of a task that was asked: what was not taken goes on outwards.
 pub(crate) fn escalate(task: &TaskRef) {
-    if let Some(cancelled) = extras::look(task, |extras| extras.nodes.give_up()).flatten() {
+    let give_up = |extras: &mut Extras| (extras.nodes.give_up(), std::mem::take(&mut extras.nodes.once_more));
+    let (given_up, once_more) = extras::look(task, give_up).unwrap_or_default();
+    if once_more {
+        task.state.set(State::Requested);
+    }
+    if let Some(cancelled) = given_up {
         deliver(task, cancelled);
     }
 }
@@ -387,7 +401,8 @@ enum Place {
     /// Not polled yet; perhaps asked already.
     Fresh(Option<Cancelled>),
     In(TaskRef, NodeId),
-    Over,
+    /// What was asked from further out, and taken by a catch within, before it ended.
+    Over(Option<Cancelled>),
 }
 
 impl Default for Place {
@@ -409,6 +424,8 @@ pub(crate) struct Nodes {
     left: Vec<Cancelled>,
     /// Since the last delivery a scope took what it was asked.
     taken: Option<Taken>,
+    /// Something was handed on in a turn after which requests are given up.
+    once_more: bool,
 }
 
 /// How much of a task a request that was taken is about.
@@ -424,6 +441,10 @@ struct Entry {
     around: Option<NodeId>,
     waker: Waker,
     request: Option<Cancelled>,
+    /// Of a scope: the last request from further out that a catch within took.
+    passed: Option<Cancelled>,
+    /// The request was handed on to it, perhaps in this very turn: it has one more to take it.
+    handed: bool,
     /// It did not take a request that it had: nobody polls it.
     deaf: bool,
 }
@@ -440,7 +461,8 @@ impl Nodes {
 
     fn insert(&mut self, kind: Kind, around: Option<NodeId>, waker: Waker) -> NodeId {
         self.serial += 1;
-        let entry = Entry { serial: self.serial, kind, around, waker, request: None, deaf: false };
+        let entry =
+            Entry { serial: self.serial, kind, around, waker, request: None, passed: None, handed: false, deaf: false };
         NodeId { index: self.entries.insert(entry), serial: self.serial }
     }
 
@@ -499,14 +521,18 @@ impl Nodes {
         let outwards = around.into_iter().chain(around.into_iter().flat_map(|id| self.ways_out(id)));
         let takes = |id: &NodeId| Some(*id) == cancelled.from || self.entries[id.index].kind == Kind::Catch;
         let taker = outwards.into_iter().find(takes)?;
-        self.ask(taker, cancelled)
+        let waker = self.ask(taker, cancelled);
+        self.get(taker)?.handed = true;
+        waker
     }
 
     /// A request that nobody took, and now nobody will.
     fn give_up(&mut self) -> Option<Cancelled> {
         let mut given_up = std::mem::take(&mut self.left);
         for (_, entry) in &mut self.entries {
-            if let Some(request) = entry.request.take() {
+            if std::mem::take(&mut entry.handed) {
+                self.once_more = true;
+            } else if let Some(request) = entry.request.take() {
                 entry.deaf = true;
                 given_up.push(request);
             }
@@ -521,7 +547,17 @@ impl Nodes {
     }
 
     fn take_request(&mut self, id: NodeId) -> Option<Cancelled> {
-        let request = self.get(id)?.request.take()?;
+        let entry = self.get(id)?;
+        entry.handed = false;
+        let request = entry.request.take()?;
+        for around in self.ways_out(id).collect::<Vec<_>>() {
+            let own = Cancelled { reason: None, from: Some(around) };
+            if self.is_wider(&request, &own)
+                && let Some(entry) = self.get(around)
+            {
+                entry.passed = Some(request.clone());
+            }
+        }
         self.taken = match (self.taken.take(), request.from) {
             (Some(Taken::Whole), _) | (_, None) => Some(Taken::Whole),
             (_, Some(from)) => Some(Taken::Scope(self.ways_out(from).collect())),
@@ -570,7 +606,7 @@ impl Node {
         match &mut *self.place.borrow_mut() {
             Place::Fresh(early) => early.take(),
             Place::In(task, id) => extras::look(task, |extras| extras.nodes.take_request(*id)).flatten(),
-            Place::Over => None,
+            Place::Over(_) => None,
         }
     }
 
@@ -621,7 +657,10 @@ impl Node {
     fn leave(&self, for_place: Place) {
         let before = self.place.replace(for_place);
         if let Place::In(task, id) = &before {
-            let entry = extras::look(task, |extras| extras.nodes.remove(*id));
+            let entry = extras::look(task, |extras| extras.nodes.remove(*id)).flatten();
+            if let (Some(passed), Place::Over(kept)) = (entry.as_ref(), &mut *self.place.borrow_mut()) {
+                kept.clone_from(&passed.passed);
+            }
             drop(entry); // with nothing borrowed (I3)
         }
     }
@@ -629,7 +668,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.leave(Place::Over);
+        if !matches!(*self.place.borrow(), Place::Over(_)) {
+            self.leave(Place::Over(None));
+        }
     }
 }
 

@@ -414,6 +414,24 @@ fn a_cancel_of_the_task_is_not_lost_to_one_of_a_scope_in_the_same_turn() {
 }
 
 #[test]
+fn handed_on_in_the_turn_that_took_it_a_cancel_reaches_the_next_catch() {
+    doc(async {
+        let task = spawn(async {
+            let outer = catch(async {
+                let Err(cancelled) = catch(pending::<()>()).await else { return };
+                cancelled.propagate().await;
+            });
+            outer.await.is_err()
+        });
+        turns(1).await;
+        task.cancel();
+        turns(4).await;
+        assert!(task.is_finished());
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
 fn a_task_that_cancels_itself_where_it_takes_a_cancel_is_asked_again() {
     doc(async {
         let handle: Rc<RefCell<Option<JoinHandle<bool>>>> = Rc::default();

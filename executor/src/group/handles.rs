@@ -290,5 +290,5 @@ async fn run_calls(task: TaskRef) {
     };
     poll_fn(ended).await;
     let calls = extras::look(&task, |extras| std::mem::take(&mut extras.calls)).unwrap_or_default();
-    calls.into_iter().for_each(|call| join::quietly(call));
+    calls.into_iter().for_each(join::quietly);
 }

@@ -351,6 +351,9 @@ impl<T: 'static> fmt::Debug for JoinSet<T> {
     }
 }
 
+/// Slot, number and outcome of a task that has ended.
+pub(crate) type Ended<T> = (usize, TaskId, Result<T, JoinError>);
+
 /// Tasks in slots, and which of them have ended. What becomes of them when this is dropped, its owner says.
 pub(crate) struct Members<T: 'static> {
     pub(crate) handles: Slab<JoinHandle<T>>,
@@ -387,9 +390,9 @@ impl<T: 'static> Members<T> {
         self.handles.insert(task);
     }
 
-    /// Slot, number and outcome of a task that has ended.
+    /// A task that has ended, if there is one.
     #[inline]
-    pub(crate) fn take_finished(&mut self) -> Option<(usize, TaskId, Result<T, JoinError>)> {
+    pub(crate) fn take_finished(&mut self) -> Option<Ended<T>> {
         let slot = self.finished.slots.borrow_mut().pop_front()?;
         let Some(outcome) = self.handles[slot].take() else {
             // Its note is gone, and its end is still under way.
@@ -400,7 +403,7 @@ impl<T: 'static> Members<T> {
     }
 
     #[inline]
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, TaskId, Result<T, JoinError>)>> {
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
         if let Some(next) = self.take_finished() {
             return Poll::Ready(Some(next));
         }

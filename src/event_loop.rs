@@ -20,10 +20,15 @@ use std::panic::Location;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Nested, Remote, Stop};
+use windlass_executor::{BlockingPool, blocking_pool};
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, LoopId, Nested, Remote, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
+
+use crate::debug::{Debugger, Settings};
+use crate::histogram::Histograms;
+use crate::watch::{Stopwatch, Watch};
 
 /// Polls in a row before sockets and timers get their turn, at most. To ask the kernel is a system call, a short poll is a
 /// hundred instructions (`cargo bench --bench sides -- --only yield_1`): 1,024 of them make the call no part of the work.
@@ -61,6 +66,7 @@ struct Shared {
     /// Polls allowed in the next tick: fewer than the budget if the last ones took long.
     polls_allowed: Cell<u32>,
     on_tick: RefCell<Option<TickHook>>,
+    watch: Option<Rc<Watch>>,
     /// The sums when the hook was last called: what happens between two ticks counts with the second.
     told: Cell<Tick>,
 }
@@ -85,6 +91,10 @@ pub struct Tick {
     pub remote_wakes: u64,
     /// Wake-ups for tasks that had ended.
     pub stale_wakes: u64,
+    /// Wake-ups that made no difference, since their task was in line already or had been woken in its poll before.
+    pub redundant_wakes: u64,
+    /// How often a task had to give way, having completed 128 operations in one poll.
+    pub forced_yields: u64,
     /// Tasks spawned.
     pub spawned: u64,
     /// Events from the kernel.
@@ -93,6 +103,15 @@ pub struct Tick {
     pub stale_events: u64,
     /// Timers that fired.
     pub timers: u64,
+    /// Timers set, those of time-outs that were over within their turn included. One that is reset is not set again.
+    pub timers_set: u64,
+    /// Timers dropped before they fired.
+    pub timers_cancelled: u64,
+    /// Waits for the kernel: turns that found no task ready.
+    pub parks: u64,
+    /// Time between the waits while the loop ran: polls, and what it takes to find out whom to poll. On the loop's clock,
+    /// as `waited`.
+    pub busy: Duration,
     /// Time spent waiting in the kernel.
     pub waited: Duration,
     /// System calls: the loop's own, and those of its sockets.
@@ -102,6 +121,28 @@ pub struct Tick {
 }
 
 /// Sums of ticks, over the loop's life.
+///
+/// What dashboards know from tokio-metrics is here, too:
+///
+/// | tokio-metrics | here |
+/// |---|---|
+/// | `total_park_count` | `parks` |
+/// | `total_polls_count` | `polls` |
+/// | `total_busy_duration` | `busy` |
+/// | `busy_ratio` | [`busy_ratio`](Metrics::busy_ratio) |
+/// | `budget_forced_yield_count` | `forced_yields` |
+/// | `io_driver_ready_count` | `events` |
+/// | `num_remote_schedules` | `remote_wakes` |
+/// | `live_tasks_count` | [`Gauges::alive`] |
+/// | `total_local_queue_depth` | [`Gauges::ready`] |
+/// | `blocking_threads_count`, `idle_blocking_threads_count` | [`Gauges::blocking`]: `threads`, `idle` |
+/// | `blocking_queue_depth` | [`Gauges::blocking`]: `queued` |
+/// | `mean_poll_duration` | [`Histograms::poll_time`], its mean |
+/// | `poll_time_histogram` | [`Histograms::poll_time`] |
+/// | `mean_scheduled_duration` (of tasks) | [`Histograms::scheduling_delay`], its mean |
+///
+/// There is no count of spurious polls: whether a poll that ended pending got on is known to its future alone. What can be
+/// told is a wake-up that found its task awake (`redundant_wakes`), or gone (`stale_wakes`).
 ///
 /// ```
 /// let crank = windlass::Loop::new().unwrap();
@@ -116,6 +157,49 @@ pub struct Metrics {
     pub ticks: u64,
     /// What they did in all.
     pub sum: Tick,
+}
+
+impl Metrics {
+    /// The share of its time that the loop was busy, between 0 and 1; 0 if it has not run.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// let crank = windlass::Loop::builder().paused_clock().build()?;
+    /// crank.block_on(windlass::time::sleep(Duration::from_secs(1)));
+    /// assert_eq!(crank.metrics().busy_ratio(), 0.0); // on a paused clock nothing but waiting takes time
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn busy_ratio(&self) -> f64 {
+        let (busy, waited) = (self.sum.busy.as_secs_f64(), self.sum.waited.as_secs_f64());
+        if busy > 0.0 { busy / (busy + waited) } else { 0.0 }
+    }
+}
+
+/// How things stand in a loop, at one moment; what was done so far is in [`Metrics`].
+///
+/// ```
+/// let crank = windlass::Loop::new()?;
+/// let task = crank.spawn(async {});
+/// let gauges = crank.gauges();
+/// assert_eq!((gauges.alive, gauges.ready, gauges.timers), (1, 1, 0));
+/// # drop(task);
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Gauges {
+    /// Tasks that have not ended, the main future included.
+    pub alive: usize,
+    /// How many of them are in line for a poll: the depth of the run queue.
+    pub ready: usize,
+    /// Timers pending.
+    pub timers: usize,
+    /// Descriptors watched.
+    pub sources: usize,
+    /// Calls of this loop on the blocking pool that have not come back.
+    pub blocking_calls: u32,
+    /// The blocking pool, which all loops of the process share.
+    pub blocking: BlockingPool,
 }
 
 impl std::ops::Deref for Metrics {
@@ -134,10 +218,16 @@ impl Tick {
             wakes: tasks.wakes,
             remote_wakes: tasks.remote_wakes,
             stale_wakes: tasks.stale_wakes,
+            redundant_wakes: tasks.redundant_wakes,
+            forced_yields: tasks.forced_yields,
             spawned: tasks.spawned,
             events: world.events,
             stale_events: world.stale_events,
             timers: world.timers_fired,
+            timers_set: world.timers_set,
+            timers_cancelled: world.timers_cancelled,
+            parks: world.waits,
+            busy: Duration::from_nanos(world.busy_ns),
             waited: Duration::from_nanos(world.waited_ns),
             syscalls: world.syscalls,
             would_block: world.would_block,
@@ -150,10 +240,16 @@ impl Tick {
             wakes: self.wakes - before.wakes,
             remote_wakes: self.remote_wakes - before.remote_wakes,
             stale_wakes: self.stale_wakes - before.stale_wakes,
+            redundant_wakes: self.redundant_wakes - before.redundant_wakes,
+            forced_yields: self.forced_yields - before.forced_yields,
             spawned: self.spawned - before.spawned,
             events: self.events - before.events,
             stale_events: self.stale_events - before.stale_events,
             timers: self.timers - before.timers,
+            timers_set: self.timers_set - before.timers_set,
+            timers_cancelled: self.timers_cancelled - before.timers_cancelled,
+            parks: self.parks - before.parks,
+            busy: self.busy - before.busy,
             waited: self.waited - before.waited,
             syscalls: self.syscalls - before.syscalls,
             would_block: self.would_block - before.would_block,
@@ -224,8 +320,9 @@ impl Loop {
         let shared = &*self.shared;
         shared.executor.read_inbox();
         let output = self.run_tasks(main);
-        if output.is_pending() {
-            self.turn();
+        match output {
+            Poll::Pending => self.turn(),
+            Poll::Ready(_) => shared.reactor.count_busy(),
         }
         shared.ticks.set(shared.ticks.get() + 1);
         if let Some(on_tick) = shared.on_tick.borrow_mut().as_mut() {
@@ -309,6 +406,28 @@ impl Loop {
         self.shared.executor.spawn(future)
     }
 
+    /// Its identity: the [`current_loop`](crate::current_loop) of what it runs.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::new()?;
+    /// assert_eq!(crank.block_on(async { windlass::current_loop() }), Some(crank.id()));
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn id(&self) -> LoopId {
+        self.shared.executor.id()
+    }
+
+    /// Whether it runs: true inside its [`block_on`](Loop::block_on), and false between two.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// assert!(!crank.is_running());
+    /// crank.block_on(async { assert!(crank.is_running()) });
+    /// ```
+    pub fn is_running(&self) -> bool {
+        self.shared.executor.is_entered()
+    }
+
     /// A way to this loop from other threads.
     ///
     /// ```
@@ -331,6 +450,36 @@ impl Loop {
     /// ```
     pub fn metrics(&self) -> Metrics {
         self.shared.metrics()
+    }
+
+    /// How things stand. Looks at each task.
+    ///
+    /// ```
+    /// # let crank = windlass::Loop::new().unwrap();
+    /// assert_eq!(crank.gauges().alive, 0);
+    /// crank.block_on(async { assert_eq!(crank.gauges().alive, 1) }); // main
+    /// ```
+    pub fn gauges(&self) -> Gauges {
+        let Shared { executor, reactor, .. } = &*self.shared;
+        Gauges {
+            alive: executor.alive(),
+            ready: executor.ready(),
+            timers: reactor.timers(),
+            sources: reactor.sources(),
+            blocking_calls: executor.blocking_out(),
+            blocking: blocking_pool(),
+        }
+    }
+
+    /// Poll times and scheduling delays so far. None unless [`Builder::histograms`] asked for them.
+    ///
+    /// ```
+    /// assert!(windlass::Loop::new()?.histograms().is_none());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn histograms(&self) -> Option<Histograms> {
+        let histograms = self.shared.watch.as_ref()?.histograms.as_ref()?;
+        Some(histograms.borrow().clone())
     }
 
     /// Calls `hook` after each tick with what it did. The hook must not call into the loop. There is one; the last set.
@@ -406,6 +555,9 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.shared.executor.end_root();
         self.shared.executor.drop_tasks();
+        if let Some(watch) = &self.shared.watch {
+            watch.rest();
+        }
         self.shared.rest();
         let _ = CURRENT.try_with(|current| current.set(None));
     }
@@ -447,11 +599,13 @@ pub fn metrics() -> Metrics {
 pub struct Builder {
     paused: bool,
     poll_budget: u32,
+    histograms: Option<Histograms>,
+    debug: Option<Settings>,
 }
 
 impl Default for Builder {
     fn default() -> Self {
-        Builder { paused: false, poll_budget: POLL_BUDGET }
+        Builder { paused: false, poll_budget: POLL_BUDGET, histograms: None, debug: None }
     }
 }
 
@@ -493,10 +647,40 @@ impl Builder {
         self
     }
 
+    /// Counts how long polls take and how long tasks stand in line: [`Loop::histograms`]. It costs each poll three looks at
+    /// the system's clock.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().histograms().build()?;
+    /// crank.block_on(async {});
+    /// let polls = crank.histograms().unwrap().poll_time;
+    /// println!("{} polls, the longest of {:?}", polls.count(), polls.max());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn histograms(mut self) -> Self {
+        self.histograms = Some(Histograms::default());
+        self
+    }
+
+    /// Debug mode: slow polls are reported, also while they last, and so are the tasks that are asleep when the loop ends;
+    /// see [`debug`](crate::debug). With `WINDLASS_DEBUG=1` in the environment of the process its loops are in debug mode
+    /// without being asked.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().debug(windlass::debug::Settings::new()).build()?;
+    /// # drop(crank);
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn debug(mut self, settings: Settings) -> Self {
+        self.debug = Some(settings);
+        self
+    }
+
     /// Makes the loop.
     ///
     /// # Errors
-    /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already.
+    /// If there is no descriptor left for epoll and its waker, or the process has 4,095 loops already; in debug mode, if
+    /// there can be no thread more.
     ///
     /// ```
     /// let crank = windlass::Loop::builder().build()?;
@@ -508,7 +692,12 @@ impl Builder {
         let unpark = unparker.clone();
         let executor = Executor::new(move || unpark.unpark()).map_err(io::Error::other)?;
         let make = if self.paused { Reactor::paused } else { Reactor::new };
+        let watch = self.watch()?;
+        if let Some(watch) = &watch {
+            executor.watch(watch.clone());
+        }
         let shared = Shared {
+            watch,
             reactor: make(poller, executor.id()),
             executor,
             unparker,
@@ -519,6 +708,20 @@ impl Builder {
         };
         shared.rest();
         Ok(Loop { shared: Rc::new(shared), poll_budget: self.poll_budget })
+    }
+
+    /// Who watches the tasks, if somebody is to.
+    fn watch(&self) -> io::Result<Option<Rc<Watch>>> {
+        let debug = self.debug.clone().or_else(Settings::from_env);
+        if debug.is_none() && self.histograms.is_none() {
+            return Ok(None);
+        }
+        let epoch = Instant::now();
+        let debugger = debug.map(Debugger::new);
+        if let Some(debugger) = &debugger {
+            debugger.start_watchdog(epoch)?;
+        }
+        Ok(Some(Rc::new(Watch::new(Stopwatch::System(epoch), self.histograms.clone(), debugger))))
     }
 }
 

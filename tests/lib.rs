@@ -112,9 +112,9 @@ pub async fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Gives the loop's other tasks, and its sockets, a number of turns.
+/// Gives the loop's other tasks, and its sockets, a number of turns: more than one row of polls, however long it may be.
 pub async fn some_turns() {
-    for _ in 0..400 {
+    for _ in 0..2_500 {
         windlass::task::yield_now().await;
     }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use windlass::io::AsyncFd;
-use windlass::task::{JoinHandle, spawn_blocking, yield_now};
+use windlass::task::{JoinHandle, consume_budget, spawn_blocking, yield_now};
 use windlass::time::{Instant, advance, sleep, timeout};
 use windlass::{Handle, Loop, Metrics, Tick, metrics, spawn};
 
@@ -503,6 +503,69 @@ fn rows_of_polls_begin_with_sixty_four_and_double_up_to_the_budget_until_the_loo
     }
 }
 
+/// An echo, in rounds: one of the two always waits for the other's word, and the spinner for nobody.
+#[test]
+fn a_spinner_that_consumes_its_budget_starves_neither_an_echo_nor_a_timer() {
+    within_watchdog(|| {
+        let lp = paused();
+        let ticks = ticks_of(&lp);
+        lp.block_on(async {
+            let spinner = spawn(async {
+                loop {
+                    consume_budget().await;
+                }
+            });
+            let (mut ours, mut theirs) = windlass::net::UnixStream::pair().unwrap();
+            drop(spawn(async move {
+                let mut word = [0; 4];
+                while theirs.read_exact(&mut word).await.is_ok() {
+                    theirs.write_all(&word).await.unwrap();
+                }
+            }));
+            yield_now().await;
+            for round in 0..20_u32 {
+                let before = ticks.borrow().len();
+                ours.write_all(&round.to_ne_bytes()).await.unwrap();
+                let mut word = [0; 4];
+                ours.read_exact(&mut word).await.unwrap();
+                assert_eq!(u32::from_ne_bytes(word), round);
+                let took = ticks.borrow().len() - before;
+                assert!(took <= 4, "{took} ticks for round {round}");
+            }
+            let nap = spawn(sleep(Duration::from_millis(10)));
+            yield_now().await;
+            let before = ticks.borrow().len();
+            advance(Duration::from_millis(10)).await;
+            let took = ticks.borrow().len() - before;
+            assert!(nap.is_finished() && took <= 3, "{took} ticks");
+            spinner.abort();
+        });
+    });
+}
+
+#[test]
+fn a_dump_has_a_line_for_each_task_with_what_it_waits_for() {
+    let lp = paused();
+    let table = lp.block_on(async {
+        windlass::task::set_name("the main one");
+        let nap = windlass::task::Builder::new().name("nap").spawn(sleep(Duration::from_secs(3)));
+        drop(spawn(nap));
+        yield_now().await;
+        drop(spawn(async {}));
+        windlass::task::dump().to_string()
+    });
+    let rows: Vec<Vec<&str>> =
+        table.lines().map(|line| line.split("  ").filter(|cell| !cell.is_empty()).collect()).collect();
+    let cells = |row: usize| rows[row].iter().map(|cell| cell.trim()).collect::<Vec<_>>();
+    assert_eq!(cells(0), ["id", "name", "state", "waits for", "polls", "age", "spawned at"]);
+    assert_eq!(cells(1)[..4], ["1", "the main one", "running", "2"]);
+    assert_eq!(cells(2)[..3], ["2", "nap", "waiting"]);
+    assert!(cells(2)[3].starts_with("timer at"), "{table}");
+    assert_eq!(cells(3)[..4], ["3", "Task-3", "waiting", "task 2 to end"]);
+    assert_eq!(cells(4)[..4], ["4", "Task-4", "ready", "0"]);
+    assert!(cells(4)[4].starts_with(file!()), "{table}");
+}
+
 #[test]
 fn a_task_that_reads_without_end_gives_way_to_the_others() {
     within_watchdog(|| {
@@ -654,19 +717,53 @@ fn a_loop_leaves_no_descriptor_behind() {
     assert_eq!(descriptors(), before);
 }
 
+// ---------------------------------------------------------------------------------------------------------- debug mode
+
+/// Runs in processes of its own, one for each thing that the environment may say.
+#[test]
+fn the_environment_can_put_all_loops_into_debug_mode() {
+    const CHILD: &str = "WINDLASS_TEST_DEBUG";
+    if std::env::var_os(CHILD).is_some() {
+        return paused().block_on(async {
+            drop(windlass::task::Builder::new().name("forgotten").spawn(pending::<()>()));
+            yield_now().await;
+        });
+    }
+    let says = |debug: &str| {
+        let child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "the_environment_can_put_all_loops_into_debug_mode", "--test-threads=1", "--nocapture"])
+            .env(CHILD, "1")
+            .env("WINDLASS_DEBUG", debug)
+            .output()
+            .unwrap();
+        assert!(child.status.success());
+        String::from_utf8(child.stderr).unwrap()
+    };
+    let said = says("1");
+    assert!(said.contains("windlass: task 2 (forgotten), spawned at tests/the_loop.rs"), "{said}");
+    assert!(said.contains("was dropped at its loop's end while it waited for"), "{said}");
+    assert!(!says("0").contains("windlass:"));
+}
+
 // ------------------------------------------------------------------------------------------------------------- metrics
 
-fn add(sum: Tick, tick: &Tick) -> [u64; 11] {
+fn add(sum: Tick, tick: &Tick) -> [u64; 17] {
     let parts = |tick: &Tick| {
         [
             tick.polls,
             tick.wakes,
             tick.remote_wakes,
             tick.stale_wakes,
+            tick.redundant_wakes,
+            tick.forced_yields,
             tick.spawned,
             tick.events,
             tick.stale_events,
             tick.timers,
+            tick.timers_set,
+            tick.timers_cancelled,
+            tick.parks,
+            tick.busy.as_nanos() as u64,
             tick.waited.as_nanos() as u64,
             tick.syscalls,
             tick.would_block,
@@ -679,7 +776,7 @@ fn add(sum: Tick, tick: &Tick) -> [u64; 11] {
 #[test]
 fn the_metrics_are_the_sums_of_the_ticks() {
     let lp = Loop::new().unwrap();
-    let sums = Rc::new(RefCell::new(([0; 11], 0)));
+    let sums = Rc::new(RefCell::new(([0; 17], 0)));
     let list = sums.clone();
     lp.on_tick(move |tick| {
         let (sum, ticks) = &mut *list.borrow_mut();
@@ -719,6 +816,96 @@ fn the_metrics_are_the_sums_of_the_ticks() {
 }
 
 #[test]
+fn timers_are_counted_when_they_are_set_and_when_they_are_dropped_before_they_fire() {
+    let lp = paused();
+    lp.block_on(async {
+        timeout(Duration::from_secs(1), yield_now()).await.unwrap(); // over within its turn
+        timeout(Duration::from_secs(1), sleep(Duration::from_millis(1))).await.unwrap(); // cancelled, and fired
+        drop(sleep(Duration::from_secs(1))); // never polled, never set
+        drop(spawn(sleep(Duration::from_secs(1)))); // cancelled when the loop ends
+        yield_now().await;
+        let metrics = metrics();
+        assert_eq!((metrics.timers_set, metrics.timers, metrics.timers_cancelled), (4, 1, 2));
+        assert_eq!(lp.gauges().timers, 1);
+    });
+    assert_eq!(lp.metrics().timers_cancelled, 3);
+}
+
+#[test]
+fn a_task_that_uses_up_its_budget_is_counted() {
+    let lp = paused();
+    lp.block_on(async {
+        for _ in 0..300 {
+            poll_fn(windlass::task::poll_proceed).await;
+        }
+    });
+    assert_eq!(lp.metrics().forced_yields, 2);
+}
+
+#[test]
+fn a_wake_up_of_a_task_in_line_is_redundant() {
+    let lp = paused();
+    let metrics = lp.block_on(async {
+        let waker = Rc::new(RefCell::new(Waker::noop().clone()));
+        let leaves = waker.clone();
+        drop(spawn(poll_fn(move |cx| {
+            leaves.replace(cx.waker().clone());
+            Poll::<()>::Pending
+        })));
+        yield_now().await;
+        let before = metrics();
+        let waker = waker.borrow().clone();
+        (0..3).for_each(|_| waker.wake_by_ref());
+        assert_eq!(metrics().wakes - before.wakes, 3);
+        metrics()
+    });
+    assert_eq!(metrics.redundant_wakes, 2);
+}
+
+/// On the loop's clock: what a poll moves it by is work, what it jumps by is waiting.
+#[test]
+fn a_loop_tells_how_long_it_was_busy_and_how_long_it_waited() {
+    let lp = paused();
+    lp.block_on(async {
+        sleep(Duration::from_secs(3)).await;
+        advance(Duration::from_secs(1)).await; // moves the clock in its poll
+    });
+    let metrics = lp.metrics();
+    assert_eq!((metrics.waited, metrics.busy), (Duration::from_secs(3), Duration::from_secs(1)));
+    assert_eq!((metrics.busy_ratio(), metrics.parks), (0.25, 2)); // the second found its timer due
+    lp.block_on(async { advance(Duration::from_secs(1)).await });
+    assert_eq!(lp.metrics().busy, Duration::from_secs(2));
+}
+
+#[test]
+fn what_passes_between_two_runs_is_neither_work_nor_waiting() {
+    let lp = Loop::new().unwrap();
+    let start = std::time::Instant::now();
+    lp.block_on(yield_now());
+    let ran = start.elapsed();
+    // Nothing sleeps here: that the clock has moved on between the two runs is enough.
+    while start.elapsed() < 2 * ran {}
+    let between = std::time::Instant::now();
+    lp.block_on(yield_now());
+    let metrics = lp.metrics();
+    assert!(metrics.busy + metrics.waited <= ran + between.elapsed(), "{metrics:?}");
+}
+
+#[test]
+fn gauges_tell_who_is_there_and_who_is_in_line() {
+    let lp = paused();
+    lp.block_on(async {
+        drop(spawn(pending::<()>()));
+        yield_now().await;
+        drop((spawn(async {}), spawn(async {})));
+        let (_ours, _theirs) = pair();
+        let gauges = lp.gauges();
+        assert_eq!((gauges.alive, gauges.ready, gauges.sources, gauges.blocking_calls), (4, 2, 1, 0));
+    });
+    assert_eq!(lp.gauges().alive, 0);
+}
+
+#[test]
 fn outside_a_loop_there_are_no_metrics() {
     assert!(panic_of(metrics).starts_with("metrics called outside a running loop"));
 }
@@ -754,10 +941,17 @@ assert_impl_all!(windlass::task::Blocking<Anything>: Send, Sync, Unpin);
 assert_impl_all!(windlass::task::Blocking<SendOnly>: Send, Sync);
 assert_not_impl_any!(Loop: Send, Sync);
 assert_not_impl_any!(JoinHandle<Anything>: Send, Sync);
+assert_not_impl_any!(windlass::flow::Retry<Anything>: Send, Sync);
+assert_not_impl_any!(windlass::flow::RetryBudget: Send, Sync);
+assert_not_impl_any!(windlass::flow::RateLimiter: Send, Sync);
 
 // And what the table need not say.
 assert_impl_all!(Metrics: Send, Sync);
 assert_impl_all!(Tick: Send, Sync);
+assert_impl_all!(windlass::Gauges: Send, Sync);
+assert_impl_all!(windlass::Histograms: Send, Sync);
+assert_impl_all!(windlass::debug::Report: Send, Sync);
+assert_impl_all!(windlass::task::Dump: Send, Sync);
 assert_impl_all!(windlass::Builder: Send, Sync);
 assert_impl_all!(windlass::task::Builder: Send, Sync);
 assert_impl_all!(windlass::task::Closed: Send, Sync);

@@ -92,10 +92,10 @@ fn measure<R: Runtime>(row: &Row, order: &Order) -> Seen {
             ]
         }
         Work::IdleSleeps => vec_of_idle(timers::idle::<R>(n), n),
-        Work::Echo { connections, buffer } => {
+        Work::Echo { connections, buffer, thought } => {
             raise_descriptor_limit();
             let server = order.server.expect("the parent names the server of an echo row");
-            costs(echo::client::<R>(server, connections, buffer, n / connections), n)
+            costs(echo::client::<R>(server, connections, buffer, thought, n / connections), n)
         }
         Work::Rest { connections } => {
             raise_descriptor_limit();

@@ -7,7 +7,7 @@
 //! Next: `child`.
 
 use crate::runtimes::Side;
-use crate::work::echo::Buffer;
+use crate::work::echo::{Buffer, Thought};
 
 /// One workload and what is said about it.
 pub(crate) struct Row {
@@ -33,7 +33,7 @@ pub(crate) enum Work {
     Timeouts { pending: u64 },
     Sleepers,
     IdleSleeps,
-    Echo { connections: u64, buffer: Buffer },
+    Echo { connections: u64, buffer: Buffer, thought: Thought },
     Rest { connections: u64 },
     WakesAwake,
     WakesParked,
@@ -269,11 +269,17 @@ pub(crate) const ROWS: &[Row] = &[
             line("early", "fired early", &[Floor::Exactly(0.0)]),
         ],
     },
-    echo("echo_1", "TCP echo, 1 connection, 64 bytes into 1,024", 1, Buffer::Roomy, ROOMY_1),
-    echo("echo_50", "TCP echo, 50 connections, 64 bytes into 1,024", 50, Buffer::Roomy, ROOMY_50),
-    echo("echo_1000", "TCP echo, 1,000 connections, 64 bytes into 1,024", 1_000, Buffer::Roomy, TRIP),
-    echo("echo_exact_1", "TCP echo, 1 connection, 64 bytes into 64", 1, Buffer::Exact, EXACT),
-    echo("echo_exact_50", "TCP echo, 50 connections, 64 bytes into 64", 50, Buffer::Exact, EXACT),
+    echo("echo_1", "TCP echo, 1 connection, 64 bytes into 1,024", (1, Buffer::Roomy, Thought::None), ROOMY_1),
+    echo("echo_50", "TCP echo, 50 connections, 64 bytes into 1,024", (50, Buffer::Roomy, Thought::None), ROOMY_50),
+    echo(
+        "echo_50_thinks",
+        "the same, and every task computes for some 5 µs a trip: the client is what limits",
+        (50, Buffer::Roomy, Thought::Some),
+        ROOMY_50,
+    ),
+    echo("echo_1000", "TCP echo, 1,000 connections, 64 bytes into 1,024", (1_000, Buffer::Roomy, Thought::None), TRIP),
+    echo("echo_exact_1", "TCP echo, 1 connection, 64 bytes into 64", (1, Buffer::Exact, Thought::None), EXACT),
+    echo("echo_exact_50", "TCP echo, 50 connections, 64 bytes into 64", (50, Buffer::Exact, Thought::None), EXACT),
     Row {
         name: "idle_1000",
         about: "1,000 open connections and a far timer, nothing happens for 10 s (quick: 2 s)",
@@ -319,11 +325,10 @@ pub(crate) const ROWS: &[Row] = &[
 const fn echo(
     name: &'static str,
     about: &'static str,
-    connections: u64,
-    buffer: Buffer,
+    (connections, buffer, thought): (u64, Buffer, Thought),
     lines: &'static [Line],
 ) -> Row {
-    let work = Work::Echo { connections, buffer };
+    let work = Work::Echo { connections, buffer, thought };
     Row { name, about, work, size: size(50_000, 10_000), counts: Counts::Syscalls(10_000), lines }
 }
 

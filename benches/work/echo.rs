@@ -10,6 +10,7 @@
 //!
 //! Next: `wakes`.
 
+use std::hint::black_box;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -42,19 +43,49 @@ impl Buffer {
     }
 }
 
+/// What a task does with an answer.
+#[derive(Clone, Copy)]
+pub(crate) enum Thought {
+    /// Nothing: the next message goes out at once. Which side then waits for the other, and so how many answers a wait
+    /// brings, is for the two cores to settle: a faster client waits more often.
+    None,
+    /// Some 5 µs of arithmetic, so that the client is what limits, on every side.
+    Some,
+}
+
+impl Thought {
+    fn think(self) {
+        let steps = match self {
+            Thought::None => 0,
+            Thought::Some => 4_000,
+        };
+        let mut state = 1_u64;
+        for _ in 0..steps {
+            state ^= black_box(state) << 13;
+        }
+        black_box(state);
+    }
+}
+
 /// `connections` tasks make `trips` round trips each.
-pub(crate) fn client<R: Runtime>(server: SocketAddr, connections: u64, buffer: Buffer, trips: u64) -> Cost {
+pub(crate) fn client<R: Runtime>(
+    server: SocketAddr,
+    connections: u64,
+    buffer: Buffer,
+    thought: Thought,
+    trips: u64,
+) -> Cost {
     R::run(|runtime| async move {
         let mut streams = Vec::new();
         for _ in 0..connections {
             let mut stream = R::connect(server).await.expect("the echo server listens");
-            round_trips::<R>(&mut stream, buffer, 1).await.expect("the echo server answers");
+            round_trips::<R>(&mut stream, buffer, Thought::None, 1).await.expect("the echo server answers");
             streams.push(stream);
         }
         let meter = Meter::start();
         let spawn = |mut stream: R::Stream| {
             runtime.spawn(async move {
-                round_trips::<R>(&mut stream, buffer, trips).await.expect("the echo server answers");
+                round_trips::<R>(&mut stream, buffer, thought, trips).await.expect("the echo server answers");
                 stream
             })
         };
@@ -78,7 +109,7 @@ pub(crate) fn idle<R: Runtime>(server: SocketAddr, connections: u64, rest: Durat
         for _ in 0..connections {
             let mut stream = R::connect(server).await.expect("the echo server listens");
             waiting.push(runtime.spawn(async move {
-                round_trips::<R>(&mut stream, Buffer::Roomy, 1).await.expect("the echo server answers");
+                round_trips::<R>(&mut stream, Buffer::Roomy, Thought::None, 1).await.expect("the echo server answers");
                 R::read(&mut stream, &mut [0; 1_024]).await
             }));
         }
@@ -92,7 +123,12 @@ pub(crate) fn idle<R: Runtime>(server: SocketAddr, connections: u64, rest: Durat
     })
 }
 
-async fn round_trips<R: Runtime>(stream: &mut R::Stream, buffer: Buffer, trips: u64) -> io::Result<()> {
+async fn round_trips<R: Runtime>(
+    stream: &mut R::Stream,
+    buffer: Buffer,
+    thought: Thought,
+    trips: u64,
+) -> io::Result<()> {
     let mut room = [0; 1_024];
     let room = &mut room[..buffer.bytes()];
     for _ in 0..trips {
@@ -104,6 +140,7 @@ async fn round_trips<R: Runtime>(stream: &mut R::Stream, buffer: Buffer, trips: 
                 bytes => back += bytes,
             }
         }
+        thought.think();
     }
     Ok(())
 }

@@ -177,6 +177,36 @@ impl<T> fmt::Debug for Blocking<T> {
     }
 }
 
+/// How the blocking pool stands, which all loops of the process share.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// windlass_executor::spawn_blocking(|| {}).await.unwrap();
+/// let pool = windlass_executor::blocking_pool();
+/// assert!((1..=4).contains(&pool.threads) && pool.idle <= pool.threads);
+/// # });
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BlockingPool {
+    /// Its threads: four at most.
+    pub threads: usize,
+    /// How many of them have nothing to do.
+    pub idle: usize,
+    /// Calls that wait for a thread.
+    pub queued: usize,
+}
+
+/// How the blocking pool stands.
+///
+/// ```
+/// println!("{:?}", windlass_executor::blocking_pool());
+/// ```
+pub fn blocking_pool() -> BlockingPool {
+    let pool = lock(&POOL);
+    BlockingPool { threads: pool.threads, idle: pool.idle, queued: pool.jobs.len() }
+}
+
 fn submit(job: Job) {
     let mut pool = lock(&POOL);
     pool.jobs.push_back(job);

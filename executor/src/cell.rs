@@ -4,7 +4,7 @@
 //! ```text
 //!   one allocation, shared by plain count            a waker's 64 data bits, owned by nobody
 //!   ┌─────────┬────────────────────────────┐         ┌────────┬────────────┬────────────┐
-//!   │ Header  │ Stage: future → output → – │         │ loop 12│  index 26  │ generat. 26│
+//!   │ Header  │ Stage: future → output → – │         │ loop 12│ generat. 26│  index 26  │
 //!   └─────────┴────────────────────────────┘         └────────┴────────────┴────────────┘
 //!      ▲ table's entry   ▲ join handle                 wake() looks the number up; a stale one finds nothing (I4)
 //!
@@ -36,6 +36,7 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 use slab::Slab;
 
 use crate::executor::Core;
+use crate::instrument::Tell;
 use crate::join::JoinError;
 use crate::key::Key;
 use crate::{extras, inbox};
@@ -43,7 +44,7 @@ use crate::{extras, inbox};
 mod header;
 mod pool;
 mod table;
-pub(crate) use header::{After, Handle, Header, Polled, State, Then};
+pub(crate) use header::{After, Handle, Header, Polled, Queued, State, Then, Woken};
 pub(crate) use pool::Pool;
 use pool::{CLASSES, KEPT, Piece};
 
@@ -124,11 +125,11 @@ impl TaskRef {
     /// Polls the future, if it is alive. After [`Polled::Ended`] the output lies there, claimed; after a panic the task
     /// is left claimed.
     #[inline(always)] // one caller, the loop
-    pub(crate) fn poll(&self) -> Polled {
+    pub(crate) fn poll(&self, key: Key) -> Polled {
         if !self.claim(State::Alive) {
             return Polled::NotAlive;
         }
-        let waker = ManuallyDrop::new(waker(self.key));
+        let waker = ManuallyDrop::new(waker(key));
         // SAFETY: C2, claimed above.
         if unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) } {
             return Polled::Ended;
@@ -249,7 +250,7 @@ impl Table {
     /// Sends a task of the table that is not in line to its end.
     #[inline]
     fn queue(&self, task: &TaskRef) {
-        task.queued.set(true);
+        task.queued.set(Queued::Yes);
         task.link.set(ptr::null());
         match (self.first.get(), self.last.replace(Some(task.0))) {
             // SAFETY: C5.
@@ -263,7 +264,7 @@ impl Table {
     fn pop(&self) -> Option<ManuallyDrop<TaskRef>> {
         let task = ManuallyDrop::new(TaskRef(self.first.get()?)); // C5
         self.first.set(NonNull::new(task.link.get().cast_mut()));
-        task.queued.set(false);
+        task.queued.set(Queued::No);
         Some(task)
     }
 }
@@ -322,10 +323,22 @@ pub(crate) fn waker(key: Key) -> Waker {
 
 fn wake(number: *const ()) {
     let key = Key::from_bits(number.addr() as u64);
-    with_current(|core| match core {
+    let watched = with_current(|core| match core {
         Some(core) => core.wake(key),
-        None => inbox::wake(key),
+        None => {
+            inbox::wake(key);
+            false
+        }
     });
+    if watched {
+        tell_woken(key);
+    }
+}
+
+#[cold]
+fn tell_woken(key: Key) {
+    let tell = with_current(|core| core?.tell_woken(key));
+    tell.into_iter().for_each(Tell::woken); // nobody looks at the loop now (C4)
 }
 
 thread_local! {

@@ -24,8 +24,9 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use crate::cell::{After, Enter, Polled, Pool, State, Table, TaskRef, Then, Typed, waker, with_current};
+use crate::cell::{After, Enter, Polled, Pool, State, Table, TaskRef, Then, Typed, Woken, waker, with_current};
 use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
+use crate::instrument::{Instrument, Tell, Unwatched, Watch};
 use crate::join::{self, JoinHandle};
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
@@ -57,8 +58,9 @@ pub(crate) struct Core {
     last_id: Cell<u64>,
     /// Why the task that is being polled will sleep, as far as it has said.
     pub(crate) reason: Cell<u64>,
-    operations_left: Cell<u32>,
-    closing: Cell<bool>,
+    pub(crate) operations_left: Cell<u32>,
+    admission: Cell<Admission>,
+    watched_by: RefCell<Option<Rc<dyn Instrument>>>,
     inbox: Arc<Inbox>,
     id: LoopId,
     /// A key of this loop, to compare others with.
@@ -77,6 +79,34 @@ struct Cells {
     wakes: Cell<u64>,
     remote_wakes: Cell<u64>,
     stale_wakes: Cell<u64>,
+    redundant_wakes: Cell<u64>,
+    forced_yields: Cell<u64>,
+}
+
+/// Tasks as they stand, and who knows their ages.
+pub(crate) struct Seen {
+    tasks: Vec<(TaskInfo, TaskRef)>,
+    watch: Option<Rc<dyn Instrument>>,
+}
+
+impl Seen {
+    /// With their ages: when nobody looks at the loop.
+    pub(crate) fn with_ages(self) -> impl Iterator<Item = TaskInfo> {
+        self.tasks.into_iter().map(move |(mut info, task)| {
+            info.age = self.watch.as_ref().and_then(|watch| watch.age_of(&task));
+            info
+        })
+    }
+}
+
+/// What becomes of a fresh task.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Admission {
+    Queued,
+    /// It is queued, and the instrument is told.
+    Watched,
+    /// The loop closes.
+    Refused,
 }
 
 /// Sums over an executor's life; differences of two give what happened in between.
@@ -98,6 +128,10 @@ pub struct Counts {
     pub remote_wakes: u64,
     /// Wake-ups for tasks that had ended.
     pub stale_wakes: u64,
+    /// Wake-ups that made no difference: their task was in line already, or had been woken in its turn before.
+    pub redundant_wakes: u64,
+    /// How often a task had to give way because it had used up its budget of operations.
+    pub forced_yields: u64,
     /// Tasks spawned, main futures included.
     pub spawned: u64,
 }
@@ -163,10 +197,6 @@ impl Core {
         self.table.turn.get()
     }
 
-    pub(crate) fn id(&self) -> LoopId {
-        self.id
-    }
-
     /// The task that `key` names, for whoever knows its whole number.
     pub(crate) fn find(&self, key: Key, id: u64) -> Option<TaskRef> {
         self.table.find(key).filter(|task| task.id() == id)
@@ -177,14 +207,52 @@ impl Core {
         self.table.find(self.table.turn.get())
     }
 
-    /// A wake-up on a thread that runs this loop.
+    /// A wake-up on a thread that runs this loop. True if it is to be [told](Core::tell_woken).
     #[inline]
-    pub(crate) fn wake(&self, key: Key) {
-        if self.table.wake(key) {
-            self.counts.wakes.set(self.counts.wakes.get() + 1);
-        } else {
+    pub(crate) fn wake(&self, key: Key) -> bool {
+        let woken = self.table.wake(key);
+        if woken == Woken::Nobody {
             self.wake_unknown(key);
+            return false;
         }
+        self.counts.wakes.set(self.counts.wakes.get() + 1);
+        if woken == Woken::Ready {
+            self.counts.redundant_wakes.set(self.counts.redundant_wakes.get() + 1);
+        }
+        woken == Woken::Watched
+    }
+
+    #[cold]
+    pub(crate) fn tell_woken(&self, key: Key) -> Option<Tell> {
+        self.tell(&self.table.find(key)?)
+    }
+
+    /// The instrument and what it is to be told of, to be used when nobody looks at the loop.
+    fn tell(&self, task: &TaskRef) -> Option<Tell> {
+        self.instrument().map(|instrument| Tell::new(instrument, task))
+    }
+
+    fn instrument(&self) -> Option<Rc<dyn Instrument>> {
+        self.watched_by.borrow().clone()
+    }
+
+    /// Queues a fresh task whose spawn is told. None if the loop closes.
+    #[cold]
+    fn admit(&self, task: &TaskRef) -> Option<Tell> {
+        let tell = if self.admission.get() == Admission::Watched { self.tell(task) } else { None };
+        if tell.is_some() {
+            self.table.insert(task);
+        }
+        tell
+    }
+
+    /// As `admit`, of the current loop.
+    pub(crate) fn admit_to_current(task: &TaskRef) -> Option<Tell> {
+        with_current(|core| core?.admit(task))
+    }
+
+    pub(crate) fn count_forced_yield(&self) {
+        self.counts.forced_yields.set(self.counts.forced_yields.get() + 1);
     }
 
     #[cold]
@@ -203,8 +271,8 @@ impl Core {
         left > 0
     }
 
-    /// Makes a task and queues it. While the loop closes it is not queued; [`join::refuse`] ends it, when nobody looks at
-    /// the loop.
+    /// Makes a task and queues it. While the loop closes or is watched it is not queued; [`join::admit`] sees to it, when
+    /// nobody looks at the loop.
     #[inline]
     pub(crate) fn spawn<F>(
         &self,
@@ -222,7 +290,7 @@ impl Core {
         if let Some(name) = name {
             extras::set_name(handle.task(), name);
         }
-        if !self.closing.get() {
+        if self.admission.get() == Admission::Queued {
             self.table.insert(handle.task());
         }
         handle
@@ -233,12 +301,31 @@ impl Core {
         key.unwrap_or_else(|| panic!("a loop can have {TASKS_MAX} tasks at one time, and has"))
     }
 
+    /// Polls tasks until a reason to stop.
+    #[inline(always)] // the loop of those that are not watched has a function to itself
+    fn run_caught<W: Watch>(&self, polls_left: &Cell<u32>, watch: &W) -> Stop {
+        loop {
+            match catch_unwind(AssertUnwindSafe(|| self.run_many(polls_left, watch))) {
+                Ok(stop) => return stop,
+                Err(panic) => self.unwound(panic),
+            }
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn run_watched(&self, polls_left: &Cell<u32>) -> Stop {
+        let watch = self.instrument().expect("a loop is watched by somebody");
+        self.run_caught(polls_left, &watch)
+    }
+
     /// Polls tasks until a reason to stop. What they panic with unwinds from here, in somebody's turn.
-    fn run_many(&self, polls_left: &Cell<u32>) -> Stop {
+    fn run_many<W: Watch>(&self, polls_left: &Cell<u32>, watch: &W) -> Stop {
         let mut root = false;
-        self.table.take_turns(polls_left, |task| {
+        self.table.take_turns(polls_left, |task, key| {
             self.begin_poll(task);
-            match task.poll() {
+            let watched = watch.poll_begins(task);
+            let then = match task.poll(key) {
                 Polled::Pending if self.table.after.get() == After::Sleep => Then::Sleep(self.reason.get()),
                 Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
                 Polled::Pending => self.after_turn(task),
@@ -246,19 +333,27 @@ impl Core {
                     join::settle(task);
                     Then::Forget
                 }
-                Polled::NotAlive if task.state.get() == State::Requested => self.poll_requested(task),
                 Polled::NotAlive => {
-                    polls_left.set(polls_left.get() + 1);
-                    task.polls.set(task.polls.get().wrapping_sub(1));
-                    root = task.state.get() == State::Root; // it is still to be polled
-                    if root { Then::Stop } else { Then::Forget } // aborted while it was queued
+                    let then = self.turn_of_another_kind(task, polls_left);
+                    root = then == Then::Stop;
+                    then
                 }
-            }
+            };
+            if watched { self.end_watched(task, then, watch) } else { then }
         });
         match () {
             _ if root => Stop::Root,
             _ if self.table.is_idle() => Stop::Idle,
             _ => Stop::Budget,
+        }
+    }
+
+    /// Tells of a poll's end. Whoever hears of it may wake the task, or end it: it is still its turn.
+    fn end_watched<W: Watch>(&self, task: &TaskRef, then: Then, watch: &W) -> Then {
+        watch.poll_ends(task, then);
+        match then {
+            Then::Sleep(_) | Then::Queue if self.table.after.get() != After::Sleep => self.after_turn(task),
+            then => then,
         }
     }
 
@@ -278,11 +373,24 @@ impl Core {
         }
     }
 
-    /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
+    /// The turn of a task that is not simply alive.
     #[cold]
+    fn turn_of_another_kind(&self, task: &TaskRef, polls_left: &Cell<u32>) -> Then {
+        if task.state.get() == State::Requested {
+            return self.poll_requested(task);
+        }
+        polls_left.set(polls_left.get() + 1);
+        task.polls.set(task.polls.get().wrapping_sub(1));
+        match task.state.get() {
+            State::Root => Then::Stop, // its owner polls it
+            _ => Then::Forget,         // aborted while it was queued
+        }
+    }
+
+    /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
     fn poll_requested(&self, task: &TaskRef) -> Then {
         task.state.set(State::Alive);
-        match task.poll() {
+        match task.poll(task.key) {
             Polled::Pending => {
                 cancel::escalate(task);
                 match self.table.after.get() {
@@ -311,27 +419,33 @@ impl Core {
         let key = self.table.turn.replace(Key::NONE);
         let Some(task) = self.table.find(key) else { resume_unwind(panic) };
         join::end_with_panic(&task, panic);
+        if let Some(watch) = self.instrument() {
+            watch.poll_ends(&task, Then::Forget);
+        }
         self.table.remove(key);
     }
 
+    /// As it stands, without its age.
     fn info(&self, task: &TaskRef) -> Option<TaskInfo> {
         let state = match task.state.get() {
             _ if self.table.turn.get() == task.key => TaskState::Running,
-            State::Alive | State::Requested | State::Root if task.queued.get() => TaskState::Ready,
+            State::Alive | State::Requested | State::Root if task.is_queued() => TaskState::Ready,
             State::Alive | State::Requested | State::Root => TaskState::Waiting,
             State::Busy | State::Finished | State::Empty => return None,
         };
         Some(TaskInfo::new(task, state))
     }
 
-    pub(crate) fn current_task(&self) -> Option<TaskInfo> {
-        self.info(&self.table.find(self.table.turn.get())?)
+    pub(crate) fn current_task(&self) -> Option<Seen> {
+        let task = self.in_turn()?;
+        Some(Seen { tasks: vec![(self.info(&task)?, task)], watch: self.instrument() })
     }
 
-    pub(crate) fn all_tasks(&self) -> Vec<TaskInfo> {
-        let mut tasks: Vec<_> = self.table.all().iter().filter_map(|task| self.info(task)).collect();
-        tasks.sort_by_key(|task| task.id);
-        tasks
+    pub(crate) fn all_tasks(&self) -> Seen {
+        let info = |task| Some((self.info(&task)?, task));
+        let mut tasks: Vec<_> = self.table.all().into_iter().filter_map(info).collect();
+        tasks.sort_by_key(|(task, _)| task.id);
+        Seen { tasks, watch: self.instrument() }
     }
 
     /// The `Enter` guard went.
@@ -339,8 +453,12 @@ impl Core {
         self.entered_at.set(None);
     }
 
+    pub(crate) fn id(&self) -> LoopId {
+        self.id
+    }
+
     pub(crate) fn is_closing(&self) -> bool {
-        self.closing.get()
+        self.admission.get() == Admission::Refused
     }
 
     pub(crate) fn blocking_began(&self) -> Arc<Inbox> {
@@ -377,7 +495,8 @@ impl Executor {
             any_key: Key::new(inbox.id().short(), 0, 0).expect("index 0 has room"),
             reason: Cell::new(waits::UNKNOWN),
             operations_left: Cell::new(budget::OPERATIONS_MAX),
-            closing: Cell::new(false),
+            admission: Cell::new(Admission::Queued),
+            watched_by: RefCell::new(None),
             id: inbox.id(),
             inbox,
             entered_at: Cell::new(None),
@@ -417,6 +536,19 @@ impl Executor {
         Ok(Enter::new(self.0.clone()))
     }
 
+    /// Whether it is its thread's current loop.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let entered = executor.enter(std::panic::Location::caller()).unwrap();
+    /// assert!(executor.is_entered());
+    /// drop(entered);
+    /// assert!(!executor.is_entered());
+    /// ```
+    pub fn is_entered(&self) -> bool {
+        self.0.entered_at.get().is_some()
+    }
+
     /// Makes a task and queues it, as [`spawn`](crate::spawn) does from inside.
     ///
     /// ```
@@ -427,7 +559,7 @@ impl Executor {
     #[track_caller]
     pub fn spawn<F: Future<Output: 'static> + 'static>(&self, future: F) -> JoinHandle<F::Output> {
         let handle = self.0.spawn(future, None, Location::caller());
-        join::refuse(&handle);
+        join::admit(&handle, |task| self.0.admit(task));
         handle
     }
 
@@ -445,6 +577,7 @@ impl Executor {
     pub fn begin_root(&self, at: &'static Location<'static>) {
         // A task like any other but for its future, which lives on the caller's stack.
         let handle = self.0.spawn(pending::<()>(), Some("main".into()), at);
+        join::admit(&handle, |task| self.0.admit(task));
         let task = handle.task();
         task.state.set(State::Root);
         self.0.root.set(Some(task.key));
@@ -469,9 +602,16 @@ impl Executor {
         let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
-        core.table.begin_turn(&task);
+        core.table.begin_turn(task.key);
+        let watch = core.instrument();
+        if let Some(watch) = &watch {
+            watch.root_poll_begins(&task);
+        }
         let outcome = future.poll(&mut Context::from_waker(&waker(task.key)));
         core.table.end_turn(&task, core.reason.get());
+        if let Some(watch) = &watch {
+            watch.root_poll_ends(&task, outcome.is_ready());
+        }
         if core.table.after.get() == After::Cancel {
             cancel::deliver_later(&task);
         }
@@ -518,11 +658,9 @@ impl Executor {
     pub fn run(&self, polls_left: &Cell<u32>) -> Stop {
         assert!(self.0.table.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
         let before = polls_left.get();
-        let stop = loop {
-            match catch_unwind(AssertUnwindSafe(|| self.0.run_many(polls_left))) {
-                Ok(stop) => break stop,
-                Err(panic) => self.0.unwound(panic),
-            }
+        let stop = match self.0.admission.get() {
+            Admission::Watched => self.0.run_watched(polls_left),
+            _ => self.0.run_caught(polls_left, &Unwatched),
         };
         let polls = &self.0.counts.polls;
         polls.set(polls.get() + (before - polls_left.get()) as u64);
@@ -568,7 +706,9 @@ impl Executor {
                 match letter {
                     Message::Wake(key) => {
                         core.counts.remote_wakes.set(core.counts.remote_wakes.get() + 1);
-                        core.wake(key);
+                        if core.wake(key) {
+                            core.tell_woken(key).into_iter().for_each(Tell::woken);
+                        }
                     }
                     // A call that panics is its sender's trouble; the panic hook has told.
                     Message::Call(call) => join::quietly(call),
@@ -636,6 +776,8 @@ impl Executor {
             wakes: counts.wakes.get(),
             remote_wakes: counts.remote_wakes.get(),
             stale_wakes: counts.stale_wakes.get(),
+            redundant_wakes: counts.redundant_wakes.get(),
+            forced_yields: counts.forced_yields.get(),
             spawned: self.0.last_id.get(),
         }
     }
@@ -653,6 +795,45 @@ impl Executor {
         self.0.table.all().iter().filter(alive).count()
     }
 
+    /// How many tasks are in line for a poll. Walks all tasks.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let _detached = executor.spawn(async {});
+    /// assert_eq!(executor.ready(), 1);
+    /// ```
+    pub fn ready(&self) -> usize {
+        self.0.table.ready()
+    }
+
+    /// Has `instrument` told of every spawn, wake-up and poll from here on. Without one, which is how an executor begins,
+    /// no turn does anything for it. There is one; the last set.
+    ///
+    /// ```
+    /// # use std::cell::Cell;
+    /// use std::rc::Rc;
+    /// use windlass_executor::{Instrument, TaskView};
+    /// #[derive(Default)]
+    /// struct Spawns(Cell<u32>);
+    /// impl Instrument for Spawns {
+    ///     fn spawned(&self, _: TaskView<'_>) {
+    ///         self.0.set(self.0.get() + 1);
+    ///     }
+    /// }
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let spawns = Rc::new(Spawns::default());
+    /// executor.watch(spawns.clone());
+    /// drop(executor.spawn(async {}));
+    /// assert_eq!(spawns.0.get(), 1);
+    /// ```
+    pub fn watch(&self, instrument: Rc<dyn Instrument>) {
+        let before = self.0.watched_by.replace(Some(instrument));
+        drop(before); // with nothing borrowed (I3)
+        if !self.0.is_closing() {
+            self.0.admission.set(Admission::Watched);
+        }
+    }
+
     /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.
     ///
     /// ```
@@ -663,13 +844,17 @@ impl Executor {
     /// ```
     pub fn drop_tasks(&self) {
         let core = &self.0;
-        core.closing.set(true);
+        let before = core.admission.replace(Admission::Refused);
+        let watch = core.instrument();
         for (_, task) in core.table.take() {
+            if let Some(watch) = &watch {
+                watch.drops(&task);
+            }
             if task.claim_alive() {
                 join::abort_claimed(&task);
             }
         }
-        core.closing.set(false);
+        core.admission.set(before);
     }
 }
 
@@ -677,7 +862,7 @@ impl Drop for Executor {
     fn drop(&mut self) {
         self.0.table.turn.set(Key::NONE); // main panicked in its turn; nobody is in one now, the executor is ours alone
         self.drop_tasks();
-        self.0.closing.set(true);
+        self.0.admission.set(Admission::Refused);
         let letters = inbox::close(&self.0.inbox);
         for letter in letters {
             join::quietly(|| drop(letter)); // on the loop's thread, with no lock held

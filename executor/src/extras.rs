@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::cancel::Nodes;
@@ -42,8 +43,17 @@ pub(crate) fn look<R>(task: &TaskRef, f: impl FnOnce(&mut Extras) -> R) -> Optio
 
 /// The name of a task, or `Task-N`.
 pub(crate) fn name_of(task: &TaskRef) -> String {
-    let name = look(task, |extras| extras.name.as_deref().map(str::to_owned)).flatten();
-    name.unwrap_or_else(|| format!("Task-{}", task.id()))
+    let mut name = String::new();
+    append_name(task, &mut name);
+    name
+}
+
+/// Appends the name of a task, or `Task-N`.
+pub(crate) fn append_name(task: &TaskRef, text: &mut String) {
+    let named = look(task, |extras| extras.name.as_deref().map(|name| text.push_str(name))).flatten();
+    if named.is_none() {
+        write!(text, "Task-{}", task.id()).expect("a string takes what is written");
+    }
 }
 
 /// Gives the task its name.

@@ -25,6 +25,7 @@ use crate::cell::{Handle, State, TaskRef, Typed, waker, with_current};
 use crate::extras::{self, Extras};
 use crate::group::handles::{self, AbortHandle, Shared};
 use crate::group::set::Finished;
+use crate::instrument::Tell;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
@@ -91,6 +92,19 @@ impl<T: 'static> JoinHandle<T> {
     /// ```
     pub fn name(&self) -> String {
         extras::name_of(&self.task.0)
+    }
+
+    /// Gives the task another name.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(async {});
+    /// task.set_name("crank");
+    /// assert_eq!(task.name(), "crank");
+    /// # });
+    /// ```
+    pub fn set_name(&self, name: impl Into<Box<str>>) {
+        extras::set_name(&self.task.0, name.into());
     }
 
     /// True once the task has ended, in whatever way.
@@ -572,11 +586,18 @@ pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     quietly(|| settle(task));
 }
 
-/// Ends a fresh task that its loop did not queue, since it closes.
+/// Sees to a fresh task that its loop did not queue: `watched` queues it and gives whom to tell, or the loop closes and
+/// it ends.
 #[inline]
-pub(crate) fn refuse<T>(handle: &JoinHandle<T>) {
-    if !handle.task().queued.get() {
-        abort(handle.task());
+pub(crate) fn admit<T>(handle: &JoinHandle<T>, watched: impl FnOnce(&TaskRef) -> Option<Tell>) {
+    if handle.task().is_queued() {
+        return;
+    }
+    match watched(handle.task()) {
+        Some(tell) => tell.spawned(),
+        None => {
+            abort(handle.task());
+        }
     }
 }
 

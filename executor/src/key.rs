@@ -3,7 +3,7 @@
 //! ```text
 //!   63        52 51                     26 25                      0
 //!   ┌───────────┬─────────────────────────┬────────────────────────┐
-//!   │  loop 12  │        index 26         │     generation 26      │
+//!   │  loop 12  │      generation 26      │        index 26        │
 //!   └───────────┴─────────────────────────┴────────────────────────┘
 //! ```
 //!
@@ -37,7 +37,7 @@ impl Key {
         debug_assert!((loop_id as usize) < LOOPS_MAX);
         let generation = id & ((1 << GENERATION_BITS) - 1);
         (index < TASKS_MAX)
-            .then_some(Key((loop_id as u64) << (64 - LOOP_BITS) | (index as u64) << GENERATION_BITS | generation))
+            .then_some(Key((loop_id as u64) << (64 - LOOP_BITS) | generation << INDEX_BITS | index as u64))
     }
 
     #[inline]
@@ -53,12 +53,12 @@ impl Key {
 
     #[inline]
     pub(crate) fn index(self) -> usize {
-        (self.0 >> GENERATION_BITS) as usize & (TASKS_MAX - 1)
+        self.0 as usize & (TASKS_MAX - 1)
     }
 
     #[inline]
     pub(crate) fn generation(self) -> u32 {
-        self.0 as u32 & ((1 << GENERATION_BITS) - 1)
+        (self.0 >> INDEX_BITS) as u32 & ((1 << GENERATION_BITS) - 1)
     }
 
     /// A key that names no task.

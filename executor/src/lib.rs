@@ -8,12 +8,13 @@
 //!   spawn ──► entry in a slab ──► queue ──► poll ──► pending: it sleeps, and has said why
 //!                  ▲                 ▲         └───► ended: the join handle takes what it left
 //!                  │ number          │ wake
-//!                  └──── Waker: 12 bits loop, 26 bits index, 26 bits generation; Send + Sync, never dangling
+//!                  └──── Waker: 12 bits loop, 26 bits generation, 26 bits index; Send + Sync, never dangling
 //! ```
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`, `group` (many tasks as one); beside them `names` and `remote`.
+//! (why they sleep), `budget`, `blocking`, `group` (many tasks as one), [`sync`] (what they share); beside them `extras`,
+//! `remote`, `instrument` (who watches) and `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
@@ -34,13 +35,16 @@ mod executor;
 mod extras;
 mod group;
 mod inbox;
+mod instrument;
 mod join;
 mod key;
 mod remote;
+pub mod sync;
 mod task;
+mod task_local;
 pub mod waits;
 
-pub use blocking::{Blocking, spawn_blocking};
+pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
 pub use group::error::ErrorGroup;
@@ -48,9 +52,14 @@ pub use group::handles::{AbortHandle, Shared};
 pub use group::set::JoinSet;
 pub use group::task_group::{Child, GroupClosed, NoValue, Outcome, TaskGroup, group};
 pub use inbox::{LoopId, TooManyLoops, post};
+pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
 pub use remote::{Closed, Remote};
-pub use task::{Builder, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, spawn, yield_now};
+pub use task::{
+    Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, current, current_loop, dump, set_name,
+    spawn, yield_now,
+};
+pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
 
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.

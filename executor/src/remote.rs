@@ -88,7 +88,7 @@ impl Remote {
             let future = make();
             let spawn =
                 |core: Option<&Core>| core.expect("a loop reads its inbox while entered").spawn(future, None, at);
-            join::refuse(&with_current(spawn));
+            join::admit(&with_current(spawn), Core::admit_to_current);
         };
         post(self.id, Box::new(call)).map_err(|_gone| Closed)
     }

@@ -13,12 +13,14 @@ use std::fmt;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 
 use crate::cell::{TaskRef, with_current};
 use crate::executor::{self, Core};
 use crate::extras;
+use crate::inbox::LoopId;
 use crate::join::{self, JoinHandle};
 use crate::waits::WaitReason;
 
@@ -70,7 +72,7 @@ where
 {
     let handle = with_current(|core| core.map(|core| core.spawn(future, name, at)))
         .expect("spawn called outside a running loop: call it inside block_on");
-    join::refuse(&handle);
+    join::admit(&handle, Core::admit_to_current);
     handle
 }
 
@@ -219,6 +221,8 @@ pub struct TaskInfo {
     pub spawned_at: &'static Location<'static>,
     /// How often it was polled; starts over at 2^32.
     pub polls: u32,
+    /// How long ago it was spawned, where somebody counts: in a loop with histograms or in debug mode.
+    pub age: Option<Duration>,
 }
 
 impl TaskInfo {
@@ -230,7 +234,20 @@ impl TaskInfo {
             waiting_for: WaitReason::unpack(task.reason()),
             spawned_at: task.spawned_at,
             polls: task.polls.get(),
+            age: None,
         }
+    }
+
+    /// As [`Dump`] prints it.
+    fn columns(&self) -> [String; 7] {
+        let (state, waits_for) = match self.state {
+            TaskState::Running => ("running", String::new()),
+            TaskState::Ready => ("ready", String::new()),
+            TaskState::Waiting => ("waiting", self.waiting_for.to_string()),
+        };
+        let age = self.age.map(|age| format!("{:.3} s", age.as_secs_f64())).unwrap_or_default();
+        let [id, polls] = [self.id.0, self.polls as u64].map(|number| number.to_string());
+        [id, self.name.clone(), state.into(), waits_for, polls, age, self.spawned_at.to_string()]
     }
 }
 
@@ -242,7 +259,8 @@ impl fmt::Display for TaskInfo {
             TaskState::Ready => write!(f, "ready")?,
             TaskState::Waiting => write!(f, "waits for {}", self.waiting_for)?,
         }
-        write!(f, "; {} polls, spawned at {}", self.polls, self.spawned_at)
+        write!(f, "; {} polls, spawned at {}", self.polls, self.spawned_at)?;
+        self.age.map_or(Ok(()), |age| write!(f, ", {:.3} s ago", age.as_secs_f64()))
     }
 }
 
@@ -255,7 +273,7 @@ impl fmt::Display for TaskInfo {
 /// # });
 /// ```
 pub fn current() -> Option<TaskInfo> {
-    with_current(|core| core?.current_task())
+    with_current(|core| core?.current_task())?.with_ages().next()
 }
 
 /// The tasks of the current loop that have not ended, the current one included, in the order of their numbers.
@@ -274,7 +292,95 @@ pub fn current() -> Option<TaskInfo> {
 /// ```
 #[track_caller]
 pub fn all_tasks() -> Vec<TaskInfo> {
-    with_current(|core| core.map(Core::all_tasks)).expect("all_tasks called outside a running loop")
+    let seen = with_current(|core| core.map(Core::all_tasks)).expect("all_tasks called outside a running loop");
+    seen.with_ages().collect()
+}
+
+/// All tasks of the current loop, to be printed: a line for each.
+///
+/// # Panics
+/// Outside a running loop.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let _asleep = windlass_executor::Builder::new().name("crank").spawn(std::future::pending::<()>());
+/// windlass_executor::yield_now().await;
+/// println!("{}", windlass_executor::dump());
+/// // id  name   state    waits for                   polls  age  spawned at
+/// // 1   main   running                              2           src/main.rs:3:5
+/// // 2   crank  waiting  something that did not say  1           src/main.rs:4:17
+/// # assert!(windlass_executor::dump().to_string().lines().nth(2).unwrap().contains("crank  waiting"));
+/// # });
+/// ```
+#[track_caller]
+pub fn dump() -> Dump {
+    let seen = with_current(|core| core.map(Core::all_tasks)).expect("dump called outside a running loop");
+    Dump { tasks: seen.with_ages().collect() }
+}
+
+/// The tasks of a loop as they stood when [`dump`] was called.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let dump: windlass_executor::Dump = windlass_executor::dump();
+/// assert_eq!(dump.to_string().lines().count(), 1 + dump.tasks.len());
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Dump {
+    /// In the order of their numbers.
+    pub tasks: Vec<TaskInfo>,
+}
+
+impl fmt::Display for Dump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let heads = ["id", "name", "state", "waits for", "polls", "age", "spawned at"].map(str::to_owned);
+        let rows: Vec<_> = std::iter::once(heads).chain(self.tasks.iter().map(TaskInfo::columns)).collect();
+        let wide = |n: usize| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0);
+        let widths: [_; 6] = std::array::from_fn(wide); // the last column may be as long as it likes
+        for (n, row) in rows.iter().enumerate() {
+            if n > 0 {
+                writeln!(f)?;
+            }
+            for (text, width) in row.iter().zip(widths) {
+                write!(f, "{text:width$}  ")?;
+            }
+            write!(f, "{}", row[widths.len()])?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives the task that is being polled another name.
+///
+/// # Panics
+/// Outside a task.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let task = windlass_executor::spawn(async { windlass_executor::set_name("crank") });
+/// windlass_executor::yield_now().await;
+/// assert_eq!(task.name(), "crank");
+/// # });
+/// ```
+#[track_caller]
+pub fn set_name(name: impl Into<Box<str>>) {
+    let name = name.into();
+    let task = with_current(|core| core?.in_turn()).expect("set_name called outside a task");
+    extras::set_name(&task, name);
+}
+
+/// The loop that this thread runs; none if it runs none.
+///
+/// ```
+/// assert_eq!(windlass_executor::current_loop(), None);
+/// # windlass_executor::doc_entered(|executor| {
+/// assert_eq!(windlass_executor::current_loop(), Some(executor.id()));
+/// # });
+/// ```
+pub fn current_loop() -> Option<LoopId> {
+    with_current(|core| core.map(Core::id))
 }
 
 /// Spawns on the thread's current loop through [`futures_task::LocalSpawn`], for code that asks for that trait.

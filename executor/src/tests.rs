@@ -47,7 +47,7 @@ fn within_watchdog(test: impl FnOnce() + Send + 'static) {
 }
 
 /// A loop that turns only when the test says so. It is entered for as long as it lives.
-struct Crank {
+pub(crate) struct Crank {
     executor: Executor,
     unparks: Arc<AtomicUsize>,
     _entered: Enter, // dropped last: the loop is entered while its tasks are dropped
@@ -55,7 +55,7 @@ struct Crank {
 
 impl Crank {
     #[track_caller]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let unparks = Arc::new(AtomicUsize::new(0));
         let counter = unparks.clone();
         let executor = Executor::new(move || {
@@ -67,14 +67,14 @@ impl Crank {
     }
 
     /// Reads the inbox and polls what is ready until nothing is, or `polls` are used up.
-    fn turn_with(&self, polls: u32) -> Stop {
+    pub(crate) fn turn_with(&self, polls: u32) -> Stop {
         self.executor.read_inbox();
         let stop = self.executor.run(&Cell::new(polls));
         self.executor.assert_queue_agrees_with_the_bits();
         stop
     }
 
-    fn turn(&self) -> Stop {
+    pub(crate) fn turn(&self) -> Stop {
         self.turn_with(u32::MAX)
     }
 
@@ -106,7 +106,7 @@ pub(crate) fn touched(number: usize, touch: Touch) {
 }
 
 /// A waker that calls `hook` whenever it is touched, on this thread.
-fn hook(hook: impl Fn(Touch) + 'static) -> Waker {
+pub(crate) fn hook(hook: impl Fn(Touch) + 'static) -> Waker {
     let number = HOOKS.with_borrow_mut(|hooks| {
         hooks.push(Rc::new(hook));
         hooks.len() - 1
@@ -116,15 +116,15 @@ fn hook(hook: impl Fn(Touch) + 'static) -> Waker {
 
 /// A waker that counts its wakes.
 #[derive(Default)]
-struct Counter(AtomicUsize);
+pub(crate) struct Counter(AtomicUsize);
 
 impl Counter {
-    fn new() -> (Arc<Counter>, Waker) {
+    pub(crate) fn new() -> (Arc<Counter>, Waker) {
         let counter = Arc::new(Counter::default());
         (counter.clone(), Waker::from(counter))
     }
 
-    fn wakes(&self) -> usize {
+    pub(crate) fn wakes(&self) -> usize {
         self.0.load(Ordering::SeqCst)
     }
 }
@@ -226,10 +226,10 @@ fn reports_of(f: impl FnOnce()) -> Vec<String> {
 }
 
 /// A generator of which the same seed gives the same numbers (xorshift64*, Vigna 2016).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
@@ -1951,14 +1951,14 @@ fn a_reason_is_of_the_last_poll_only() {
         poll_fn(move |cx| -> Poll<()> {
             polls += 1;
             if polls == 1 {
-                waits::note(WaitReason::Resource);
+                waits::note(WaitReason::Connection);
             }
             waker.set(Some(cx.waker().clone()));
             Poll::Pending
         })
     });
     crank.turn();
-    assert_eq!(all_tasks()[0].waiting_for, WaitReason::Resource);
+    assert_eq!(all_tasks()[0].waiting_for, WaitReason::Connection);
     waker.take().unwrap().wake();
     assert_eq!(all_tasks()[0].waiting_for, WaitReason::Yield);
     crank.turn();

@@ -8,7 +8,9 @@
 //! With several leaves in one task (a join, a select) the last one polled is the one that is told.
 //! Next: `executor`, which moves the word; `task`, which shows it.
 
+use std::cell::Cell;
 use std::fmt;
+use std::marker::PhantomData;
 
 use crate::cell::with_current;
 use crate::task::TaskId;
@@ -57,12 +59,205 @@ pub enum WaitReason {
     Blocking,
     /// A connection from a client's pool.
     Connection,
-    /// The other end of a channel, or a lock: something in this process that another task holds.
-    Resource,
+    /// Something of [`sync`](crate::sync) that another task is to give: a permit, a lock, an item.
+    Resource {
+        /// What is waited for, and of what.
+        kind: ResourceKind,
+        /// Which one.
+        id: ResourceId,
+    },
+}
+
+/// What a task can wait for at a primitive of [`sync`](crate::sync).
+///
+/// ```
+/// use windlass_executor::waits::{ResourceKind, WaitReason};
+/// # windlass_executor::doc(async {
+/// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(0));
+/// let task = windlass_executor::spawn(async move { semaphore.acquire().await.map(drop) });
+/// windlass_executor::yield_now().await;
+/// let waiting = windlass_executor::all_tasks().into_iter().find(|info| info.id == task.id()).unwrap();
+/// assert!(matches!(waiting.waiting_for, WaitReason::Resource { kind: ResourceKind::Permit, .. }));
+/// # });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+#[repr(u8)]
+pub enum ResourceKind {
+    /// A permit of a semaphore.
+    Permit,
+    /// A mutex to be free.
+    Lock,
+    /// A lock for many readers to have no writer, in it or before us.
+    ReadLock,
+    /// A lock for many readers to be free.
+    WriteLock,
+    /// A notification.
+    Notification,
+    /// An event to be set.
+    Event,
+    /// A condition to be notified.
+    Condition,
+    /// The others at a barrier.
+    Barrier,
+    /// A cell's value, which another task is making.
+    Value,
+    /// An item of a queue.
+    Item,
+    /// Room in a queue.
+    Room,
+    /// The items of a queue to be done with.
+    Done,
+    /// A message of a channel.
+    Message,
+    /// Capacity of a channel.
+    Capacity,
+    /// The one message of a oneshot channel.
+    Reply,
+    /// A watched value to change.
+    Change,
+    /// The other end of a channel to go.
+    Closed,
+    /// The other end of a pipe in memory to write, or to make room.
+    Pipe,
+}
+
+impl ResourceKind {
+    const ALL: [ResourceKind; 18] = {
+        use ResourceKind::*;
+        [
+            Permit,
+            Lock,
+            ReadLock,
+            WriteLock,
+            Notification,
+            Event,
+            Condition,
+            Barrier,
+            Value,
+            Item,
+            Room,
+            Done,
+            Message,
+            Capacity,
+            Reply,
+            Change,
+            Closed,
+            Pipe,
+        ]
+    };
+
+    /// What is said before the number, and after it.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            ResourceKind::Permit => ("permit of semaphore", ""),
+            ResourceKind::Lock => ("lock of mutex", ""),
+            ResourceKind::ReadLock => ("read lock of rwlock", ""),
+            ResourceKind::WriteLock => ("write lock of rwlock", ""),
+            ResourceKind::Notification => ("notification of notify", ""),
+            ResourceKind::Event => ("event", " to be set"),
+            ResourceKind::Condition => ("notification of condition", ""),
+            ResourceKind::Barrier => ("the others at barrier", ""),
+            ResourceKind::Value => ("value of cell", ""),
+            ResourceKind::Item => ("item of queue", ""),
+            ResourceKind::Room => ("room in queue", ""),
+            ResourceKind::Done => ("queue", " to be done"),
+            ResourceKind::Message => ("message of channel", ""),
+            ResourceKind::Capacity => ("capacity of channel", ""),
+            ResourceKind::Reply => ("reply of oneshot", ""),
+            ResourceKind::Change => ("change of watch", ""),
+            ResourceKind::Closed => ("channel", " to be closed"),
+            ResourceKind::Pipe => ("the other end of pipe", ""),
+        }
+    }
+}
+
+/// The number of a lock, a queue, a channel: counted up on its thread, given out when something is first waited for.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// use windlass_executor::waits::WaitReason;
+/// let event = std::rc::Rc::new(windlass_executor::sync::Event::new());
+/// for _ in 0..2 {
+///     let event = event.clone();
+///     drop(windlass_executor::spawn(async move { event.wait().await }));
+/// }
+/// windlass_executor::yield_now().await;
+/// let ids: Vec<_> = windlass_executor::all_tasks().iter().filter_map(|task| match task.waiting_for {
+///     WaitReason::Resource { id, .. } => Some(id),
+///     _ => None,
+/// }).collect();
+/// assert_eq!(ids.len(), 2);
+/// assert_eq!(ids[0], ids[1], "both wait for the same event");
+/// # });
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct ResourceId(u64);
+
+impl fmt::Display for ResourceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A resource's number, given out when it is first asked for: most are never waited for, and pay nothing.
+///
+/// It keeps what holds it on its thread, where the number means something.
+///
+/// ```
+/// use windlass_executor::waits::LazyId;
+/// let (first, second) = (LazyId::new(), LazyId::new());
+/// assert_ne!(first.get(), second.get());
+/// assert_eq!(first.get(), first.get());
+/// ```
+#[derive(Default, Debug)]
+pub struct LazyId(Cell<u64>, PhantomData<*const ()>);
+
+impl LazyId {
+    /// For a resource that nobody has waited for.
+    ///
+    /// ```
+    /// const ID: windlass_executor::waits::LazyId = windlass_executor::waits::LazyId::new();
+    /// # let _ = ID;
+    /// ```
+    pub const fn new() -> Self {
+        LazyId(Cell::new(0), PhantomData)
+    }
+
+    /// The number.
+    ///
+    /// ```
+    /// let id = windlass_executor::waits::LazyId::new();
+    /// assert!(id.get().to_string().parse::<u64>().is_ok());
+    /// ```
+    pub fn get(&self) -> ResourceId {
+        thread_local! {
+            static LAST: Cell<u64> = const { Cell::new(0) };
+        }
+        if self.0.get() == 0 {
+            LAST.set(LAST.get() + 1);
+            self.0.set(LAST.get());
+        }
+        ResourceId(self.0.get())
+    }
+
+    /// Says that the current task is about to wait for `kind` of this resource.
+    ///
+    /// ```
+    /// use windlass_executor::waits::{LazyId, ResourceKind};
+    /// LazyId::new().note(ResourceKind::Pipe); // outside a loop it says it to nobody
+    /// ```
+    #[inline]
+    pub fn note(&self, kind: ResourceKind) {
+        note(WaitReason::Resource { kind, id: self.get() });
+    }
 }
 
 const PAYLOAD_BITS: u32 = 60;
 const PAYLOAD_MAX: u64 = (1 << PAYLOAD_BITS) - 1;
+/// Of a resource's payload: 8 bits of kind above them. A thread that made a million a second would need 142 years.
+const RESOURCE_ID_BITS: u32 = 52;
+const RESOURCE_ID_MAX: u64 = (1 << RESOURCE_ID_BITS) - 1;
 pub(crate) const UNKNOWN: u64 = 0;
 pub(crate) const YIELD: u64 = 5 << PAYLOAD_BITS;
 
@@ -78,7 +273,7 @@ impl WaitReason {
             WaitReason::Yield => (5, 0),
             WaitReason::Blocking => (6, 0),
             WaitReason::Connection => (7, 0),
-            WaitReason::Resource => (8, 0),
+            WaitReason::Resource { kind, id } => (8, (kind as u64) << RESOURCE_ID_BITS | id.0 & RESOURCE_ID_MAX),
         };
         kind << PAYLOAD_BITS | payload
     }
@@ -93,7 +288,10 @@ impl WaitReason {
             5 => WaitReason::Yield,
             6 => WaitReason::Blocking,
             7 => WaitReason::Connection,
-            8 => WaitReason::Resource,
+            8 => match ResourceKind::ALL.get((payload >> RESOURCE_ID_BITS) as usize) {
+                Some(&kind) => WaitReason::Resource { kind, id: ResourceId(payload & RESOURCE_ID_MAX) },
+                None => WaitReason::Unknown,
+            },
             _ => WaitReason::Unknown,
         }
     }
@@ -112,7 +310,10 @@ impl fmt::Display for WaitReason {
             WaitReason::Yield => write!(f, "its next turn"),
             WaitReason::Blocking => write!(f, "a blocking call"),
             WaitReason::Connection => write!(f, "a connection from the pool"),
-            WaitReason::Resource => write!(f, "another task"),
+            WaitReason::Resource { kind, id } => {
+                let (before, after) = kind.words();
+                write!(f, "{before} {id}{after}")
+            }
         }
     }
 }
@@ -123,13 +324,13 @@ impl fmt::Display for WaitReason {
 /// use std::{future::poll_fn, task::Poll};
 /// use windlass_executor::waits::{self, WaitReason};
 /// # windlass_executor::doc(async {
-/// let locked = windlass_executor::spawn(poll_fn(|_| {
-///     waits::note(WaitReason::Resource);
+/// let pooled = windlass_executor::spawn(poll_fn(|_| {
+///     waits::note(WaitReason::Connection);
 ///     Poll::<()>::Pending
 /// }));
 /// windlass_executor::yield_now().await;
-/// let task = windlass_executor::all_tasks().into_iter().find(|task| task.id == locked.id()).unwrap();
-/// assert_eq!(task.waiting_for, WaitReason::Resource);
+/// let task = windlass_executor::all_tasks().into_iter().find(|task| task.id == pooled.id()).unwrap();
+/// assert_eq!(task.waiting_for, WaitReason::Connection);
 /// # });
 /// ```
 #[inline]
@@ -156,10 +357,36 @@ mod tests {
             WaitReason::Yield,
             WaitReason::Blocking,
             WaitReason::Connection,
-            WaitReason::Resource,
         ] {
             assert_eq!(WaitReason::unpack(reason.pack()), reason);
         }
+    }
+
+    #[test]
+    fn every_kind_of_resource_comes_back_with_its_number() {
+        for (number, kind) in ResourceKind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number, "the list is in the order of the kinds");
+            for id in [ResourceId(1), ResourceId(RESOURCE_ID_MAX)] {
+                let reason = WaitReason::Resource { kind, id };
+                assert_eq!(WaitReason::unpack(reason.pack()), reason);
+            }
+        }
+    }
+
+    #[test]
+    fn a_resource_is_told_by_what_it_gives_and_its_number() {
+        let told = |kind| WaitReason::Resource { kind, id: ResourceId(7) }.to_string();
+        assert_eq!(told(ResourceKind::Permit), "permit of semaphore 7");
+        assert_eq!(told(ResourceKind::Item), "item of queue 7");
+        assert_eq!(told(ResourceKind::Event), "event 7 to be set");
+    }
+
+    #[test]
+    fn a_resource_has_a_number_once_it_is_asked_for_and_keeps_it() {
+        let (first, second) = (LazyId::new(), LazyId::new());
+        let number = second.get();
+        assert!(first.get() > number, "numbers go by who is asked first");
+        assert_eq!(second.get(), number);
     }
 
     #[test]

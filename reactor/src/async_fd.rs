@@ -59,11 +59,14 @@ pub struct AsyncFd<T: AsFd + Send + 'static> {
     loop_id: LoopId,
 }
 
-/// Whether an operation did all it was asked to.
+/// How much an operation did of what it was asked to.
 enum Done {
+    /// All, or it failed.
     Fully,
     /// Less: the kernel's buffer is drained.
     Partly,
+    /// It would have blocked.
+    NotAtAll,
 }
 
 impl<T: AsFd + Send + 'static> AsyncFd<T> {
@@ -168,49 +171,35 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         mut operation: impl FnMut() -> io::Result<(R, Done)>,
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_proceed(cx));
-        loop {
-            if !self.with_side(direction, |_, side| side.ready)? {
-                return self.poll_wait(direction, cx);
-            }
-            if let Some(result) = self.attempt(direction, &mut operation)? {
-                return Poll::Ready(result);
+        while self.with_side(direction, |_, side| side.ready)? {
+            match operation() {
+                // What the operation gave is foreign, and goes when the borrow has ended (I3).
+                Ok((value, done)) => return Poll::Ready(self.settle(direction, done).map(|()| value)),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.settle(direction, Done::NotAtAll)?,
+                Err(error) => {
+                    self.settle(direction, Done::Fully)?;
+                    return Poll::Ready(Err(error));
+                }
             }
         }
+        self.poll_wait(direction, cx)
     }
 
-    /// One try. None if it would block.
+    /// Notes what a try says about the source.
     #[inline]
-    fn attempt<R>(
-        &self,
-        direction: Direction,
-        operation: &mut impl FnMut() -> io::Result<(R, Done)>,
-    ) -> io::Result<Option<io::Result<R>>> {
-        let result = loop {
-            match operation() {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                result => break result,
-            }
-        };
-        self.settle(direction, result)
-    }
-
-    /// Notes what a try says about the source. None if it would block.
-    #[inline]
-    fn settle<R>(&self, direction: Direction, result: io::Result<(R, Done)>) -> io::Result<Option<io::Result<R>>> {
-        let would_block = matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+    fn settle(&self, direction: Direction, done: Done) -> io::Result<()> {
         self.with_side(direction, |reactor, side| {
             add(&reactor.counts.syscalls, 1);
-            match &result {
-                Ok((_, Done::Partly)) => side.drained(),
-                Err(_) if would_block => {
+            match done {
+                Done::Fully => {}
+                Done::Partly => side.drained(),
+                Done::NotAtAll => {
                     add(&reactor.counts.would_block, 1);
                     side.clear();
                 }
-                _ => {}
             }
-        })?;
-        // What the operation gave is foreign, and goes when the borrow has ended (I3).
-        Ok((!would_block).then(|| result.map(|(value, _)| value)))
+        })
     }
 
     fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
@@ -319,8 +308,10 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         if !self.with_side(direction, |_, side| side.ready)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let result = operation(self.get_ref()).map(|value| (value, Done::Fully));
-        self.settle(direction, result)?.unwrap_or_else(|| Err(io::ErrorKind::WouldBlock.into()))
+        let result = operation(self.get_ref());
+        let would_block = matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        self.settle(direction, if would_block { Done::NotAtAll } else { Done::Fully })?;
+        result
     }
 
     /// Does `operation` as soon as the source can be read, as often as it would block. Any number of tasks may wait.

@@ -82,8 +82,16 @@ pub struct Counts {
     pub stale_events: u64,
     /// Timers fired.
     pub timers_fired: u64,
+    /// Timers set.
+    pub timers_set: u64,
+    /// Timers dropped before they fired.
+    pub timers_cancelled: u64,
+    /// Turns that were allowed to wait.
+    pub waits: u64,
     /// Time spent waiting in the kernel, in nanoseconds.
     pub waited_ns: u64,
+    /// Time between the waits while the reactor was entered, in nanoseconds.
+    pub busy_ns: u64,
     /// System calls made by the reactor and reported by those who make theirs through it.
     pub syscalls: u64,
     /// How many of those found nothing to do (`EAGAIN`).
@@ -95,7 +103,9 @@ pub(crate) struct Cells {
     events: Cell<u64>,
     stale_events: Cell<u64>,
     timers_fired: Cell<u64>,
+    waits: Cell<u64>,
     waited_ns: Cell<u64>,
+    busy_ns: Cell<u64>,
     pub(crate) syscalls: Cell<u64>,
     pub(crate) would_block: Cell<u64>,
 }
@@ -203,6 +213,8 @@ pub(crate) struct Inner {
     events: RefCell<Events>,
     /// What the last turn saw on the clock when its wait was over: what a future may take for now without asking.
     turned_at_ns: Cell<u64>,
+    /// From when on the time is to be counted as busy.
+    busy_from_ns: Cell<u64>,
     /// When the kernel was last asked what has happened: in the last turn, or since.
     heard_at_ns: Cell<u64>,
     /// How many of [`POLLS_IN_VAIN_MAX`] there may still be.
@@ -259,6 +271,7 @@ impl Reactor {
             poll: RefCell::new(poller.0),
             events: RefCell::new(Events::with_capacity(EVENTS_MAX)),
             turned_at_ns: Cell::new(now),
+            busy_from_ns: Cell::new(now),
             heard_at_ns: Cell::new(now),
             polls_left: Cell::new(POLLS_IN_VAIN_MAX),
             wakers: Cell::default(),
@@ -287,6 +300,7 @@ impl Reactor {
             let before = current.replace(Some(self.0.clone()));
             assert!(before.is_none(), "one loop at a time is entered on a thread");
         });
+        self.0.busy_from_ns.set(self.0.clock.now());
         Enter(())
     }
 
@@ -337,6 +351,20 @@ impl Reactor {
         self.0.turned_at_ns.get()
     }
 
+    /// Counts the time since the last turn as busy: when there will be no next one for a while.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// let _entered = reactor.enter();
+    /// let before_ns = reactor.counts().busy_ns;
+    /// reactor.count_busy();
+    /// assert!(reactor.counts().busy_ns >= before_ns);
+    /// # Ok(()) });
+    /// ```
+    pub fn count_busy(&self) {
+        self.0.busy_until(self.0.clock.now());
+    }
+
     /// The sums so far.
     ///
     /// ```
@@ -348,11 +376,16 @@ impl Reactor {
     /// ```
     pub fn counts(&self) -> Counts {
         let counts = &self.0.counts;
+        let (timers_set, timers_over) = self.0.wheel.borrow().set_and_over();
         Counts {
             events: counts.events.get(),
             stale_events: counts.stale_events.get(),
             timers_fired: counts.timers_fired.get(),
+            timers_set,
+            timers_cancelled: timers_over - counts.timers_fired.get(),
+            waits: counts.waits.get(),
             waited_ns: counts.waited_ns.get(),
+            busy_ns: counts.busy_ns.get(),
             syscalls: counts.syscalls.get(),
             would_block: counts.would_block.get(),
         }
@@ -407,10 +440,14 @@ impl Inner {
         }
         let now = self.clock.now().max(self.turned_at_ns.get()); // whatever the system's clock does (I6)
         if let Some(began) = began {
+            add(&self.counts.waits, 1);
             add(&self.counts.waited_ns, now.saturating_sub(began));
+            self.busy_until(began);
         } else {
             self.wheel.borrow_mut().date(now);
+            self.busy_until(now);
         }
+        self.busy_from_ns.set(now);
         self.turned_at_ns.set(now);
         self.heard_at_ns.set(now);
         if happened {
@@ -418,6 +455,11 @@ impl Inner {
         }
         self.wake_timers(now);
         Ok(())
+    }
+
+    /// What has passed since the last wait, or since the reactor was entered, was work.
+    fn busy_until(&self, now: u64) {
+        add(&self.counts.busy_ns, now.saturating_sub(self.busy_from_ns.replace(now)));
     }
 
     /// Looks at the clock, and counts the time of undated timers from there: when it is next read, and before a paused

@@ -176,8 +176,13 @@ impl Side {
             wakers.push(latest);
         }
         if !self.waiters.is_empty() {
-            wakers.extend(self.waiters.drain(..).map(|(_, waker)| waker)); // to drain nothing costs as much as all the rest
+            self.take_waiters(wakers); // to drain nothing costs as much as all the rest
         }
+    }
+
+    #[cold]
+    fn take_waiters(&mut self, wakers: &mut Wakers) {
+        wakers.extend(self.waiters.drain(..).map(|(_, waker)| waker));
     }
 
     /// The operation would have blocked.

@@ -97,7 +97,9 @@ pub(crate) struct Wheel {
     entries: Vec<Entry>,
     /// The first of the vacant entries, which hang together by `next`.
     vacant: u32,
-    pending: usize,
+    /// How many timers were ever set, and how many of them are over. Their difference is pending.
+    set: u64,
+    over: u64,
 }
 
 /// A list of timers in order of insertion.
@@ -137,7 +139,8 @@ impl Wheel {
             slots: Box::new([Slot::EMPTY; UNDATED + 1]),
             entries: Vec::new(),
             vacant: NIL,
-            pending: 0,
+            set: 0,
+            over: 0,
         }
     }
 
@@ -186,7 +189,7 @@ impl Wheel {
         };
         let entry = &mut self.entries[index as usize];
         self.vacant = entry.next;
-        self.pending += 1;
+        self.set += 1;
         entry.deadline = deadline;
         std::mem::forget(entry.waker.replace(waker)); // a vacant entry has none: there is nothing to drop
         let generation = entry.generation;
@@ -210,7 +213,7 @@ impl Wheel {
         entry.generation = entry.generation.wrapping_add(1);
         entry.next = self.vacant;
         self.vacant = index;
-        self.pending -= 1;
+        self.over += 1;
         entry.waker.take().expect("a pending timer has a waker")
     }
 
@@ -285,13 +288,18 @@ impl Wheel {
     /// How many timers are pending.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.pending
+        (self.set - self.over) as usize
+    }
+
+    /// How many timers were ever set, and how many of them have fired or were cancelled.
+    pub(crate) fn set_and_over(&self) -> (u64, u64) {
+        (self.set, self.over)
     }
 
     /// Whether no timer is pending.
     #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.pending == 0
+        self.len() == 0
     }
 
     /// When the loop must wake up: the earliest deadline. `None` if there is none, or none but `u64::MAX`.

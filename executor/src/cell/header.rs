@@ -69,6 +69,27 @@ pub(crate) enum After {
     Drop,
 }
 
+/// Whether a task is in the run queue (I1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Queued {
+    No,
+    /// It is not, and an [`Instrument`](crate::Instrument) is told when it is woken.
+    Watched,
+    Yes,
+}
+
+/// What a wake-up found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Woken {
+    /// Nobody: the number's task has ended, or is another loop's.
+    Nobody,
+    Asleep,
+    /// As asleep, and the instrument is to be told.
+    Watched,
+    /// It was queued, or had been woken in its turn: it made no difference.
+    Ready,
+}
+
 /// The part of a task that does not depend on its future's type.
 pub(crate) struct Header {
     pub(super) vtable: &'static VTable,
@@ -84,8 +105,7 @@ pub(crate) struct Header {
     pub(crate) polls: Cell<u32>,
     pub(crate) state: Cell<State>,
     pub(crate) handle: Cell<Handle>,
-    /// In the run queue (I1).
-    pub(crate) queued: Cell<bool>,
+    pub(crate) queued: Cell<Queued>,
     /// Something is kept for it in `extras`.
     pub(crate) extras: Cell<bool>,
 }
@@ -107,7 +127,7 @@ impl Header {
             polls: Cell::new(0),
             state: Cell::new(State::Alive),
             handle: Cell::new(Handle::None),
-            queued: Cell::new(false),
+            queued: Cell::new(Queued::No),
             extras: Cell::new(false),
         }
     }
@@ -121,9 +141,14 @@ impl Header {
         there
     }
 
+    #[inline]
+    pub(crate) fn is_queued(&self) -> bool {
+        self.queued.get() == Queued::Yes
+    }
+
     /// Why it sleeps, packed by `waits`. In line it waits for its next turn.
     pub(crate) fn reason(&self) -> u64 {
-        if self.queued.get() { waits::YIELD } else { self.link.get().addr() as u64 }
+        if self.is_queued() { waits::YIELD } else { self.link.get().addr() as u64 }
     }
 
     /// The task's number in its loop; starts over after 2^58 tasks.

@@ -19,7 +19,7 @@ use std::ptr::NonNull;
 
 use slab::Slab;
 
-use super::{After, Table, TaskRef, Then};
+use super::{After, Queued, Table, TaskRef, Then, Woken};
 use crate::key::Key;
 
 impl Table {
@@ -32,42 +32,49 @@ impl Table {
     /// Queues a fresh task, made for the vacant place.
     #[inline]
     pub(crate) fn insert(&self, task: &TaskRef) {
-        assert!(!task.queued.get(), "it is fresh (I1)");
+        assert!(!task.is_queued(), "it is fresh (I1)");
         self.entries(|entries| entries.insert(task.clone()));
         self.queue(task);
     }
 
-    /// Queues the task that `key` names, unless it is queued (I1); in its turn, when that is over. False if the key is
+    /// Queues the task that `key` names, unless it is queued (I1); in its turn, when that is over. Nobody if the key is
     /// stale (I4).
     #[inline]
-    pub(crate) fn wake(&self, key: Key) -> bool {
+    pub(crate) fn wake(&self, key: Key) -> Woken {
         if self.turn.get() == key {
-            if self.after.get() == After::Sleep {
-                self.after.set(After::Queue);
+            if self.after.get() != After::Sleep {
+                return Woken::Ready;
             }
-            return true;
+            self.after.set(After::Queue);
+            return Woken::Asleep;
         }
         self.entries(|entries| match entries.get(key.index()) {
-            Some(task) if task.key == key => {
-                if !task.queued.get() {
+            Some(task) if task.key == key => match task.queued.get() {
+                Queued::No => {
                     self.queue(task);
+                    Woken::Asleep
                 }
-                true
-            }
-            _ => false,
+                Queued::Watched => {
+                    self.queue(task);
+                    Woken::Watched
+                }
+                Queued::Yes => Woken::Ready,
+            },
+            _ => Woken::Nobody,
         })
     }
 
     /// Gives those in line their turns, at most as many as are `left`, until one says stop.
     #[inline(always)] // one caller, the loop
-    pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef) -> Then) {
+    pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef, Key) -> Then) {
         assert!(self.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
         loop {
             let (left_after, used_up) = left.get().overflowing_sub(1);
             left.set(left_after); // now: the poll may panic
             let Some(task) = (if used_up { None } else { self.pop() }) else { break };
-            self.begin_turn(&task);
-            let then = turn(&task);
+            let key = task.key;
+            self.begin_turn(key);
+            let then = turn(&task, key);
             self.turn.set(Key::NONE);
             match then {
                 Then::Sleep(reason) => task.link.set(ptr::without_provenance(reason as usize)),
@@ -80,15 +87,15 @@ impl Table {
     }
 
     #[inline]
-    pub(crate) fn begin_turn(&self, task: &TaskRef) {
+    pub(crate) fn begin_turn(&self, key: Key) {
         self.after.set(After::Sleep);
-        self.turn.set(task.key);
+        self.turn.set(key);
     }
 
     /// Ends the turn of a task that was not taken from the line.
     pub(crate) fn end_turn(&self, task: &TaskRef, reason: u64) {
         self.turn.set(Key::NONE);
-        if !task.queued.get() {
+        if !task.is_queued() {
             task.link.set(ptr::without_provenance(reason as usize));
         }
         if matches!(self.after.get(), After::Queue | After::Cancel) {
@@ -101,7 +108,7 @@ impl Table {
     pub(crate) fn remove(&self, key: Key) {
         assert!(self.turn.get() == Key::NONE, "nobody leaves the table in a turn (C5)");
         let ended = self.entries(|entries| {
-            let known = entries.get(key.index()).is_some_and(|task| task.key == key && !task.queued.get());
+            let known = entries.get(key.index()).is_some_and(|task| task.key == key && !task.is_queued());
             known.then(|| entries.remove(key.index()))
         });
         drop(ended); // with nothing borrowed (I3)
@@ -122,6 +129,11 @@ impl Table {
         self.first.get().is_none()
     }
 
+    /// How many are in line. Walks the table.
+    pub(crate) fn ready(&self) -> usize {
+        self.entries(|entries| entries.iter().filter(|(_, task)| task.is_queued()).count())
+    }
+
     pub(crate) fn all(&self) -> Vec<TaskRef> {
         self.entries(|entries| entries.iter().map(|(_, task)| task.clone()).collect())
     }
@@ -134,11 +146,11 @@ impl Table {
         let mut next = self.first.get();
         while let Some(header) = next {
             let task = not_in_line.remove(&header).expect("who is in line is in the table, and once in line");
-            assert!(task.queued.get(), "task {} is in line without its bit", task.id());
+            assert!(task.is_queued(), "task {} is in line without its bit", task.id());
             next = NonNull::new(task.link.get().cast_mut());
         }
         for task in not_in_line.values() {
-            assert!(!task.queued.get(), "task {} has its bit and is not in line", task.id());
+            assert!(!task.is_queued(), "task {} has its bit and is not in line", task.id());
         }
     }
 }

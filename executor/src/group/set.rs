@@ -358,11 +358,13 @@ pub(crate) type Ended<T> = (usize, TaskId, Result<T, JoinError>);
 pub(crate) struct Members<T: 'static> {
     pub(crate) handles: Slab<JoinHandle<T>>,
     finished: Rc<Finished>,
+    /// No member has a lower slot.
+    lowest: usize,
 }
 
 impl<T: 'static> Default for Members<T> {
     fn default() -> Self {
-        Members { handles: Slab::new(), finished: Rc::default() }
+        Members { handles: Slab::new(), finished: Rc::default(), lowest: 0 }
     }
 }
 
@@ -379,6 +381,7 @@ impl<T: 'static> Members<T> {
         let note = Note { finished: self.finished.clone(), slot };
         let handle = spawn_at(Noted { future, note }, name, at);
         self.handles.insert(handle);
+        self.lowest = self.lowest.min(slot);
         &self.handles[slot]
     }
 
@@ -388,6 +391,7 @@ impl<T: 'static> Members<T> {
             self.finished.push(slot);
         }
         self.handles.insert(task);
+        self.lowest = self.lowest.min(slot);
     }
 
     /// A task that has ended, if there is one.
@@ -415,13 +419,21 @@ impl<T: 'static> Members<T> {
         if next.is_some() {
             return Poll::Ready(next);
         }
-        waits::note(WaitReason::Resource);
+        self.note();
         let ending = self.finished.slots.borrow().front().copied();
         if let Some(slot) = ending {
             let polled = Pin::new(&mut self.handles[slot]).poll(cx);
             assert!(polled.is_pending(), "it has not ended yet, and nothing can end it but its own end");
         }
         Poll::Pending
+    }
+
+    /// Says for whom it waits: of those that are left, one. None of them has ended.
+    fn note(&mut self) {
+        while !self.handles.contains(self.lowest) {
+            self.lowest += 1; // a set that waits is not empty
+        }
+        waits::note(WaitReason::Join { task: self.handles[self.lowest].id() });
     }
 
     pub(crate) fn cancel_all(&self) {
@@ -446,7 +458,7 @@ impl<T: 'static> Members<T> {
                     }
                 }
             }
-            waits::note(WaitReason::Resource);
+            self.note();
             Poll::Pending
         })
         .await;

@@ -9,28 +9,28 @@
 //! ```
 //!
 //! One time-out covers all of it, from the wait for a connection to the last byte of the body. It is one timer, set when
-//! the exchange first has to wait and cancelled with it.
+//! the exchange first has to wait, counted from the loop's next turn, and cancelled with the exchange.
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what the bytes mean (`head`, `body`).
 
 use std::cell::Cell;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{Pending, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use windlass_reactor::time::{Sleep, sleep};
+use windlass_reactor::time::{self, Timeout};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Fields, ResponseHead, Version};
 use super::pool::{Connection, Pool, Settings, Slot, Stats};
 use super::read::poll_read;
-use super::request::{Content, check_request, write_request};
+use super::request::{Content, check_request, usual_lines, write_request, write_usual_request};
 use super::{Error, ErrorKind, Limits, Url};
 use crate::net::TcpStream;
 use crate::resolve::{Address, resolve};
@@ -162,7 +162,8 @@ impl ClientBuilder {
         self
     }
 
-    /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit.
+    /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit. Never less, and
+    /// longer by what the tasks still do when it begins, as [`timeout`](windlass_reactor::time::timeout) is.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeout = timeout.into();
         self
@@ -237,19 +238,22 @@ impl<'a> Request<'a> {
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
     pub async fn send(self) -> Result<Response, Error> {
-        let mut time = TimeOut::new(self.timeout);
+        let time = TimeOut::new(self.timeout);
+        let mut response = Response { slot: None, at: 0, time, doing: doing(self.method), url: self.url.clone() };
         let stage = Cell::new("");
-        match time.limit(&stage, pin!(self.exchange(&stage))).await.and_then(|outcome| outcome) {
-            Ok(mut slot) => {
-                let at = slot.connection().head.head_len();
-                Ok(Response { slot: Some(slot), at, time, doing: doing(self.method), url: self.url.clone() })
+        let outcome = response.time.limit(&stage, pin!(self.exchange(&stage, &mut response.slot))).await;
+        match outcome {
+            Ok(head_len) => {
+                response.at = head_len;
+                Ok(response)
             }
-            Err(error) => Err(error.during(format!("{} {}", doing(self.method), self.url))),
+            Err(error) => Err(error.during(format!("{} {}", response.doing, self.url))),
         }
     }
 
-    /// Says in `stage` what it is at.
-    async fn exchange(&self, stage: &Cell<&'static str>) -> Result<Slot, Error> {
+    /// Leaves the connection in `answered` when the head of the answer is there, and gives the head's length. Says in
+    /// `stage` what it is at.
+    async fn exchange(&self, stage: &Cell<&'static str>, answered: &mut Option<Slot>) -> Result<usize, Error> {
         check_request(self.method, &self.headers, self.content())?;
         stage.set("waiting for a connection");
         let mut slot = self.client.pool.acquire(self.url.host_header()).await;
@@ -258,13 +262,19 @@ impl<'a> Request<'a> {
             if fresh {
                 stage.set("connecting");
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(connect(self.url)).await?);
+                slot.fill(Box::pin(connect(self.url)).await?, usual_lines(self.url));
             }
             if let Some(hook) = self.on_connection {
                 hook();
             }
-            match self.converse(&mut slot, stage).await {
-                Ok(()) => return Ok(slot),
+            self.write(slot.connection())?;
+            stage.set("sending the request");
+            let mut sending = Sending::default();
+            match poll_fn(|cx| self.poll_answer(cx, &mut slot, &mut sending, stage)).await {
+                Ok(head_len) => {
+                    *answered = Some(slot);
+                    return Ok(head_len);
+                }
                 Err(failed) if failed.unheard && !fresh && may_be_repeated(self.method) => {
                     slot.pool().count(|stats| stats.retries += 1);
                     slot.connection = None;
@@ -274,32 +284,45 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Sends the request and reads the head of the answer.
-    async fn converse(&self, slot: &mut Slot, stage: &Cell<&'static str>) -> Result<(), Failed> {
-        self.write(slot.connection())?;
-        stage.set("sending the request");
-        let (sent, mut heard) = send(slot, &self.client.limits).await?;
-        stage.set("waiting for an answer");
+    /// Sends the request and reads the head of the answer; gives its length.
+    fn poll_answer(
+        &self,
+        cx: &mut Context<'_>,
+        slot: &mut Slot,
+        sending: &mut Sending,
+        stage: &Cell<&'static str>,
+    ) -> Poll<Result<usize, Failed>> {
+        if sending.sent == Sent::Not {
+            sending.sent = ready!(poll_send(cx, slot, sending, &self.client.limits))?;
+            stage.set("waiting for an answer");
+        }
         loop {
-            if heard && self.read_head(slot.connection())? {
-                slot.connection().may_stay &= sent == Sent::All;
-                return Ok(());
+            let heard = sending.heard > 0;
+            if heard && let Some(head_len) = self.read_head(slot.connection())? {
+                slot.connection().may_stay &= sending.sent == Sent::All;
+                return Poll::Ready(Ok(head_len));
             }
-            match read_more(slot).await {
-                Ok(0) if heard => return Err(failed(ErrorKind::Truncated, "the connection ended within the head")),
-                Ok(0) => return Err(Failed::ended_before_answer()),
-                Ok(_) => heard = true,
-                Err(error) if heard => return Err(read_failed("reading the head", error).into()),
-                Err(error) => return Err(Failed::before_answer(error)),
+            match ready!(poll_read_more(cx, slot)) {
+                Ok(0) if heard => {
+                    return Poll::Ready(Err(failed(ErrorKind::Truncated, "the connection ended within the head")));
+                }
+                Ok(0) => return Poll::Ready(Err(Failed::ended_before_answer())),
+                Ok(n) => sending.heard += n,
+                Err(error) if heard => return Poll::Ready(Err(read_failed("reading the head", error).into())),
+                Err(error) => return Poll::Ready(Err(Failed::before_answer(error))),
             }
         }
     }
 
     /// Puts the request in the connection's buffer.
     fn write(&self, connection: &mut Connection) -> Result<(), Error> {
-        connection.bytes.clear();
-        write_request(&mut connection.bytes, self.method, self.url, &self.headers, self.content())?;
-        connection.bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
+        let Connection { bytes, usual_lines, .. } = connection;
+        bytes.clear();
+        if self.headers.is_empty() && write_usual_request(bytes, self.method, self.url, self.content(), usual_lines) {
+            return Ok(());
+        }
+        write_request(bytes, self.method, self.url, &self.headers, self.content())?;
+        bytes.extend_from_slice(self.body.as_deref().unwrap_or_default());
         Ok(())
     }
 
@@ -307,20 +330,22 @@ impl<'a> Request<'a> {
         self.body.as_ref().map_or(Content::None, |body| Content::Length(body.len() as u64))
     }
 
-    /// Whether the final head is complete, and what follows from it then. Interim heads are taken out of the buffer.
-    fn read_head(&self, connection: &mut Connection) -> Result<bool, Error> {
+    /// The length of the final head, if it is complete, having noted what follows from it. Interim heads are taken out of
+    /// the buffer.
+    fn read_head(&self, connection: &mut Connection) -> Result<Option<usize>, Error> {
         let limits = &self.client.limits;
-        while let Some(len) = connection.head.parse(&connection.bytes, limits)? {
-            if !connection.head.is_interim() {
-                let framing = connection.head.framing(Asked::by(self.method))?;
-                connection.may_stay = connection.head.keep_alive(framing);
+        let Connection { bytes, head, .. } = connection;
+        while let Some(len) = head.parse(bytes, limits)? {
+            if !head.is_interim() {
+                let framing = head.framing(Asked::by(self.method))?;
+                connection.may_stay = head.keep_alive(framing);
                 connection.body = Decoder::new(framing, limits)?;
-                return Ok(true);
+                return Ok(Some(len));
             }
-            connection.head.begin_next(limits)?;
-            connection.bytes.drain(..len);
+            head.begin_next(limits)?;
+            bytes.drain(..len);
         }
-        Ok(false)
+        Ok(None)
     }
 }
 
@@ -407,57 +432,74 @@ async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
 }
 
 /// How much of a request has gone out.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 enum Sent {
+    /// Not all of it, yet.
+    #[default]
+    Not,
     All,
     /// The peer answered before it had all of it, and may not want the rest (RFC 9112 9.5). Its answer, so far, is in
     /// the buffer.
     InPart,
 }
 
-/// Sends what is in the connection's buffer. Also tells whether anything was heard meanwhile; what is not dealt with of
-/// that is in the buffer then.
-async fn send(slot: &mut Slot, limits: &Limits) -> Result<(Sent, bool), Failed> {
+/// An exchange up to the head of its answer.
+#[derive(Default)]
+struct Sending {
+    sent: Sent,
+    /// How many bytes have gone out, and how many were heard.
+    at: usize,
+    heard: usize,
+    /// What was heard while there was still something to send.
+    early: Vec<u8>,
+}
+
+/// Sends what is in the connection's buffer. What is heard meanwhile and is not dealt with is in the buffer then.
+fn poll_send(
+    cx: &mut Context<'_>,
+    slot: &mut Slot,
+    sending: &mut Sending,
+    limits: &Limits,
+) -> Poll<Result<Sent, Failed>> {
     let Connection { stream, bytes, head, .. } = slot.connection();
-    let (mut at, mut heard, mut early) = (0, 0, Vec::new());
-    let sent = poll_fn(|cx| {
-        while at < bytes.len() {
-            let sending = match stream.fd().poll_write_stream(cx, &bytes[at..]) {
-                Poll::Ready(Ok(n)) => {
-                    at += n;
-                    continue;
-                }
-                Poll::Ready(Err(error)) => Some(error),
-                Poll::Pending => None,
-            };
-            let before = early.len();
-            let read = poll_read(stream, cx, &mut early);
-            heard += early.len() - before;
-            match (sending, read) {
-                // Perhaps it said why before it went.
-                (Some(_), Poll::Ready(Ok(1..))) => return Poll::Ready(Ok(Sent::InPart)),
-                (Some(error), _) | (None, Poll::Ready(Err(error))) if heard == 0 => {
-                    return Poll::Ready(Err(Failed::before_answer(error)));
-                }
-                (Some(error), _) | (None, Poll::Ready(Err(error))) => {
-                    return Poll::Ready(Err(read_failed("sending the request", error).into()));
-                }
-                (None, Poll::Ready(Ok(0))) if heard == 0 => return Poll::Ready(Err(Failed::ended_before_answer())),
-                (None, Poll::Ready(Ok(1..))) if is_interim_so_far(head, &mut early, limits) => {}
-                (None, Poll::Ready(Ok(_))) => return Poll::Ready(Ok(Sent::InPart)),
-                (None, Poll::Pending) => return Poll::Pending,
-            }
+    let Sending { at, heard, early, .. } = sending;
+    let sent = loop {
+        if *at == bytes.len() {
+            break Sent::All;
         }
-        Poll::Ready(Ok(Sent::All))
-    })
-    .await?;
+        let refused = match stream.fd().poll_write_stream(cx, &bytes[*at..]) {
+            Poll::Ready(Ok(n)) => {
+                *at += n;
+                continue;
+            }
+            Poll::Ready(Err(error)) => Some(error),
+            Poll::Pending => None,
+        };
+        let before = early.len();
+        let read = poll_read(stream, cx, early);
+        *heard += early.len() - before;
+        match (refused, read) {
+            // Perhaps it said why before it went.
+            (Some(_), Poll::Ready(Ok(1..))) => break Sent::InPart,
+            (Some(error), _) | (None, Poll::Ready(Err(error))) if *heard == 0 => {
+                return Poll::Ready(Err(Failed::before_answer(error)));
+            }
+            (Some(error), _) | (None, Poll::Ready(Err(error))) => {
+                return Poll::Ready(Err(read_failed("sending the request", error).into()));
+            }
+            (None, Poll::Ready(Ok(0))) if *heard == 0 => return Poll::Ready(Err(Failed::ended_before_answer())),
+            (None, Poll::Ready(Ok(1..))) if is_interim_so_far(head, early, limits) => {}
+            (None, Poll::Ready(Ok(_))) => break Sent::InPart,
+            (None, Poll::Pending) => return Poll::Pending,
+        }
+    };
     bytes.clear();
-    bytes.extend_from_slice(&early);
+    bytes.append(early);
     slot.pool().count(|stats| {
-        stats.bytes_out += at as u64;
-        stats.bytes_in += heard as u64;
+        stats.bytes_out += *at as u64;
+        stats.bytes_in += *heard as u64;
     });
-    Ok((sent, heard > 0))
+    Poll::Ready(Ok(sent))
 }
 
 /// Whether what has come may be no more than interim heads, after which the peer still wants the rest of the request
@@ -473,35 +515,38 @@ fn is_interim_so_far(head: &mut ResponseHead, early: &mut Vec<u8>, limits: &Limi
 }
 
 /// Appends what comes to the connection's buffer; 0 is the end of the stream.
-async fn read_more(slot: &mut Slot) -> io::Result<usize> {
+fn poll_read_more(cx: &mut Context<'_>, slot: &mut Slot) -> Poll<io::Result<usize>> {
     let Connection { stream, bytes, .. } = slot.connection();
-    let n = poll_fn(|cx| poll_read(stream, cx, bytes)).await?;
-    slot.pool().count(|stats| stats.bytes_in += n as u64);
-    Ok(n)
+    let read = poll_read(stream, cx, bytes);
+    if let Poll::Ready(Ok(n)) = read {
+        slot.pool().count(|stats| stats.bytes_in += n as u64);
+    }
+    read
 }
 
 /// The time that is left for an exchange.
 struct TimeOut {
-    sleep: Option<Sleep>,
+    /// The time-out of no future: it goes along with several.
+    limit: Option<Timeout<Pending<()>>>,
 }
 
 impl TimeOut {
     fn new(timeout: Option<Duration>) -> Self {
-        TimeOut { sleep: timeout.map(sleep) }
+        TimeOut { limit: timeout.map(|duration| time::timeout(duration, pending())) }
     }
 
     /// Waits for `future` as long as there is time. If there is not, the error tells the `stage` it was in.
-    async fn limit<F: Future>(
+    async fn limit<T>(
         &mut self,
         stage: &Cell<&'static str>,
-        mut future: Pin<&mut F>,
-    ) -> Result<F::Output, Error> {
+        mut future: Pin<&mut impl Future<Output = Result<T, Error>>>,
+    ) -> Result<T, Error> {
         poll_fn(|cx| {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Ok(output));
+                return Poll::Ready(output);
             }
-            match self.sleep.as_mut().map(|sleep| Pin::new(sleep).poll(cx)) {
-                Some(Poll::Ready(())) => {
+            match self.limit.as_mut().map(|limit| Pin::new(limit).poll(cx)) {
+                Some(Poll::Ready(_elapsed)) => {
                     Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage.get()))))
                 }
                 _ => Poll::Pending,
@@ -534,7 +579,7 @@ impl std::error::Error for While {}
 /// It holds its connection. When it is dropped the connection goes back to the pool, if the whole body has come; if not,
 /// it is closed, since reading the rest could take for ever.
 pub struct Response {
-    /// None once it was given back.
+    /// None before the answer, and once it was given back.
     slot: Option<Slot>,
     /// How far the connection's buffer has been decoded.
     at: usize,
@@ -605,8 +650,8 @@ impl Response {
             self.at = connection.head.head_len();
             connection.bytes.truncate(self.at);
             let stage = Cell::new("reading the body");
-            let n = self.time.limit(&stage, pin!(read_more(slot))).await?;
-            if n.map_err(|error| read_failed("reading the body", error))? == 0 {
+            let read = poll_fn(|cx| poll_read_more(cx, slot).map_err(|error| read_failed("reading the body", error)));
+            if self.time.limit(&stage, pin!(read)).await? == 0 {
                 slot.connection().may_stay = false;
                 slot.connection().body.finish_at_eof()?;
             }
@@ -663,9 +708,9 @@ impl Response {
 
 impl Drop for Response {
     fn drop(&mut self) {
-        let over = self.is_over();
-        if let Some(slot) = self.slot.take()
-            && over
+        if self.slot.is_some()
+            && self.is_over()
+            && let Some(slot) = self.slot.take()
         {
             slot.release();
         }

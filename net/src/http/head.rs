@@ -471,15 +471,19 @@ pub(super) enum Announced {
 }
 
 impl Digest {
-    /// Looks at a header in passing. The length of a name is at hand and tells nearly all of them apart.
+    /// Looks at each header once. The length of a name is at hand and tells nearly all of them apart.
     #[inline]
-    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
-        match name.len() {
-            10 if is_word(name, b"connection") => self.note_connection(value),
-            14 if is_word(name, b"content-length") => self.note_length(value),
-            17 if is_word(name, b"transfer-encoding") => self.note_coding(value),
-            _ => {}
+    pub(super) fn of(headers: &[httparse::Header<'_>]) -> Digest {
+        let mut digest = Digest::default();
+        for httparse::Header { name, value } in headers {
+            match name.len() {
+                10 if is_word(name.as_bytes(), b"connection") => digest.note_connection(value),
+                14 if is_word(name.as_bytes(), b"content-length") => digest.note_length(value),
+                17 if is_word(name.as_bytes(), b"transfer-encoding") => digest.note_coding(value),
+                _ => {}
+            }
         }
+        digest
     }
 
     /// # Errors

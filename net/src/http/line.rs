@@ -111,20 +111,14 @@ impl Lines {
     /// line ends. httparse saw to the LF of each line, so the one thing left to see is the CR before it.
     #[inline]
     pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<usize, &'static str> {
-        let (mut digest, mut all_cr) = (Digest::default(), head.ends_with(b"\r\n\r\n"));
         self.ranges.clear();
-        self.ranges.reserve(headers.len());
-        for header in headers {
-            let field = Field::within(head, header);
-            // Each line but the first and the empty one begins with a name.
-            all_cr &= head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
-            self.ranges.push(field);
-            digest.note(header.name.as_bytes(), header.value);
-        }
-        self.digest = digest;
-        if !all_cr {
+        self.ranges.extend(headers.iter().map(|header| Field::within(head, header)));
+        // Each line but the first and the empty one begins with a name.
+        let is_cr_before = |field: &Field| head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
+        if !head.ends_with(b"\r\n\r\n") || !self.ranges.iter().all(is_cr_before) {
             return Err("head: a line ends in LF without CR");
         }
+        self.digest = Digest::of(headers);
         Ok(self.ranges.first().map_or(head.len() - 2, |first| first.name.start as usize) - 2)
     }
 }

@@ -43,6 +43,8 @@ use crate::net::TcpStream;
 /// A connection between two exchanges, with the buffers that it keeps.
 pub(crate) struct Connection {
     pub(crate) stream: TcpStream,
+    /// What most requests to this host end in.
+    pub(crate) usual_lines: Box<[u8]>,
     /// The request on its way out, then the reply as far as it has come.
     pub(crate) bytes: Vec<u8>,
     pub(crate) head: ResponseHead,
@@ -60,10 +62,18 @@ const KEPT_BYTES: usize = 16 * 1024;
 const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream) -> Box<Self> {
+    fn new(stream: TcpStream, usual_lines: Box<[u8]>) -> Box<Self> {
         let (bytes, head) = (Vec::new(), ResponseHead::new());
         let body = Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit");
-        Box::new(Connection { stream, bytes, head, body, may_stay: false, idle_since: Instant::FAR_FUTURE })
+        Box::new(Connection {
+            stream,
+            usual_lines,
+            bytes,
+            head,
+            body,
+            may_stay: false,
+            idle_since: Instant::FAR_FUTURE,
+        })
     }
 
     /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
@@ -334,28 +344,34 @@ impl Pool {
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         connection.clear();
         let mut state = self.state.borrow_mut();
-        let (mut waker, mut closed) = (None, None);
-        match state.next_after(host, &self.settings) {
-            Next::Here(waiter) => waker = state.give(waiter, Given::Connection(connection)),
+        let (waker, closed) = match state.next_after(host, &self.settings) {
+            // Whether it is quiet the waiter sees.
+            Next::Here(waiter) => (state.give(waiter, Given::Connection(connection)), None),
+            Next::Nobody => {
+                drop(state);
+                return self.keep(host, connection);
+            }
             Next::Elsewhere => {
                 state.close(host);
-                closed = Some(connection);
-                waker = self.serve(&mut state);
+                (self.serve(&mut state), Some(connection))
             }
-            Next::Nobody => {
-                connection.idle_since = Instant::now();
-                state.hosts[host].idle.push(connection);
-            }
-        }
-        let anybody_idle = !state.hosts[host].idle.is_empty();
+        };
         drop(state);
         drop(closed);
         if let Some(waker) = waker {
             waker.wake();
         }
-        if anybody_idle {
-            self.sweep();
+    }
+
+    /// Nobody waits for the connection: it idles, unless its peer has ended it already.
+    fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
+        if !connection.is_quiet() {
+            drop(connection);
+            return self.give_up(host);
         }
+        connection.idle_since = Instant::now();
+        self.state.borrow_mut().hosts[host].idle.push(connection);
+        self.sweep();
     }
 
     /// A connection is closed, or was not opened after all.
@@ -433,9 +449,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream) {
+    pub(crate) fn fill(&mut self, stream: TcpStream, usual_lines: Box<[u8]>) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream));
+        self.connection = Some(Connection::new(stream, usual_lines));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -448,9 +464,9 @@ impl Slot {
         &self.pool
     }
 
-    /// The exchange has come to its end, and the connection can carry another, if its peer has not ended it already.
+    /// The exchange has come to its end, and the connection can carry another.
     pub(crate) fn release(mut self) {
-        if let Some(connection) = self.connection.take_if(|connection| connection.is_quiet()) {
+        if let Some(connection) = self.connection.take() {
             self.holds = false; // the place goes with the connection
             self.pool.count(|stats| stats.in_use -= 1);
             self.pool.take_back(self.host, connection);
@@ -532,8 +548,8 @@ impl Drop for Acquire {
         drop(state);
         drop(left.waker);
         match left.given {
-            Some(Given::Connection(connection)) if connection.is_quiet() => self.pool.take_back(self.host, connection),
-            Some(_) => self.pool.give_up(self.host),
+            Some(Given::Connection(connection)) => self.pool.take_back(self.host, connection),
+            Some(Given::Leave) => self.pool.give_up(self.host),
             None => {}
         }
     }

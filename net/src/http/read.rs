@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use crate::net::TcpStream;
 
@@ -15,21 +15,23 @@ use crate::net::TcpStream;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    static BUFFER: Cell<Option<Box<[u8; BUFFER_BYTES]>>> = const { Cell::new(None) };
 }
 
 /// Reads what is there and appends it to `to`; 0 is the end of the stream.
 #[inline]
 pub(crate) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
     // Taken, not borrowed: whoever reads meanwhile finds none and makes another.
-    let mut buffer = BUFFER.take();
-    if buffer.is_empty() {
-        buffer.resize(BUFFER_BYTES, 0);
-    }
-    let outcome = stream.fd().poll_read_stream(cx, &mut buffer);
+    let mut buffer = BUFFER.take().unwrap_or_else(new_buffer);
+    let outcome = stream.fd().poll_read_stream(cx, &mut buffer[..]);
     if let Poll::Ready(Ok(n)) = outcome {
         to.extend_from_slice(&buffer[..n]);
     }
-    BUFFER.set(buffer);
-    Poll::Ready(Ok(ready!(outcome)?))
+    BUFFER.set(Some(buffer));
+    outcome
+}
+
+#[cold]
+fn new_buffer() -> Box<[u8; BUFFER_BYTES]> {
+    vec![0; BUFFER_BYTES].try_into().expect("it is as long as it was made")
 }

@@ -96,8 +96,7 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         }
     }
     match content {
-        // 9110 8.6: a method that usually has content says so if it has none.
-        Content::None if !matches!(method, "POST" | "PUT" | "PATCH") => {}
+        Content::None if !usually_has_content(method) => {}
         _ if given.length => {}
         Content::None => push_length(out, 0),
         Content::Length(n) => push_length(out, n),
@@ -105,6 +104,28 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     }
     push(out, &[b"\r\n"]);
     Ok(())
+}
+
+/// What every request to the host of `url` has behind its target, if the caller adds nothing.
+pub(super) fn usual_lines(url: &Url) -> Box<[u8]> {
+    format!(" HTTP/1.1\r\nHost: {}\r\n{OUR_LINES}\r\n", url.host_header()).into_bytes().into()
+}
+
+/// Writes what [`write_request`] would for a request without headers of the caller's, that [`check_request`] has passed.
+/// False if there is more to say than the usual lines.
+#[inline]
+pub(super) fn write_usual_request(out: &mut Vec<u8>, method: &str, url: &Url, content: Content, lines: &[u8]) -> bool {
+    let usual = content == Content::None && !usually_has_content(method);
+    if usual {
+        push(out, &[method.as_bytes(), b" ", url.target().as_bytes(), lines]);
+    }
+    usual
+}
+
+/// 9110 8.6: a method that usually has content says so if it has none.
+#[inline]
+fn usually_has_content(method: &str) -> bool {
+    matches!(method, "POST" | "PUT" | "PATCH")
 }
 
 /// Refuses what [`write_request`] would refuse: for a client that asks before it has a connection to write to.
@@ -210,8 +231,7 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
             return Err(refuse("the framing of a reply is not the caller's to set"));
         }
     }
-    let digits = [b'0' + (status / 100) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
-    push(out, &[b"HTTP/1.1 ", &digits, b" ", reason_of(status).as_bytes(), b"\r\n"]);
+    push_status_line(out, status);
     for (name, value) in headers {
         push_header(out, name.as_ref(), value.as_ref());
     }
@@ -485,6 +505,15 @@ fn push(out: &mut Vec<u8>, parts: &[&[u8]]) {
     }
 }
 
+#[inline]
+fn push_status_line(out: &mut Vec<u8>, status: u16) {
+    if status == 200 {
+        return push(out, &[b"HTTP/1.1 200 OK\r\n"]); // nearly always
+    }
+    let digits = [b'0' + (status / 100) as u8, b'0' + (status / 10 % 10) as u8, b'0' + (status % 10) as u8];
+    push(out, &[b"HTTP/1.1 ", &digits, b" ", reason_of(status).as_bytes(), b"\r\n"]);
+}
+
 fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push(out, &[name, b": ", value, b"\r\n"]);
 }
@@ -502,7 +531,7 @@ fn push_length(out: &mut Vec<u8>, n: u64) {
             break;
         }
     }
-    push_header(out, b"Content-Length", &digits[at..]);
+    push(out, &[b"Content-Length: ", &digits[at..], b"\r\n"]);
 }
 
 /// The reason phrases of RFC 9110 15 that a small server has use for; others are empty, which is allowed.
@@ -573,6 +602,22 @@ mod tests {
                  B: 2\r\nA: 1\r\nB: 3\r\n\r\n"
             )
         );
+    }
+
+    #[test]
+    fn a_usual_request_is_written_as_any_other() {
+        let url = Url::parse("http://[::1]:8080/a?b").unwrap();
+        for method in ["GET", "HEAD", "DELETE", "BREW", "POST", "PUT", "PATCH"] {
+            for content in [Content::None, Content::Length(0), Content::Length(5), Content::Chunked] {
+                let (mut usual, mut any) = (Vec::new(), Vec::new());
+                write_request(&mut any, method, &url, NO_HEADERS, content).unwrap();
+                if write_usual_request(&mut usual, method, &url, content, &usual_lines(&url)) {
+                    assert_eq!(usual, any);
+                } else {
+                    assert!(usual.is_empty() && (content != Content::None || method.starts_with('P')));
+                }
+            }
+        }
     }
 
     #[test]

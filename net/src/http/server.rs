@@ -19,6 +19,7 @@ use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use windlass_reactor::time::sleep;
@@ -246,7 +247,7 @@ impl Server {
             let (handler, limits) = (handler.clone(), limits.clone());
             drop(windlass_executor::spawn(async move {
                 let (received, replies, head) = (Vec::new(), Vec::new(), RequestHead::new());
-                let mut talk = Talk { stream, received, replies, head, body: None };
+                let mut talk = Talk { stream, received, at: 0, replies, sent: 0, head, body: None };
                 // A peer that is gone is no trouble of the server's.
                 let _ = talk.serve(&*handler, &limits).await;
             }));
@@ -258,19 +259,15 @@ impl Server {
 struct Talk {
     stream: TcpStream,
     received: Vec<u8>,
+    /// How much of that was answered.
+    at: usize,
     replies: Vec<u8>,
+    /// How much of those has gone out.
+    sent: usize,
     head: RequestHead,
     /// The body under way of the request at the front: the length of its head, and how far it was read. What was read is
     /// not kept, and not read again.
     body: Option<(usize, Decoder)>,
-}
-
-/// What stands at the front of the received bytes.
-enum Front {
-    /// Not a whole request.
-    Part,
-    /// A request of this many bytes, and what to answer.
-    Whole { len: usize, reply: Reply, to: Asker },
 }
 
 /// What of a request shapes the answer.
@@ -281,88 +278,121 @@ struct Asker {
     keep: bool,
 }
 
+/// What is to be done before the next request is answered.
+enum Next {
+    /// Send the replies, and read: there is no whole request.
+    Read,
+    /// Send the replies, which are many.
+    Send,
+    /// Send the replies, wait, and give this one.
+    Wait(Box<(Reply, Asker)>),
+    /// Send the replies. They were the last.
+    End,
+}
+
 impl Talk {
     async fn serve(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> io::Result<()> {
         let _ = self.stream.set_nodelay(true); // slower without, not wrong
         loop {
-            let n = poll_fn(|cx| poll_read(&self.stream, cx, &mut self.received)).await?;
-            if n == 0 {
-                return Ok(());
+            let mut next = self.answer(handler, limits);
+            if let Next::Read = next {
+                if poll_fn(|cx| self.poll_send_and_read(cx)).await? == 0 {
+                    return Ok(());
+                }
+                continue;
             }
-            let go_on = self.answer_all(handler, limits).await?;
-            self.send_replies().await?;
-            if !go_on {
+            poll_fn(|cx| self.poll_send(cx)).await?;
+            if let Next::Wait(late) = &next {
+                sleep(late.0.delay).await;
+                if !self.reply(&late.0, &late.1) {
+                    poll_fn(|cx| self.poll_send(cx)).await?;
+                    next = Next::End;
+                }
+            }
+            if let Next::End = next {
                 return self.stream.shutdown(std::net::Shutdown::Write);
             }
         }
     }
 
-    async fn send_replies(&mut self) -> io::Result<()> {
-        self.stream.write_all(&self.replies).await?;
-        self.replies.clear();
-        Ok(())
+    fn poll_send_and_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        ready!(self.poll_send(cx))?;
+        poll_read(&self.stream, cx, &mut self.received)
     }
 
-    /// Answers every whole request that has come; the last answers may be left to be sent. False if the connection ends
-    /// with them.
-    async fn answer_all(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> io::Result<bool> {
-        let mut at = 0;
-        let go_on = loop {
-            if at == self.received.len() {
-                break true;
-            }
-            match self.front(at, handler, limits) {
-                Ok(Front::Part) => break true,
-                Ok(Front::Whole { len, reply, to }) => {
-                    at += len;
-                    if !reply.delay.is_zero() {
-                        self.send_replies().await?; // those before it are not delayed
-                        sleep(reply.delay).await;
-                    }
-                    if reply.write(&mut self.replies, &to).is_err() {
-                        self.refuse(500);
-                        break false;
-                    }
-                    if !to.keep || reply.close {
-                        break false;
-                    }
-                    if self.replies.len() >= REPLIES_MAX {
-                        self.send_replies().await?;
-                    }
-                }
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.replies.len() {
+            self.sent += ready!(self.stream.fd().poll_write_stream(cx, &self.replies[self.sent..]))?;
+        }
+        self.replies.clear();
+        self.sent = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// Answers every whole request that has come, as far as that can be done at once.
+    fn answer(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Next {
+        while self.at < self.received.len() {
+            match self.front(handler, limits) {
+                Ok(None) => break,
+                Ok(Some((reply, to))) if !reply.delay.is_zero() => return Next::Wait(Box::new((reply, to))),
+                Ok(Some((reply, to))) if !self.reply(&reply, &to) => return Next::End,
+                Ok(Some(_)) if self.replies.len() >= REPLIES_MAX => return Next::Send,
+                Ok(Some(_)) => {}
                 Err(status) => {
                     self.refuse(status);
-                    break false;
+                    return Next::End;
                 }
             }
-        };
-        self.received.drain(..at);
-        Ok(go_on)
+        }
+        if self.at == self.received.len() {
+            self.received.clear(); // nearly always; draining all of it costs more
+        } else {
+            self.received.drain(..self.at);
+        }
+        self.at = 0;
+        Next::Read
     }
 
+    /// Puts the reply to those that are to be sent. False if the connection ends with it.
+    fn reply(&mut self, reply: &Reply, to: &Asker) -> bool {
+        let written = reply.write(&mut self.replies, to);
+        if written.is_err() {
+            self.refuse(500);
+        }
+        written.is_ok() && to.keep && !reply.close
+    }
+
+    /// Has the next request answered. None if not all of it is there.
+    ///
     /// # Errors
     /// The status with which to refuse what cannot be read.
-    fn front(&mut self, at: usize, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Result<Front, u16> {
+    #[inline]
+    fn front(
+        &mut self,
+        handler: &dyn Fn(&Incoming<'_>) -> Reply,
+        limits: &Limits,
+    ) -> Result<Option<(Reply, Asker)>, u16> {
         let (head_len, mut decoder) = match self.body.take() {
             Some(under_way) => under_way,
-            None => match self.begin(at, limits)? {
+            None => match self.begin(self.at, limits)? {
                 Some(begun) => begun,
-                None => return Ok(Front::Part),
+                None => return Ok(None),
             },
         };
-        let body = read_body(&mut decoder, &self.received[at + head_len..]);
+        let body_at = self.at + head_len;
+        let body = read_body(&mut decoder, &self.received[body_at..]);
         let Some(body_len) = body.map_err(|error| status_of(&error, 413))? else {
-            self.received.truncate(at + head_len);
+            self.received.truncate(body_at);
             self.body = Some((head_len, decoder));
-            return Ok(Front::Part);
+            return Ok(None);
         };
-        let bytes = &self.received[at..];
-        let incoming = Incoming { head: &self.head, bytes };
+        let incoming = Incoming { head: &self.head, bytes: &self.received[self.at..] };
         let reply = handler(&incoming);
-        let head_only = incoming.method() == "HEAD";
+        let head_only = self.head.method(incoming.bytes) == b"HEAD";
         let to = Asker { version: self.head.version(), head_only, keep: self.head.keep_alive() };
         self.head.clear();
-        Ok(Front::Whole { len: head_len + body_len, reply, to })
+        self.at = body_at + body_len;
+        Ok(Some((reply, to)))
     }
 
     /// Reads the head of the request at `at`: its length, and what reads the body. None if not all of it is there.

@@ -4,6 +4,10 @@ use super::*;
 
 type Fails<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
+fn it_slips() {
+    panic!("it slipped");
+}
+
 #[test]
 fn the_block_waits_for_all_children_and_returns_the_bodys_value() {
     doc(async {
@@ -156,7 +160,7 @@ fn a_panic_of_a_child_is_a_failure_with_its_task_and_its_payload() {
     doc(async {
         let mut handle = None;
         let failed = group(async |g| {
-            handle = Some(g.spawn_named("crank", async { panic!("it slipped") }).unwrap());
+            handle = Some(g.spawn_named("crank", async { it_slips() }).unwrap());
             pending::<()>().await;
         });
         let mut errors = failed.await.unwrap_err().into_errors();
@@ -174,7 +178,7 @@ fn a_panic_of_the_body_goes_on_when_the_children_have_ended() {
         doc(group(async |g| {
             g.spawn(tidy(2, say)).unwrap();
             turns(1).await;
-            panic!("it slipped");
+            it_slips();
         }))
     }));
     assert_eq!(panic.unwrap_err().downcast_ref(), Some(&"it slipped"));

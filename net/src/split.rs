@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   split(&mut) ────► ReadHalf, WriteHalf            borrow the stream: two futures of one task
-//!   into_split() ───► OwnedReadHalf, OwnedWriteHalf   hold it in an Arc: two tasks ──► reunite ──► TcpStream
+//!   into_split() ───► OwnedReadHalf, OwnedWriteHalf   hold it in an Arc: two tasks ──► reunite ──► the stream
 //! ```
 //!
 //! Next: `stream`, which does the work.
@@ -11,42 +11,23 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use super::TcpStream;
+use crate::stream::{self, Connection};
+use crate::tcp::TcpStream;
 
-pub(super) fn split(stream: &mut TcpStream) -> (ReadHalf<'_>, WriteHalf<'_>) {
+pub(crate) fn split<S: Connection>(stream: &mut S) -> (ReadHalf<'_, S>, WriteHalf<'_, S>) {
     (ReadHalf { stream }, WriteHalf { stream })
 }
 
-pub(super) fn into_split(stream: TcpStream) -> (OwnedReadHalf, OwnedWriteHalf) {
+pub(crate) fn into_split<S: Connection>(stream: S) -> (OwnedReadHalf<S>, OwnedWriteHalf<S>) {
     let stream = Arc::new(stream);
     (OwnedReadHalf { stream: stream.clone() }, OwnedWriteHalf { stream, open: true })
-}
-
-pub(super) async fn read_exact(stream: &TcpStream, mut buffer: &mut [u8]) -> io::Result<()> {
-    while !buffer.is_empty() {
-        match poll_fn(|cx| stream.fd().poll_read_stream(cx, buffer)).await? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            n => buffer = &mut buffer[n..],
-        }
-    }
-    Ok(())
-}
-
-pub(super) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match poll_fn(|cx| stream.fd().poll_write_stream(cx, bytes)).await? {
-            0 => return Err(io::ErrorKind::WriteZero.into()),
-            n => bytes = &bytes[n..],
-        }
-    }
-    Ok(())
 }
 
 /// The reading half of a borrowed stream; see [`TcpStream::split`].
@@ -61,8 +42,8 @@ pub(super) async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> io::Resul
 /// # Ok(()) });
 /// ```
 #[derive(Debug)]
-pub struct ReadHalf<'a> {
-    stream: &'a TcpStream,
+pub struct ReadHalf<'a, S: Connection = TcpStream> {
+    stream: &'a S,
 }
 
 /// The writing half of a borrowed stream; see [`TcpStream::split`].
@@ -78,8 +59,8 @@ pub struct ReadHalf<'a> {
 /// # Ok(()) });
 /// ```
 #[derive(Debug)]
-pub struct WriteHalf<'a> {
-    stream: &'a TcpStream,
+pub struct WriteHalf<'a, S: Connection = TcpStream> {
+    stream: &'a S,
 }
 
 /// The reading half of a stream; see [`TcpStream::into_split`].
@@ -96,8 +77,8 @@ pub struct WriteHalf<'a> {
 /// # Ok(()) });
 /// ```
 #[derive(Debug)]
-pub struct OwnedReadHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedReadHalf<S: Connection = TcpStream> {
+    stream: Arc<S>,
 }
 
 /// The writing half of a stream; see [`TcpStream::into_split`]. Dropping it ends our side of the connection.
@@ -113,22 +94,22 @@ pub struct OwnedReadHalf {
 /// # Ok(()) });
 /// ```
 #[derive(Debug)]
-pub struct OwnedWriteHalf {
-    stream: Arc<TcpStream>,
+pub struct OwnedWriteHalf<S: Connection = TcpStream> {
+    stream: Arc<S>,
     open: bool,
 }
 
 /// What either half can say of the whole.
 macro_rules! whole {
     ($half:ty) => {
-        impl $half {
+        impl<S: Connection> $half {
             /// Our address.
-            pub fn local_addr(&self) -> io::Result<SocketAddr> {
+            pub fn local_addr(&self) -> io::Result<S::Address> {
                 self.stream.local_addr()
             }
 
             /// The peer's address.
-            pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+            pub fn peer_addr(&self) -> io::Result<S::Address> {
                 self.stream.peer_addr()
             }
         }
@@ -137,25 +118,20 @@ macro_rules! whole {
 
 macro_rules! reads {
     ($half:ty) => {
-        impl $half {
+        impl<S: Connection> $half {
             /// As [`TcpStream::read`].
             pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                poll_fn(|cx| self.stream.fd().poll_read_stream(cx, buffer)).await
+                poll_fn(|cx| self.stream.poll_read(cx, buffer)).await
             }
 
             /// As [`TcpStream::read_exact`].
             pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-                read_exact(&self.stream, buffer).await
-            }
-
-            /// As [`TcpStream::peek`].
-            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
-                self.stream.peek(buffer).await
+                stream::read_exact(|cx, buffer| self.stream.poll_read(cx, buffer), buffer).await
             }
 
             /// As [`TcpStream::readable`].
             pub async fn readable(&self) -> io::Result<()> {
-                self.stream.readable().await
+                self.stream.watched().readable().await
             }
 
             /// As [`TcpStream::try_read`].
@@ -166,9 +142,9 @@ macro_rules! reads {
 
         whole!($half);
 
-        impl AsyncRead for $half {
+        impl<S: Connection> AsyncRead for $half {
             fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-                self.stream.fd().poll_read_stream(cx, buffer)
+                self.stream.poll_read(cx, buffer)
             }
         }
     };
@@ -176,25 +152,25 @@ macro_rules! reads {
 
 macro_rules! writes {
     ($half:ty) => {
-        impl $half {
+        impl<S: Connection> $half {
             /// As [`TcpStream::write`].
             pub async fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                poll_fn(|cx| self.stream.fd().poll_write_stream(cx, bytes)).await
+                poll_fn(|cx| self.stream.poll_write(cx, bytes)).await
             }
 
             /// As [`TcpStream::write_vectored`].
             pub async fn write_vectored(&mut self, buffers: &[IoSlice<'_>]) -> io::Result<usize> {
-                poll_fn(|cx| self.stream.fd().poll_write_stream_vectored(cx, buffers)).await
+                poll_fn(|cx| self.stream.poll_write_vectored(cx, buffers)).await
             }
 
             /// As [`TcpStream::write_all`].
             pub async fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-                write_all(&self.stream, bytes).await
+                stream::write_all(|cx, bytes| self.stream.poll_write(cx, bytes), bytes).await
             }
 
             /// As [`TcpStream::writable`].
             pub async fn writable(&self) -> io::Result<()> {
-                self.stream.writable().await
+                self.stream.watched().writable().await
             }
 
             /// As [`TcpStream::try_write`].
@@ -210,9 +186,9 @@ macro_rules! writes {
 
         whole!($half);
 
-        impl AsyncWrite for $half {
+        impl<S: Connection> AsyncWrite for $half {
             fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-                self.stream.fd().poll_write_stream(cx, bytes)
+                self.stream.poll_write(cx, bytes)
             }
 
             fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -226,12 +202,27 @@ macro_rules! writes {
     };
 }
 
-reads!(ReadHalf<'_>);
-reads!(OwnedReadHalf);
-writes!(WriteHalf<'_>);
-writes!(OwnedWriteHalf);
+reads!(ReadHalf<'_, S>);
+reads!(OwnedReadHalf<S>);
+writes!(WriteHalf<'_, S>);
+writes!(OwnedWriteHalf<S>);
 
-impl OwnedReadHalf {
+/// What Unix streams cannot do in std's face yet.
+macro_rules! peeks {
+    ($half:ty) => {
+        impl $half {
+            /// As [`TcpStream::peek`].
+            pub async fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+                self.stream.peek(buffer).await
+            }
+        }
+    };
+}
+
+peeks!(ReadHalf<'_>);
+peeks!(OwnedReadHalf);
+
+impl<S: Connection> OwnedReadHalf<S> {
     /// Makes one stream again of two halves that belong together.
     ///
     /// # Errors
@@ -244,7 +235,7 @@ impl OwnedReadHalf {
     /// assert_eq!(ours.local_addr()?, theirs.peer_addr()?);
     /// # Ok(()) });
     /// ```
-    pub fn reunite(self, mut write: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
+    pub fn reunite(self, mut write: OwnedWriteHalf<S>) -> Result<S, ReuniteError<S>> {
         if !Arc::ptr_eq(&self.stream, &write.stream) {
             return Err(ReuniteError(self, write));
         }
@@ -254,11 +245,11 @@ impl OwnedReadHalf {
     }
 }
 
-impl Drop for OwnedWriteHalf {
+impl<S: Connection> Drop for OwnedWriteHalf<S> {
     fn drop(&mut self) {
         if self.open {
             // A connection that the peer has ended already cannot be shut down, and need not be.
-            let _ = self.stream.fd().get_ref().shutdown(Shutdown::Write); // on whatever thread
+            let _ = self.stream.end();
         }
     }
 }
@@ -273,12 +264,12 @@ impl Drop for OwnedWriteHalf {
 /// # Ok(()) });
 /// ```
 #[derive(Debug)]
-pub struct ReuniteError(pub OwnedReadHalf, pub OwnedWriteHalf);
+pub struct ReuniteError<S: Connection = TcpStream>(pub OwnedReadHalf<S>, pub OwnedWriteHalf<S>);
 
-impl fmt::Display for ReuniteError {
+impl<S: Connection> fmt::Display for ReuniteError<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the halves are of different streams")
     }
 }
 
-impl std::error::Error for ReuniteError {}
+impl<S: Connection + fmt::Debug> std::error::Error for ReuniteError<S> {}

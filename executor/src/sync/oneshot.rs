@@ -1,0 +1,321 @@
+//! One value, handed over once.
+//! What a task owes another: an answer, a result, the news that it is over. The writer cannot set it twice, because
+//! sending consumes it; either side sees when the other has gone.
+//!
+//! ```text
+//!                  ┌──────────── one allocation ────────────┐
+//!   Sender ───────►│ Open ──send──► Sent ──poll──► Done     │◄─────── Receiver, a future
+//!     closed() ◄───│   └──a side gone──► Closed             │
+//!                  └────────────────────────────────────────┘
+//! ```
+//!
+//! A promise that can fail is a channel of a [`Result`]: its error side is an `Err` that was sent. A sender dropped
+//! without sending is an error of its own, [`RecvError`].
+//! Not here: values that come one after the other (`mpsc`), or that several read (`watch`).   Next: `waker_slot`, where
+//! each side waits; `mpsc`.
+
+use std::cell::Cell;
+use std::fmt;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use super::waker_slot::WakerSlot;
+use crate::budget;
+use crate::waits::{LazyId, ResourceKind};
+
+pub use super::error::{RecvError, TryRecvError};
+
+/// A channel for one value. Its halves stay on their thread.
+///
+/// ```
+/// use windlass_executor::sync::oneshot;
+/// # windlass_executor::doc(async {
+/// let (sender, receiver) = oneshot::channel::<Result<u32, &str>>();
+/// let asker = windlass_executor::spawn(receiver);
+/// sender.send(Err("out of paper")).unwrap();
+/// assert_eq!(asker.await.unwrap(), Ok(Err("out of paper")));
+/// # });
+/// ```
+#[inline]
+pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+    let shared = Rc::new(Shared {
+        state: Cell::new(State::Open),
+        value: Cell::new(None),
+        sender: WakerSlot::default(),
+        receiver: WakerSlot::default(),
+        id: LazyId::new(),
+    });
+    (Sender { shared: shared.clone() }, Receiver { shared })
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    /// Both sides are there, and nothing was sent.
+    Open,
+    /// The value lies there.
+    Sent,
+    /// The value was taken.
+    Done,
+    /// A side went before anything was sent.
+    Closed,
+}
+
+struct Shared<T> {
+    state: Cell<State>,
+    value: Cell<Option<T>>,
+    /// Waits for the receiver to go.
+    sender: WakerSlot,
+    /// Waits for the value.
+    receiver: WakerSlot,
+    id: LazyId,
+}
+
+/// Sends the value. Dropping it instead tells the receiver that nothing will come.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let (sender, receiver) = windlass_executor::sync::oneshot::channel();
+/// drop(windlass_executor::spawn(async move { sender.send(6 * 7) }));
+/// assert_eq!(receiver.await, Ok(42));
+/// # });
+/// ```
+pub struct Sender<T> {
+    shared: Rc<Shared<T>>,
+}
+
+impl<T> Sender<T> {
+    /// Hands `value` over and wakes the receiver.
+    ///
+    /// # Errors
+    /// Gives `value` back if the receiver is gone or closed. It may still go, with the value unread, after this succeeded.
+    ///
+    /// ```
+    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// receiver.close();
+    /// assert_eq!(sender.send("too late"), Err("too late"));
+    /// ```
+    #[inline]
+    pub fn send(self, value: T) -> Result<(), T> {
+        if self.is_closed() {
+            return Err(value);
+        }
+        self.shared.value.set(Some(value));
+        self.shared.state.set(State::Sent);
+        self.shared.receiver.wake();
+        Ok(())
+    }
+
+    /// True if the receiver is gone or closed: nobody wants the value any more.
+    ///
+    /// ```
+    /// let (sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+    /// assert!(!sender.is_closed());
+    /// drop(receiver);
+    /// assert!(sender.is_closed());
+    /// ```
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.shared.state.get() != State::Open
+    }
+
+    /// Completes when the receiver is gone or closed.
+    ///
+    /// # Cancel
+    /// Dropping it forgets the waiter; the channel stays as it is.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let (mut sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+    /// let worker = windlass_executor::spawn(async move { sender.closed().await });
+    /// drop(receiver); // nobody wants the answer: the worker may stop
+    /// worker.await.unwrap();
+    /// # });
+    /// ```
+    #[inline]
+    pub fn closed(&mut self) -> Closed<'_, T> {
+        Closed { sender: self }
+    }
+
+    /// As [`closed`](Sender::closed), for a future written by hand: ready if the receiver is gone or closed, else the task
+    /// of `cx` is woken when it is. One task waits at a time, the last that polled.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let (mut sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+    /// drop(receiver);
+    /// std::future::poll_fn(|cx| sender.poll_closed(cx)).await;
+    /// # });
+    /// ```
+    #[inline]
+    pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.is_closed() {
+            self.shared.sender.register(cx.waker());
+            if !self.is_closed() {
+                self.shared.id.note(ResourceKind::Closed);
+                return Poll::Pending;
+            }
+        }
+        budget::poll_proceed(cx)
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // After `send` there is nothing to do: what is left goes with the receiver.
+        if self.shared.state.get() == State::Open {
+            self.shared.state.set(State::Closed);
+            self.shared.sender.clear();
+            self.shared.receiver.wake();
+        }
+    }
+}
+
+/// The future of [`Sender::closed`].
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let (mut sender, mut receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+/// let closed = sender.closed();
+/// receiver.close();
+/// closed.await;
+/// # });
+/// ```
+#[must_use = "futures do nothing unless awaited"]
+pub struct Closed<'a, T> {
+    sender: &'a mut Sender<T>,
+}
+
+impl<T> Future for Closed<'_, T> {
+    type Output = ();
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.sender.poll_closed(cx)
+    }
+}
+
+impl<T> Drop for Closed<'_, T> {
+    fn drop(&mut self) {
+        self.sender.shared.sender.clear();
+    }
+}
+
+/// Yields the value: it is a future.
+///
+/// # Errors
+/// [`RecvError`] if the sender was dropped without sending, or this side was closed before anything was sent.
+///
+/// # Cancel
+/// Dropping it drops the value, if one was sent, and tells the sender. To wait only for a while, await `&mut receiver`:
+/// given up, it loses nothing.
+///
+/// # Panics
+/// When polled again after it yielded the value.
+///
+/// ```
+/// # windlass_executor::doc(async {
+/// let (sender, receiver) = windlass_executor::sync::oneshot::channel();
+/// sender.send("done").unwrap();
+/// assert_eq!(receiver.await, Ok("done"));
+/// # });
+/// ```
+#[must_use = "futures do nothing unless awaited"]
+pub struct Receiver<T> {
+    shared: Rc<Shared<T>>,
+}
+
+impl<T> Receiver<T> {
+    /// The value, if it was sent and not yet taken.
+    ///
+    /// # Errors
+    /// [`TryRecvError::Empty`] if it may still come, [`TryRecvError::Closed`] if it never will, also after it was taken.
+    ///
+    /// ```
+    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// assert!(receiver.try_recv().is_err());
+    /// sender.send(1).unwrap();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        match self.shared.state.get() {
+            State::Open => Err(TryRecvError::Empty),
+            State::Sent => Ok(self.take()),
+            State::Done | State::Closed => Err(TryRecvError::Closed),
+        }
+    }
+
+    /// Refuses what was not sent yet, and tells the sender. A value sent before can still be received.
+    ///
+    /// ```
+    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// sender.send(1).unwrap();
+    /// receiver.close();
+    /// assert_eq!(receiver.try_recv(), Ok(1));
+    /// ```
+    #[inline]
+    pub fn close(&mut self) {
+        if self.shared.state.get() == State::Open {
+            self.shared.state.set(State::Closed);
+            self.shared.sender.wake();
+        }
+    }
+
+    #[inline]
+    fn take(&mut self) -> T {
+        self.shared.state.set(State::Done);
+        self.shared.value.take().expect("a value that was sent lies there until it is taken")
+    }
+}
+
+impl<T> Future for Receiver<T> {
+    type Output = Result<T, RecvError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.shared.state.get() == State::Open {
+            self.shared.receiver.register(cx.waker());
+            if self.shared.state.get() == State::Open {
+                self.shared.id.note(ResourceKind::Reply);
+                return Poll::Pending;
+            }
+        }
+        ready!(budget::poll_proceed(cx));
+        match self.shared.state.get() {
+            State::Sent => Poll::Ready(Ok(self.take())),
+            State::Done => panic!("a oneshot yields its value once: it was polled after that"),
+            State::Open | State::Closed => Poll::Ready(Err(RecvError)),
+        }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // Once sent, the sender is gone, and what is left goes with this side.
+        if let State::Open | State::Closed = self.shared.state.get() {
+            self.shared.receiver.clear();
+            self.close();
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").field("state", &self.shared.state.get()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").field("state", &self.shared.state.get()).finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Closed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Closed").finish_non_exhaustive()
+    }
+}

@@ -31,11 +31,11 @@
 //! | type | `Send` | `Sync` | why |
 //! |---|---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes | yes | a number |
-//! | [`Handle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
+//! | [`Handle`], [`task::AbortHandle`], [`task::TaskId`], [`task::TaskInfo`], [`task::JoinError`], [`time::Instant`] | yes | yes | data |
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -50,7 +50,7 @@ mod watch;
 pub use event_loop::{Builder, Gauges, Handle, Loop, Metrics, Tick, metrics};
 pub use histogram::{Histogram, Histograms};
 pub use run::{RunError, RunErrorKind, Runner, run};
-pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, spawn, task_local};
+pub use windlass_executor::{BlockingPool, LoopId, cancel, current_loop, group, spawn, task_local};
 pub use windlass_net::{flow, http, net};
 
 /// Makes of an `async fn main` a program: [`run`] with what is in it. With the feature `macros`, which is on by default.
@@ -113,9 +113,10 @@ pub mod task {
     pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        Blocking, Builder, Closed, Dump, JoinError, JoinHandle, LocalKey, LocalScope, NotInScope, Spawner, TaskId,
-        TaskInfo, TaskState, UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, set_name,
-        set_unobserved_panic_hook, spawn, spawn_blocking, yield_now,
+        AbortHandle, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,
+        LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId, TaskInfo, TaskState,
+        UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, group, set_name, set_unobserved_panic_hook,
+        spawn, spawn_blocking, yield_now,
     };
 }
 

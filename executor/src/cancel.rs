@@ -188,7 +188,7 @@ impl<F: Future> Future for Scope<F> {
             this.inner.set(None);
             return match further_out {
                 None => {
-                    this.node.leave(Place::Over);
+                    this.node.leave(Place::Over(None));
                     Poll::Ready(Err(cancelled))
                 }
                 Some(further_out) => {
@@ -207,7 +207,7 @@ impl<F: Future> Future for Scope<F> {
         drop(inside);
         polled.map(|output| {
             this.inner.set(None);
-            this.node.leave(Place::Over);
+            this.node.leave(Place::Over(None));
             Ok(output)
         })
     }
@@ -220,6 +220,19 @@ pub struct Canceller {
 }
 
 impl Canceller {
+    /// Whether it was this scope that asked.
+    pub(crate) fn has_asked(&self, cancelled: &Cancelled) -> bool {
+        matches!(&*self.place.borrow(), Place::In(_, id) if cancelled.from == Some(*id))
+    }
+
+    /// What was asked from further out of a catch in the scope, which is over.
+    pub(crate) fn passed(&self) -> Option<Cancelled> {
+        match &*self.place.borrow() {
+            Place::Over(passed) => passed.clone(),
+            _ => None,
+        }
+    }
+
     /// Asks what is in the scope to stop. False if it is over.
     ///
     /// ```
@@ -231,7 +244,7 @@ impl Canceller {
     pub fn cancel(&self, cancelled: Cancelled) -> bool {
         let mut place = self.place.borrow_mut();
         match &*place {
-            Place::Over | Place::HandedOn => false,
+            Place::Over(_) | Place::HandedOn => false,
             Place::Fresh(_) => {
                 *place = Place::Fresh(Some(cancelled));
                 true
@@ -286,6 +299,21 @@ impl Future for Propagate {
 #[track_caller]
 pub fn shield<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::Output> {
     task::spawn(future)
+}
+
+/// Has a request that was taken delivered once more, after this turn, to whatever the task waits for then.
+pub(crate) fn ask_again(cancelled: Cancelled) {
+    let task = in_turn().expect("it was taken in a turn");
+    if with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
+        extras::with(&task, |extras| extras.nodes.later.push(cancelled));
+    }
+}
+
+/// Of two requests that were taken the one from further out.
+pub(crate) fn wider(earlier: Cancelled, later: Cancelled) -> Cancelled {
+    let known = in_turn()
+        .and_then(|task| extras::look(&task, |extras| extras.nodes.further_out(Some(earlier.clone()), later.clone())));
+    known.unwrap_or(later)
 }
 
 /// Hands a request on from the place whose poll is under way to the next outwards; past the last the task is dropped.
@@ -393,7 +421,8 @@ enum Place {
     /// Not polled yet; perhaps asked already.
     Fresh(Option<Cancelled>),
     In(TaskRef, NodeId),
-    Over,
+    /// With what was asked from further out of a catch in it.
+    Over(Option<Cancelled>),
     /// It was ended while a request from further out had passed it, and waits for that to drop it.
     HandedOn,
 }
@@ -411,8 +440,10 @@ pub(crate) struct Nodes {
     serial: u64,
     requests: u32,
     reason: Option<Arc<str>>,
-    /// What was asked in the task's own turn, and what was asked of scopes that were dropped before they took it.
+    /// What was asked in the task's own turn.
     later: Vec<Cancelled>,
+    /// What was asked of scopes that were dropped before they took it.
+    left: Vec<Cancelled>,
     /// Who asked, of the requests that were taken since their last delivery.
     taken: Vec<Option<NodeId>>,
 }
@@ -527,7 +558,7 @@ impl Nodes {
 
     /// The requests that nobody took, and now nobody will: one of each that asked.
     fn give_up(&mut self) -> Vec<Cancelled> {
-        let mut given_up = std::mem::take(&mut self.later);
+        let mut given_up = std::mem::take(&mut self.left);
         for (_, entry) in self.entries.iter_mut().filter(|(_, entry)| !entry.fresh) {
             if let Some(request) = entry.request.take() {
                 entry.deaf = true;
@@ -560,7 +591,7 @@ impl Nodes {
     fn remove(&mut self, id: NodeId) -> Option<Entry> {
         self.get(id)?;
         let mut entry = self.entries.remove(id.index);
-        self.later.extend(entry.request.take());
+        self.left.extend(entry.request.take());
         Some(entry)
     }
 }
@@ -597,7 +628,7 @@ impl Node {
         match &mut *self.place.borrow_mut() {
             Place::Fresh(early) => early.take(),
             Place::In(task, id) => extras::look(task, |extras| extras.nodes.take_request(*id)).flatten(),
-            Place::Over | Place::HandedOn => None,
+            Place::Over(_) | Place::HandedOn => None,
         }
     }
 
@@ -659,7 +690,10 @@ impl Node {
     fn leave(&self, for_place: Place) {
         let before = self.place.replace(for_place);
         if let Place::In(task, id) = &before {
-            let entry = extras::look(task, |extras| extras.nodes.remove(*id));
+            let entry = extras::look(task, |extras| extras.nodes.remove(*id)).flatten();
+            if let (Some(entry), Place::Over(passed)) = (&entry, &mut *self.place.borrow_mut()) {
+                passed.clone_from(&entry.passed);
+            }
             drop(entry); // with nothing borrowed (I3)
         }
     }
@@ -667,7 +701,9 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
-        self.leave(Place::Over);
+        if !matches!(*self.place.borrow(), Place::Over(_)) {
+            self.leave(Place::Over(None));
+        }
     }
 }
 

@@ -44,7 +44,7 @@ use crate::{extras, inbox};
 mod header;
 mod pool;
 mod table;
-pub(crate) use header::{After, Header, Polled, Queued, State, Then, Woken};
+pub(crate) use header::{After, Handle, Header, Polled, Queued, State, Then, Woken};
 pub(crate) use pool::Pool;
 use pool::{CLASSES, KEPT, Piece};
 

@@ -197,6 +197,11 @@ impl Core {
         self.table.turn.get()
     }
 
+    /// The task that `key` names, for whoever knows its whole number.
+    pub(crate) fn find(&self, key: Key, id: u64) -> Option<TaskRef> {
+        self.table.find(key).filter(|task| task.id() == id)
+    }
+
     /// The task whose turn it is.
     pub(crate) fn in_turn(&self) -> Option<TaskRef> {
         self.table.find(self.table.turn.get())

@@ -1,21 +1,26 @@
 //! What few tasks have.
-//! A name, a cancellation under way: such things lie beside the tasks, in a table of the thread, and cost the others
-//! nothing but a bit.
+//! A name, a cancellation under way, somebody who watches for the end: such things lie beside the tasks, in a table of the
+//! thread, and cost the others nothing but a bit.
 //! Next: `cancel`, which keeps most of it; `task`, which asks for names.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::cancel::Nodes;
 use crate::cell::{Header, TaskRef};
+use crate::join::Watcher;
 
 /// What is kept for one task.
 #[derive(Default)]
 pub(crate) struct Extras {
     name: Option<Box<str>>,
     pub(crate) nodes: Nodes,
+    /// Who is told of its end, in this order.
+    pub(crate) watchers: BTreeMap<u64, Watcher>,
+    /// What runs after its end.
+    pub(crate) calls: Vec<Box<dyn FnOnce()>>,
 }
 
 thread_local! {

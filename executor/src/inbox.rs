@@ -225,6 +225,11 @@ fn find(short: u16) -> Option<Arc<Inbox>> {
     register.loops.get(short as usize).cloned().flatten()
 }
 
+/// The loop that has this number now.
+pub(crate) fn id_of(short: u16) -> Option<LoopId> {
+    find(short).map(|inbox| inbox.id)
+}
+
 /// A wake-up from a thread that is not in the loop of `key`.
 #[cold]
 pub(crate) fn wake(key: Key) {

@@ -16,12 +16,15 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use crate::cancel::{self, Cancelled};
-use crate::cell::{State, TaskRef, Typed, waker, with_current};
-use crate::extras;
+use crate::cell::{Handle, State, TaskRef, Typed, waker, with_current};
+use crate::extras::{self, Extras};
+use crate::group::handles::{self, AbortHandle, Shared};
+use crate::group::set::Finished;
 use crate::instrument::Tell;
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
@@ -52,12 +55,18 @@ pub struct JoinHandle<T: 'static> {
 impl<T: 'static> JoinHandle<T> {
     #[inline]
     pub(crate) fn new(task: Typed<T>) -> Self {
-        task.0.has_handle.set(true);
+        task.0.handle.set(Handle::Alone);
         JoinHandle { task }
     }
 
     pub(crate) fn task(&self) -> &TaskRef {
         &self.task.0
+    }
+
+    /// What the task left, if it has ended and nobody has taken it.
+    #[inline]
+    pub(crate) fn take(&self) -> Option<Result<T, JoinError>> {
+        self.task.take()
     }
 
     /// The number of the task, unique in its loop.
@@ -155,6 +164,60 @@ impl<T: 'static> JoinHandle<T> {
         cancel::request(&self.task.0, None, Cancelled::because(reason))
     }
 
+    /// What ends this task from anywhere.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let end = task.abort_handle();
+    /// let _asked = windlass_executor::spawn(async move { end.abort() });
+    /// assert!(task.await.unwrap_err().is_cancelled());
+    /// # });
+    /// ```
+    pub fn abort_handle(&self) -> AbortHandle {
+        AbortHandle::new(&self.task.0)
+    }
+
+    /// A handle that can be cloned, and asked for the output any number of times.
+    ///
+    /// ```
+    /// # windlass_executor::doc(async {
+    /// let answer = windlass_executor::spawn(async { 42 }).shared();
+    /// let again = answer.clone();
+    /// assert_eq!(answer.await.unwrap() + again.await.unwrap(), 84);
+    /// # });
+    /// ```
+    pub fn shared(self) -> Shared<T>
+    where
+        T: Clone,
+    {
+        Shared::new(self)
+    }
+
+    /// Has `call` run when the task has ended, in whatever way: in a later turn of the loop, after the calls that were left
+    /// before it. If the task has ended already it runs all the same. A panic in it is printed, and hurts nobody else. If
+    /// the loop ends first, it does not run.
+    ///
+    /// # Panics
+    /// Outside a running loop.
+    ///
+    /// ```
+    /// # use windlass_executor::{spawn, yield_now};
+    /// # windlass_executor::doc(async {
+    /// let (say, hear) = std::sync::mpsc::channel();
+    /// let task = spawn(std::future::pending::<()>());
+    /// task.on_done(move || say.send("over").unwrap());
+    /// task.abort();
+    /// assert!(hear.try_recv().is_err()); // not inside the abort
+    /// yield_now().await;
+    /// assert_eq!(hear.try_recv(), Ok("over"));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn on_done(&self, call: impl FnOnce() + 'static) {
+        handles::on_done(&self.task.0, Box::new(call));
+    }
+
     /// How often the task was asked to stop. Above zero for one that goes on regardless, and for one whose output came all
     /// the same.
     ///
@@ -204,7 +267,7 @@ impl<T: 'static> Drop for JoinHandle<T> {
     #[inline]
     fn drop(&mut self) {
         let task = &self.task.0;
-        task.has_handle.set(false);
+        task.handle.set(Handle::None);
         if task.has_joiner() || task.state.get() == State::Finished {
             drop_rest(task, self.task.take());
         }
@@ -441,8 +504,8 @@ fn report(task: &TaskRef, error: &JoinError) {
 /// A claimed task holds its output: hand it on, or drop it if nobody will come for it. May call foreign code that panics.
 #[inline(always)] // the hot end of every task
 pub(crate) fn settle(task: &TaskRef) {
-    if !task.has_handle.get() {
-        return discard(task);
+    if task.handle.get() != Handle::Alone {
+        return settle_watched(task);
     }
     task.state.set(State::Finished);
     if let Some(waiting) = task.joiner.take() {
@@ -450,10 +513,59 @@ pub(crate) fn settle(task: &TaskRef) {
     }
 }
 
+/// As [`settle`], of a task that is detached, or that others than its handle want to hear of.
 #[inline(never)]
-fn discard(task: &TaskRef) {
-    quietly(|| task.end(None));
-    task.state.set(State::Empty);
+fn settle_watched(task: &TaskRef) {
+    if task.handle.get() == Handle::None {
+        quietly(|| task.end(None));
+        task.state.set(State::Empty);
+    } else {
+        task.state.set(State::Finished);
+        quietly(|| task.joiner.take().map_or((), Waker::wake));
+    }
+    let watchers = extras::look(task, |extras| std::mem::take(&mut extras.watchers)).unwrap_or_default();
+    for watcher in watchers.into_values() {
+        quietly(|| watcher.tell());
+    }
+}
+
+/// Who is told of a task's end besides its handle.
+pub(crate) enum Watcher {
+    Wake(Waker),
+    /// Its slot goes to the end of a list.
+    List(Rc<Finished>, usize),
+}
+
+impl Watcher {
+    fn tell(self) {
+        match self {
+            Watcher::Wake(waiting) => waiting.wake(),
+            Watcher::List(finished, slot) => finished.push(slot),
+        }
+    }
+}
+
+/// Has `watcher` told when the task ends, after those that came before; the number is for [`unwatch`]. Gives it back if
+/// the task has ended.
+pub(crate) fn watch(task: &TaskRef, watcher: Watcher) -> Result<u64, Watcher> {
+    if matches!(task.state.get(), State::Finished | State::Empty) {
+        return Err(watcher);
+    }
+    if task.handle.get() == Handle::Alone {
+        task.handle.set(Handle::Watched);
+    }
+    let add = |extras: &mut Extras| {
+        let number = extras.watchers.last_key_value().map_or(0, |(last, _)| last + 1);
+        extras.watchers.insert(number, watcher);
+        number
+    };
+    Ok(extras::with(task, add).unwrap_or_default())
+}
+
+/// The watcher need not be told any more.
+pub(crate) fn unwatch(task: &TaskRef, number: u64) {
+    let watcher = extras::look(task, |extras| extras.watchers.remove(&number));
+    quietly(|| drop(watcher));
 }
 
 /// Ends a task whose poll panicked.
@@ -467,7 +579,7 @@ pub(crate) fn end_with_panic(task: &TaskRef, panic: Box<dyn Any + Send>) {
     }
     // The future goes first: the handle may be in it.
     quietly(|| task.end(None));
-    if !task.has_handle.get() {
+    if task.handle.get() == Handle::None {
         report(task, &error);
     }
     quietly(|| task.end(Some(error)));

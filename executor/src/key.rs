@@ -27,7 +27,7 @@ pub(crate) const LOOPS_MAX: usize = 1 << LOOP_BITS;
 pub(crate) const TASKS_MAX: usize = 1 << INDEX_BITS;
 
 /// Which task of which loop: what a waker carries. No loop has the number 0, so no key is all zeros.
-#[derive(Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug)]
 pub(crate) struct Key(u64);
 
 impl Key {

@@ -13,14 +13,14 @@
 //!
 //! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
 //! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`, [`sync`] (what they share); beside them `extras`, `remote`, `instrument` (who
-//! watches) and `task_local`.
+//! (why they sleep), `budget`, `blocking`, `group` (many tasks as one), [`sync`] (what they share); beside them `extras`,
+//! `remote`, `instrument` (who watches) and `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes, and `Sync` | it is a number |
 //! | [`JoinHandle`], [`Executor`], [`Enter`] | no | they count references without atomics |
-//! | [`Remote`], [`LoopId`], [`JoinError`], [`Blocking`] | yes | they hold nothing of the loop's own |
+//! | [`Remote`], [`LoopId`], [`AbortHandle`], [`JoinError`], [`ErrorGroup`], [`Blocking`] | yes | they hold nothing of the loop's own |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 
@@ -33,6 +33,7 @@ pub mod cancel;
 mod cell;
 mod executor;
 mod extras;
+mod group;
 mod inbox;
 mod instrument;
 mod join;
@@ -47,6 +48,10 @@ pub mod waits;
 pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
+pub use group::error::ErrorGroup;
+pub use group::handles::{AbortHandle, Shared};
+pub use group::set::JoinSet;
+pub use group::task_group::{Child, GroupClosed, NoValue, Outcome, TaskGroup, group};
 pub use inbox::{LoopId, TooManyLoops, post};
 pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};

@@ -66,7 +66,7 @@ pub fn spawn<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::O
 
 #[inline]
 #[track_caller]
-fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>) -> JoinHandle<F::Output>
+pub(crate) fn spawn_at<F>(future: F, name: Option<Box<str>>, at: &'static Location<'static>) -> JoinHandle<F::Output>
 where
     F: Future<Output: 'static> + 'static,
 {

@@ -497,6 +497,66 @@ fn in_a_scope_a_shielded_task_goes_on_when_its_waiter_is_cancelled() {
 }
 
 #[test]
+fn a_cancel_of_the_task_is_not_lost_to_one_of_a_scope_in_the_same_turn() {
+    for task_first in [false, true] {
+        doc(async move {
+            let (scope, canceller) = scope(async {
+                let Err(cancelled) = catch(pending::<()>()).await else { return };
+                turns(1).await;
+                cancelled.propagate().await;
+            });
+            let task = spawn(async move { catch(scope).await.is_err() });
+            turns(1).await;
+            if task_first {
+                task.cancel();
+            }
+            canceller.cancel(Cancelled::new());
+            if !task_first {
+                task.cancel();
+            }
+            assert!(task.await.unwrap(), "the outer catch hears of it");
+        });
+    }
+}
+
+#[test]
+fn handed_on_in_the_turn_that_took_it_a_cancel_reaches_the_next_catch() {
+    doc(async {
+        let task = spawn(async {
+            let outer = catch(async {
+                let Err(cancelled) = catch(pending::<()>()).await else { return };
+                cancelled.propagate().await;
+            });
+            outer.await.is_err()
+        });
+        turns(1).await;
+        task.cancel();
+        turns(4).await;
+        assert!(task.is_finished());
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
+fn a_task_that_cancels_itself_where_it_takes_a_cancel_is_asked_again() {
+    doc(async {
+        let handle: Rc<RefCell<Option<JoinHandle<bool>>>> = Rc::default();
+        let own = handle.clone();
+        let task = spawn(async move {
+            drop(catch(pending::<()>()).await);
+            own.borrow().as_ref().unwrap().cancel();
+            catch(turns(5)).await.is_err()
+        });
+        *handle.borrow_mut() = Some(task);
+        turns(1).await;
+        handle.borrow().as_ref().unwrap().cancel();
+        turns(3).await;
+        let task = handle.borrow_mut().take().unwrap();
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
 fn outside_a_loop_a_catch_is_the_future_alone() {
     let mut caught = pin!(catch(async { 7 }));
     let polled = caught.as_mut().poll(&mut Context::from_waker(Waker::noop()));

@@ -26,6 +26,17 @@ pub(crate) enum State {
     Empty,
 }
 
+/// Who wants to hear of a task's end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Handle {
+    /// It is detached; watchers may be in `extras`.
+    None,
+    /// Its join handle, and nobody else.
+    Alone,
+    /// Its join handle, and watchers in `extras`.
+    Watched,
+}
+
 /// What became of a poll. An ended task is left claimed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Polled {
@@ -93,7 +104,7 @@ pub(crate) struct Header {
     pub(super) refs: Cell<u32>,
     pub(crate) polls: Cell<u32>,
     pub(crate) state: Cell<State>,
-    pub(crate) has_handle: Cell<bool>,
+    pub(crate) handle: Cell<Handle>,
     pub(crate) queued: Cell<Queued>,
     /// Something is kept for it in `extras`.
     pub(crate) extras: Cell<bool>,
@@ -115,7 +126,7 @@ impl Header {
             refs: Cell::new(1),
             polls: Cell::new(0),
             state: Cell::new(State::Alive),
-            has_handle: Cell::new(false),
+            handle: Cell::new(Handle::None),
             queued: Cell::new(Queued::No),
             extras: Cell::new(false),
         }

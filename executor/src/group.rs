@@ -1,0 +1,20 @@
+//! Many tasks as one.
+//! One task is spawned, awaited, cancelled; the chapters below do that with many, each with another promise about what the
+//! end of one means for the others.
+//!
+//! ```text
+//!   handles      other ways to hold one task        AbortHandle, Shared, on_done
+//!   set          ends are yielded as they come      JoinSet
+//!   task_group   one failure is everybody's         group, TaskGroup
+//!   error        several failures as one            ErrorGroup
+//! ```
+//!
+//! Next: `set`.
+
+pub(crate) mod error;
+pub(crate) mod handles;
+pub(crate) mod set;
+pub(crate) mod task_group;
+
+#[cfg(test)]
+mod tests;

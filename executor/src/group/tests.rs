@@ -1,0 +1,63 @@
+//! What groups of tasks promise, one fact a test.
+//!
+//! Everything happens in turns that `yield_now` counts: nobody sleeps.
+
+mod groups;
+mod sets;
+mod storm;
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use crate::cancel::{Cancelled, catch, scope};
+use crate::*;
+
+type Log = Rc<RefCell<Vec<&'static str>>>;
+
+fn log() -> (Log, impl Fn(&'static str) + Clone) {
+    let log = Log::default();
+    let to = log.clone();
+    (log, move |line| to.borrow_mut().push(line))
+}
+
+async fn turns(n: usize) {
+    for _ in 0..n {
+        yield_now().await;
+    }
+}
+
+/// Says when it is dropped.
+struct Bell<F: Fn()>(F);
+
+impl<F: Fn()> Drop for Bell<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// Waits until it is asked to stop, says so, takes some turns to clean up, and hands the request on.
+async fn tidy(clean_up: usize, say: impl Fn(&'static str)) {
+    let Err(cancelled) = catch(pending::<()>()).await else { return };
+    say("asked");
+    turns(clean_up).await;
+    say("cleaned up");
+    cancelled.propagate().await;
+}
+
+#[derive(Debug, PartialEq)]
+struct Slipped(u32);
+
+impl std::fmt::Display for Slipped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "slipped at {}", self.0)
+    }
+}
+
+impl std::error::Error for Slipped {}
+
+fn slips(group: &ErrorGroup) -> Vec<u32> {
+    group.errors().iter().filter_map(|error| Some(error.downcast_ref::<Slipped>()?.0)).collect()
+}

@@ -41,7 +41,7 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
 
     say!("== as they end ==");
     let mut tasks = JoinSet::new();
-    for id in [3, 2, 1] {
+    for id in [1, 2, 3] {
         tasks.spawn(work(id));
     }
     while let Some(ended) = tasks.join_next().await {
@@ -71,7 +71,8 @@ impl fmt::Display for Unlucky {
 
 impl Error for Unlucky {}
 
+/// The higher its number, the sooner it ends: after 0.3, 0.2 and 0.1 s.
 async fn work(id: u64) -> Result<String, Unlucky> {
-    sleep(Duration::from_millis(100 * id)).await;
+    sleep(Duration::from_millis(100 * (4 - id))).await;
     if id == 2 { Err(Unlucky(id)) } else { Ok(format!("value of {id}")) }
 }

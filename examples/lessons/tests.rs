@@ -111,13 +111,13 @@ fn one_failure_among_three_stays_in_its_place() {
         exceptions::story(),
         "
 0.000 s  == in the order of the tasks ==
-0.100 s  task 1: value of 1
-0.200 s  task 2: failed, 2 is unlucky
+0.300 s  task 1: value of 1
+0.300 s  task 2: failed, 2 is unlucky
 0.300 s  task 3: value of 3
 0.300 s  == as they end ==
-0.400 s  success: value of 1
+0.400 s  success: value of 3
 0.500 s  failure: 2 is unlucky
-0.600 s  success: value of 3
+0.600 s  success: value of 1
 0.600 s  == a panic ==
 0.600 s  it panicked: true
 0.600 s  and the loop goes on

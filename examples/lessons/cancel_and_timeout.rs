@@ -20,7 +20,7 @@
 //! | `except CancelledError:`, at its end `raise` | `Err(cancelled)`, at its end `cancelled.propagate().await` |
 //! | `await wait_for(coroutine, timeout=2)` | `wait_for(Duration::from_secs(2), future).await` |
 //!
-//! Run it: `cargo run --example cancel_and_timeout`.   Next: `graceful_shutdown`.
+//! Run it: `cargo run --example cancel_and_timeout`.   Next: `exceptions`.
 
 use std::{error::Error, time::Duration};
 

@@ -14,6 +14,7 @@ mod batching;
 mod cancel_and_timeout;
 mod connection_pool;
 mod event_loop_basics;
+mod exceptions;
 mod graceful_shutdown;
 mod inspect_loop;
 mod lock_and_event;
@@ -21,6 +22,7 @@ mod producer_consumer;
 mod resilient_fetch;
 mod semaphore;
 mod task_creation;
+mod task_group;
 
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
@@ -99,6 +101,50 @@ fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
 4.250 s      cancelled: the time was up
 4.500 s      cleaned up
 4.500 s  it did not end: the time was up
+",
+    );
+}
+
+#[test]
+fn one_failure_among_three_stays_in_its_place() {
+    says(
+        exceptions::story(),
+        "
+0.000 s  == in the order of the tasks ==
+0.300 s  task 1: value of 1
+0.300 s  task 2: failed, 2 is unlucky
+0.300 s  task 3: value of 3
+0.300 s  == as they end ==
+0.400 s  success: value of 3
+0.500 s  failure: 2 is unlucky
+0.600 s  success: value of 1
+0.600 s  == a panic ==
+0.600 s  it panicked: true
+0.600 s  and the loop goes on
+",
+    );
+}
+
+#[test]
+fn a_group_succeeds_together_or_is_cancelled_together() {
+    says(
+        task_group::story(),
+        "
+0.000 s  == all succeed ==
+0.000 s  fetching 1
+0.000 s  fetching 2
+0.000 s  fetching 3
+0.500 s    data from 1
+0.500 s    data from 2
+0.500 s    data from 3
+0.500 s  == two fail ==
+0.500 s  fetching 4
+0.500 s  fetching 5
+0.500 s  fetching 6
+0.800 s  4 is asked to stop
+0.800 s  6 is asked to stop
+0.900 s    failed: no answer from 5
+0.900 s    failed: the clean-up of 6
 ",
     );
 }

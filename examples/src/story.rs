@@ -72,7 +72,7 @@ pub fn line(words: fmt::Arguments<'_>) {
 /// If it takes longer than an hour by that clock, which it does at once when it hangs.
 pub fn rehearse(story: impl Future<Output = ()> + 'static) -> String {
     STORY.set(Story { began: None, written: Some(String::new()) });
-    let paused = Runner::on(Loop::builder().paused_clock());
+    let paused = Runner::on(Loop::builder().paused_clock()).leave_ctrl_c();
     paused.run(timeout(HANGS, story)).expect("descriptors for a loop").expect("a story comes to its end");
     STORY.take().written.expect("it was written down")
 }

@@ -88,6 +88,10 @@ impl Cancelled {
     /// Hands the cancellation on, to the next catch outwards or to the scope that asked. Where there is none, the task is
     /// dropped, and its join handle says cancelled. The last line of a clean-up.
     ///
+    /// # Panics
+    /// When awaited outside a loop; and in the main future of `block_on` itself, not in a task, where nothing catches it:
+    /// `block_on` waits for an output that would never come.
+    ///
     /// ```
     /// # use windlass_executor::{cancel::catch, spawn, yield_now};
     /// # windlass_executor::doc(async {
@@ -708,4 +712,4 @@ impl Drop for Node {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

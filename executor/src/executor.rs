@@ -586,6 +586,9 @@ impl Executor {
 
     /// Polls the main future in its turn.
     ///
+    /// # Panics
+    /// If there is none, or inside another poll of this loop.
+    ///
     /// ```
     /// # use std::cell::Cell;
     /// # use std::panic::Location;
@@ -600,6 +603,7 @@ impl Executor {
     /// ```
     pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         let core = &self.0;
+        assert!(core.turn() == Key::NONE, "main was polled inside a poll of its loop");
         let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
@@ -621,6 +625,9 @@ impl Executor {
 
     /// Takes the main future's place out of the line.
     ///
+    /// # Panics
+    /// Inside a task's poll.
+    ///
     /// ```
     /// # use std::panic::Location;
     /// # windlass_executor::doc_entered(|executor| {
@@ -631,10 +638,13 @@ impl Executor {
     /// # });
     /// ```
     pub fn end_root(&self) {
+        let Some(key) = self.0.root.get() else { return };
+        assert!([Key::NONE, key].contains(&self.0.turn()), "main was ended inside a task's poll");
         self.0.table.turn.set(Key::NONE); // if main panicked, it is still its turn
-        if let Some(task) = self.0.root.take().and_then(|key| self.0.table.find(key)) {
+        self.0.root.set(None);
+        if let Some(task) = self.0.table.find(key) {
             task.state.set(State::Empty);
-            self.0.table.remove(task.key);
+            self.0.table.remove(key);
         }
     }
 
@@ -841,6 +851,9 @@ impl Executor {
 
     /// Drops all tasks, in the order of their places. What they spawn meanwhile is refused: its handle says cancelled.
     ///
+    /// # Panics
+    /// Inside a poll of this loop.
+    ///
     /// ```
     /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
     /// let task = executor.spawn(std::future::pending::<()>());
@@ -849,9 +862,10 @@ impl Executor {
     /// ```
     pub fn drop_tasks(&self) {
         let core = &self.0;
+        let tasks = core.table.take();
         let before = core.admission.replace(Admission::Refused);
         let watch = core.instrument();
-        for (_, task) in core.table.take() {
+        for (_, task) in tasks {
             if let Some(watch) = &watch {
                 watch.drops(&task);
             }

@@ -11,10 +11,11 @@
 //!                  └──── Waker: 12 bits loop, 26 bits generation, 26 bits index; Send + Sync, never dangling
 //! ```
 //!
-//! Read in this order: [`executor`](Executor) (who runs next), `cell` (a task's memory; the one file with `unsafe`),
-//! `key` (the number), `inbox` (other threads), `join` (how tasks end), `task` (what a program sees of them), `waits`
-//! (why they sleep), `budget`, `blocking`, `group` (many tasks as one), [`sync`] (what they share); beside them `extras`,
-//! `remote`, `instrument` (who watches) and `task_local`.
+//! Read in this order: [`executor`](Executor) (what a turn is), `cell/table` (who runs next), `cell` (a task's memory; the
+//! one file with `unsafe`), `key` (the number), `inbox` (other threads), `join` (how tasks end), [`cancel`] (how they are
+//! asked to) with `leftovers`, `task` (what a program sees of them), `waits` (why they sleep), `budget`, `blocking`, `group`
+//! (many tasks as one), [`sync`] (what they share); beside them `extras`, `remote`, `instrument` (who watches) and
+//! `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|

@@ -1820,6 +1820,67 @@ fn every_future_and_output_is_dropped_once_whatever_becomes_of_its_task() {
     }
 }
 
+/// A task in its turn lies in the table and is counted for there alone: nobody may empty the table meanwhile.
+#[test]
+fn a_task_that_ends_its_loop_in_its_own_poll_is_told_off_and_the_loop_goes_on() {
+    let executor = Rc::new(Executor::new(|| {}).unwrap());
+    let _entered = executor.enter(Location::caller()).unwrap();
+    executor.begin_root(Location::caller());
+    assert_eq!(executor.run(&Cell::new(1)), Stop::Root);
+    let its_own = executor.clone();
+    let task = spawn(async move {
+        let told = [
+            panic_of(|| its_own.end_root()),
+            panic_of(|| its_own.drop_tasks()),
+            panic_of(|| _ = its_own.poll_root(pin!(async {}))),
+        ];
+        yield_now().await;
+        told
+    });
+    assert_eq!(executor.run(&Cell::new(10)), Stop::Idle);
+    let told = doc_outside(task).unwrap();
+    assert_eq!(told[0], "main was ended inside a task's poll");
+    assert_eq!(told[1], "nobody leaves the table in a turn (C5)");
+    assert_eq!(told[2], "main was polled inside a poll of its loop");
+    assert!(!spawn(pending::<()>()).is_finished(), "it takes tasks as before");
+    assert!(executor.poll_root(pin!(async {})).is_ready());
+    executor.end_root();
+    executor.assert_queue_agrees_with_the_bits();
+}
+
+/// The output is read from where it lies in the cell, which depends on how future and output are aligned.
+#[test]
+fn an_output_comes_back_whole_however_it_and_its_future_are_aligned() {
+    #[repr(align(16))]
+    struct Paragraph(u64);
+    #[repr(align(64))]
+    struct Line(u64);
+    #[repr(align(256))]
+    struct Wide(u64);
+    doc(async {
+        macro_rules! is_held_and_given {
+            ($held:ident, $given:ident) => {
+                let task = spawn(async {
+                    let held = $held(7);
+                    yield_now().await;
+                    assert!((&raw const held).is_aligned());
+                    $given(held.0 + 1)
+                });
+                assert_eq!(task.await.unwrap().0, 8);
+            };
+        }
+        struct Plain(u64);
+        is_held_and_given!(Plain, Plain);
+        is_held_and_given!(Plain, Paragraph);
+        is_held_and_given!(Paragraph, Plain);
+        is_held_and_given!(Line, Plain);
+        is_held_and_given!(Plain, Line);
+        is_held_and_given!(Wide, Plain);
+        is_held_and_given!(Plain, Wide);
+        is_held_and_given!(Wide, Line);
+    });
+}
+
 /// What a thread keeps in its thread-locals goes in an order that nobody chose.
 #[test]
 fn loops_handles_and_wakers_may_be_kept_in_thread_locals_to_the_end_of_the_thread() {

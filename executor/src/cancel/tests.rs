@@ -11,21 +11,22 @@ use std::task::Poll;
 use super::*;
 use crate::{all_tasks, doc, spawn, yield_now};
 
-type Log = Rc<RefCell<Vec<&'static str>>>;
+pub(crate) type Log = Rc<RefCell<Vec<&'static str>>>;
 
-fn log() -> (Log, impl Fn(&'static str) + Clone) {
+pub(crate) fn log() -> (Log, impl Fn(&'static str) + Clone) {
     let log = Log::default();
     let to = log.clone();
     (log, move |line| to.borrow_mut().push(line))
 }
 
-async fn turns(n: usize) {
+pub(crate) async fn turns(n: usize) {
     for _ in 0..n {
         yield_now().await;
     }
 }
 
-struct Bell<F: Fn()>(F);
+/// Says when it is dropped.
+pub(crate) struct Bell<F: Fn()>(pub(crate) F);
 
 impl<F: Fn()> Drop for Bell<F> {
     fn drop(&mut self) {

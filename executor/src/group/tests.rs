@@ -12,31 +12,9 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use crate::cancel::tests::{Bell, log, turns};
 use crate::cancel::{Cancelled, catch, scope};
 use crate::*;
-
-type Log = Rc<RefCell<Vec<&'static str>>>;
-
-fn log() -> (Log, impl Fn(&'static str) + Clone) {
-    let log = Log::default();
-    let to = log.clone();
-    (log, move |line| to.borrow_mut().push(line))
-}
-
-async fn turns(n: usize) {
-    for _ in 0..n {
-        yield_now().await;
-    }
-}
-
-/// Says when it is dropped.
-struct Bell<F: Fn()>(F);
-
-impl<F: Fn()> Drop for Bell<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
 
 /// Waits until it is asked to stop, says so, takes some turns to clean up, and hands the request on.
 async fn tidy(clean_up: usize, say: impl Fn(&'static str)) {

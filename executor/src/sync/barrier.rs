@@ -172,7 +172,7 @@ impl Future for Wait<'_> {
         let Wait { barrier, ref mut place } = *self.get_mut();
         let may_go = || barrier.broken.get() || barrier.waiters.len() + 1 >= barrier.parties;
         let note = || barrier.id.note(ResourceKind::Barrier);
-        barrier.waiters.poll_wait(place, cx, may_go, || Round::Open, note).map(|round| match round {
+        barrier.waiters.poll_wait(place, cx, may_go, Round::Open, note).map(|round| match round {
             Some(Round::Broken) => Err(BrokenBarrier(())),
             Some(_) => Ok(BarrierWaitResult { leader: false }),
             None if barrier.broken.get() => Err(BrokenBarrier(())),

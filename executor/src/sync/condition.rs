@@ -211,7 +211,7 @@ impl<'a, T> Future for Wait<'a, '_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Heard<'a>> {
         let condition = self.condition;
         let note = || condition.id.note(ResourceKind::Condition);
-        let polled = condition.waiters.poll_wait(&mut self.place, cx, || false, || Told::Nothing, note);
+        let polled = condition.waiters.poll_wait(&mut self.place, cx, || false, Told::Nothing, note);
         drop(self.guard.take()); // it is in line: whoever locks now is heard
         polled.map(|told| Heard { condition, told: told.expect("nobody goes who was not told") })
     }

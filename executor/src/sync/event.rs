@@ -135,7 +135,7 @@ impl Future for Wait<'_> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let Wait { event, ref mut place } = *self.get_mut();
         let note = || event.id.note(ResourceKind::Event);
-        event.waiters.poll_wait(place, cx, || event.set.get(), || (), note).map(drop)
+        event.waiters.poll_wait(place, cx, || event.set.get(), (), note).map(drop)
     }
 }
 

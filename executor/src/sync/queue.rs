@@ -127,7 +127,7 @@ impl Side {
     #[inline]
     async fn turn(&self, may_go: impl Fn() -> bool, serve: impl Fn(), note: impl Fn()) {
         let mut place = Place { side: self, waiter: None, serve };
-        let turn = poll_fn(|cx| self.line.poll_wait(&mut place.waiter, cx, &may_go, || false, &note)).await;
+        let turn = poll_fn(|cx| self.line.poll_wait(&mut place.waiter, cx, &may_go, false, &note)).await;
         if turn == Some(true) {
             self.promised.set(self.promised.get() - 1);
         }

@@ -18,7 +18,7 @@ use super::wait_list::{WaitList, Waiter};
 #[inline]
 pub(super) async fn until(line: &WaitList<()>, holds: impl Fn() -> bool, note: impl Fn()) {
     let mut place = Place { line, waiter: None };
-    poll_fn(|cx| line.poll_wait(&mut place.waiter, cx, &holds, || (), &note).map(drop)).await;
+    poll_fn(|cx| line.poll_wait(&mut place.waiter, cx, &holds, (), &note).map(drop)).await;
 }
 
 struct Place<'a> {

@@ -56,6 +56,42 @@ pub(crate) struct Left<T> {
     _waker: Option<Waker>,
 }
 
+/// A future's part in a line: if it is dropped while it waits, `leave` is called with what it leaves behind.
+pub(crate) struct Waiting<'a, T: Copy, F: Fn(Left<T>)> {
+    line: &'a WaitList<T>,
+    waiter: Option<Waiter>,
+    leave: F,
+}
+
+impl<'a, T: Copy, F: Fn(Left<T>)> Waiting<'a, T, F> {
+    /// Not in line yet: the first poll that has to wait is.
+    #[inline]
+    pub(crate) fn new(line: &'a WaitList<T>, leave: F) -> Self {
+        Waiting { line, waiter: None, leave }
+    }
+
+    /// As [`WaitList::poll_wait`].
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        self.line.poll_wait(&mut self.waiter, cx, may_go, payload, note)
+    }
+}
+
+impl<T: Copy, F: Fn(Left<T>)> Drop for Waiting<'_, T, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            (self.leave)(self.line.remove(waiter));
+        }
+    }
+}
+
 /// The futures that wait for one thing, in the order in which they came, each with a small payload of its own.
 ///
 /// Memory: 32 bytes and a payload for each of the largest number that ever waited at once.

@@ -190,16 +190,13 @@ impl<T: Copy> WaitList<T> {
     ) -> Poll<Option<T>> {
         let mut lists = self.lists.borrow_mut();
         // A loop's own waker is a number: no foreign code runs.
-        if let Some(waker) = number(cx.waker())
-            && let Some(index) = lists.append(Some(waker), payload)
-        {
-            self.in_line.set(self.in_line.get() + 1);
-            *place = Some(Waiter(index));
-            note();
-            return Poll::Pending;
-        }
+        let index = number(cx.waker()).and_then(|waker| lists.append(Some(waker), payload));
         drop(lists);
-        self.poll_first_slowly(place, cx, may_go, payload, note)
+        let Some(index) = index else { return self.poll_first_slowly(place, cx, may_go, payload, note) };
+        self.in_line.set(self.in_line.get() + 1);
+        *place = Some(Waiter(index));
+        note();
+        Poll::Pending
     }
 
     /// As [`poll_first`](Self::poll_first), also with a foreign waker, and if there is no room for one more.

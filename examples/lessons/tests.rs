@@ -3,16 +3,23 @@
 //! millisecond each time, and takes no time. What stands here is also what to expect on a terminal, where the system's
 //! clock makes every line a bit later.
 //!
+//! And each lesson is cut short, wherever that can be done (`cut_short`).
+//!
 //! Next: `event_loop_basics`, the first lesson.
 
 #![allow(dead_code)] // the programs' `main`
 
+use std::sync::{Mutex, PoisonError};
+
 use windlass_examples::story::rehearse;
+
+use cut_short::Telling;
 
 mod backpressure;
 mod batching;
 mod cancel_and_timeout;
 mod connection_pool;
+mod cut_short;
 mod event_loop_basics;
 mod exceptions;
 mod graceful_shutdown;
@@ -24,9 +31,13 @@ mod semaphore;
 mod task_creation;
 mod task_group;
 
+/// One story after the other: those that are cut short count the descriptors of the process.
+static STAGE: Mutex<()> = Mutex::new(());
+
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
 fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>> + 'static, expected: &str) {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let said = rehearse(async move { story.await.expect("the story comes to a good end") });
     assert!(said.trim_end() == expected.trim(), "it said:\n{said}");
 }
@@ -357,4 +368,39 @@ fn what_may_succeed_is_tried_again_and_what_will_not_is_not() {
 4.500 s  https://gone.example: NotRetryable after 1 attempts
 ",
     );
+}
+
+/// Cut short wherever it can be, a lesson leaves nothing behind.
+macro_rules! cut_short_anywhere {
+    ($($lesson:ident)*) => {
+        mod cut_short_anywhere_nothing_is_left_of {
+            $(#[test]
+            fn $lesson() {
+                super::leaves_nothing(|| super::Telling::new(super::$lesson::story(), || {}));
+            })*
+        }
+    };
+}
+
+cut_short_anywhere! {
+    event_loop_basics
+    inspect_loop
+    task_creation
+    cancel_and_timeout
+    exceptions
+    task_group
+    graceful_shutdown
+    backpressure
+    semaphore
+    lock_and_event
+    producer_consumer
+    connection_pool
+    batching
+    resilient_fetch
+}
+
+#[track_caller]
+fn leaves_nothing(lesson: impl Fn() -> Telling) {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    cut_short::anywhere(lesson);
 }

@@ -111,6 +111,7 @@ pub mod __runners {
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
     pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
+    pub use windlass_executor::sync::{TaskTracker, TaskTrackerToken, TrackedFuture};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
         AbortHandle, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,

@@ -35,7 +35,7 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::AsCompleted`], [`task::Wait`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
@@ -114,10 +114,11 @@ pub mod task {
     pub use windlass_executor::sync::{TaskTracker, TaskTrackerToken, TrackedFuture};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        AbortHandle, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,
-        LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId, TaskInfo, TaskState,
-        UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, group, set_name, set_unobserved_panic_hook,
-        spawn, spawn_blocking, yield_now,
+        AbortHandle, AsCompleted, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError,
+        JoinHandle, JoinSet, LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId,
+        TaskInfo, TaskState, UnobservedPanic, Wait, Waited, When, YieldNow, all_tasks, as_completed, call_soon,
+        current, dump, gather, gather_all, group, set_name, set_unobserved_panic_hook, spawn, spawn_blocking,
+        try_gather, wait, yield_now,
     };
 }
 

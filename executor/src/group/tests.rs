@@ -2,19 +2,34 @@
 //!
 //! Everything happens in turns that `yield_now` counts: nobody sleeps.
 
+mod gather;
 mod groups;
 mod sets;
 mod storm;
+mod wait;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use crate::cancel::tests::{Bell, log, turns};
 use crate::cancel::{Cancelled, catch, scope};
 use crate::*;
+
+/// A task that ends with `output` after so many turns.
+fn after<T: 'static>(n: usize, output: T) -> JoinHandle<T> {
+    spawn(async move {
+        turns(n).await;
+        output
+    })
+}
+
+/// How many are to be told of a task's end.
+fn watchers<T>(task: &JoinHandle<T>) -> usize {
+    crate::extras::look(task.task(), |extras| extras.watchers.len()).unwrap_or(0)
+}
 
 /// Waits until it is asked to stop, says so, takes some turns to clean up, and hands the request on.
 async fn tidy(clean_up: usize, say: impl Fn(&'static str)) {

@@ -96,7 +96,7 @@ fn node(
     living: Living,
     random: Random,
     targets: Rc<RefCell<Vec<AbortHandle>>>,
-) -> std::pin::Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
+) -> Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
     Box::pin(async move {
         let _life = living.one();
         group(async |g| {

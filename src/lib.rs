@@ -22,6 +22,7 @@
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
+//! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
 //!
 //! # Which types may cross threads
 //!
@@ -40,6 +41,14 @@
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+#[doc = include_str!("asyncio.md")]
+#[cfg_attr(feature = "macros", doc = "[windlass-main]: macro@main")]
+#[cfg_attr(not(feature = "macros"), doc = "[windlass-main]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-signal]: signal::signal()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-signal]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-ctrl-c]: signal::ctrl_c()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-ctrl-c]: https://docs.rs/windlass")]
+pub mod asyncio {}
 pub mod debug;
 mod event_loop;
 mod histogram;

@@ -23,6 +23,7 @@ use std::{error::Error, io, ops::Range, time::Duration};
 
 use windlass::{
     flow::{Batcher, Flush},
+    task::try_gather,
     time::sleep,
 };
 use windlass_examples::say;
@@ -49,16 +50,11 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
 
 /// One task for each item; each gets the value that belongs to its item.
 async fn submit_all(batcher: &Batcher<u32, String, io::Error>, items: Range<u32>) -> Result<(), Box<dyn Error>> {
-    let callers: Vec<_> = items
-        .map(|item| {
-            let batcher = batcher.clone();
-            windlass::spawn(async move { batcher.submit(item).await })
-        })
-        .collect();
-    let mut results = Vec::new();
-    for caller in callers {
-        results.push(caller.await??);
-    }
+    let callers = items.map(|item| {
+        let batcher = batcher.clone();
+        windlass::spawn(async move { batcher.submit(item).await })
+    });
+    let results = try_gather(callers).await??;
     say!("{} results, such as {:?}", results.len(), &results[..3]);
     Ok(())
 }

@@ -5,7 +5,8 @@
 //! ```text
 //!   asked    main ── wait ── wait ── wait ──┤ cancelled: at each of its polls, before it and after it
 //!                                           └─ then all that are left are asked, too, and clean up
-//!   dropped  poll ─ poll ─ poll ─ poll ─────┤ cancelled or aborted from outside, between any two polls of the loop
+//!   dropped  poll ─ poll ─ poll ─ poll ─────┤ cancelled or aborted from outside, between any two polls of the loop; and
+//!                                           │ cancelled there, and a second time at any later point
 //!                                           └─ then all that are left are dropped
 //!
 //!   after either   no task, no timer, no source, no descriptor more than before; permits as many as before; no panic
@@ -26,8 +27,8 @@ use windlass::{Loop, metrics, spawn, time::sleep};
 use windlass_examples::process::open_descriptors;
 use windlass_examples::story::{rehearse, write_down};
 
-/// More polls than any lesson makes from beginning to end.
-const POLLS_MAX: usize = 20_000;
+/// More turns than any lesson takes from beginning to end.
+const TICKS_MAX: u64 = 20_000;
 /// Longer than any clean-up takes, by the loop's clock, and so short that who looks around has done so when a rehearsal's
 /// grace is over.
 const PATIENCE: Duration = Duration::from_secs(2 * 3600);
@@ -66,7 +67,13 @@ pub(crate) fn anywhere(lesson: impl Fn() -> Telling) {
         });
     }
     for how in [How::Cancel, How::Abort] {
-        each_point(0, |polls| cut_from_outside(lesson(), polls, how));
+        each_point(0, |polls| cut_from_outside(lesson(), &[(polls, how)]) > 0);
+    }
+    for how in [How::Cancel, How::Abort] {
+        each_point(0, |polls| {
+            let again = |pause| cut_from_outside(lesson(), &[(polls, How::Cancel), (pause, how)]);
+            (0..).map(again).find(|cuts| *cuts < 2) != Some(0)
+        });
     }
 }
 
@@ -179,34 +186,37 @@ async fn cut_at(
     .await
 }
 
-/// Ends the story's task after so many polls of the loop, and drops what is left. False if it had ended before that.
-fn cut_from_outside(telling: Telling, polls: usize, how: How) -> bool {
+/// Ends the story's task, once or repeatedly, each time after so many polls of the loop, and drops what is left. How many
+/// of the cuts found it alive.
+fn cut_from_outside(telling: Telling, cuts: &[(usize, How)]) -> usize {
     let crank = Loop::builder().paused_clock().poll_budget(1).build().expect("descriptors for a loop");
-    let (was_cut, _said) = write_down(|| {
+    let (found_alive, _said) = write_down(|| {
         let story = crank.spawn(telling.story);
         let alarm = crank.spawn(sleep(PATIENCE)); // a loop in which nothing happens any more wakes up for it
-        for _ in 0..polls {
+        let turn = || {
             crank.tick();
-        }
-        let was_cut = match how {
-            How::Cancel => story.cancel(),
-            How::Abort => story.abort(),
+            assert!(crank.metrics().ticks < TICKS_MAX && !alarm.is_finished(), "cut at {cuts:?} it hangs");
         };
-        let mut turns = 0;
+        let mut found_alive = 0;
+        for (polls, how) in cuts {
+            (0..*polls).take_while(|_| !story.is_finished()).for_each(|_| turn());
+            found_alive += usize::from(match how {
+                How::Cancel => story.cancel(),
+                How::Abort => story.abort(),
+            });
+        }
         while !story.is_finished() {
-            crank.tick();
-            turns += 1;
-            assert!(turns < POLLS_MAX && !alarm.is_finished(), "{how:?} after {polls} polls: it hangs");
+            turn();
         }
         match crank.block_on(story) {
             Ok(told) => told.expect("a story that goes on comes to a good end"),
             Err(error) => assert!(error.is_cancelled(), "{error}"),
         }
-        was_cut
+        found_alive
     });
     let left = crank.gauges();
-    assert_eq!((left.alive, left.ready, left.timers, left.sources), (0, 0, 0, 0), "{how:?} after {polls} polls");
+    assert_eq!((left.alive, left.ready, left.timers, left.sources), (0, 0, 0, 0), "left behind, cut at {cuts:?}");
     drop(crank);
     (telling.holds)();
-    was_cut
+    found_alive
 }

@@ -9,8 +9,10 @@
 
 #![allow(dead_code)] // the programs' `main`
 
-use std::sync::{Mutex, PoisonError};
+use std::rc::Rc;
+use std::sync::PoisonError;
 
+use windlass::sync::{Mutex, Semaphore};
 use windlass_examples::story::rehearse;
 
 use cut_short::Telling;
@@ -32,7 +34,7 @@ mod task_creation;
 mod task_group;
 
 /// One story after the other: those that are cut short count the descriptors of the process.
-static STAGE: Mutex<()> = Mutex::new(());
+static STAGE: std::sync::Mutex<()> = std::sync::Mutex::new(());
 
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
@@ -129,9 +131,11 @@ fn one_failure_among_three_stays_in_its_place() {
 0.400 s  success: value of 3
 0.500 s  failure: 2 is unlucky
 0.600 s  success: value of 1
-0.600 s  == a panic ==
-0.600 s  it panicked: true
-0.600 s  and the loop goes on
+0.600 s  == the first failure is enough ==
+0.800 s  failure: 2 is unlucky, and 1 is still at work
+0.800 s  == a panic ==
+0.800 s  it panicked: true
+0.800 s  and the loop goes on
 ",
     );
 }
@@ -165,25 +169,32 @@ fn workers_get_the_time_to_clean_up() {
     says(
         graceful_shutdown::story(),
         "
-0.000 s  brief: has nothing to do, and leaves
-0.000 s  worker 0: works
-0.000 s  worker 1: works
-0.000 s  worker 2: works
-1.000 s  worker 0: works
-1.000 s  worker 1: works
-1.000 s  worker 2: works
-2.000 s  worker 0: works
-2.000 s  worker 1: works
-2.000 s  worker 2: works
-2.500 s  told to stop: 4 tasks are here
-2.500 s  worker 0: cleans up
-2.500 s  worker 1: cleans up
-2.500 s  worker 2: cleans up
-2.500 s  stubborn: cleans up, and takes its time
-3.000 s  worker 0: ends
-3.000 s  worker 1: ends
-3.000 s  worker 2: ends
-3.500 s  3 tasks ended; dropped: stubborn
+0.000 s  == by hand ==
+0.000 s  worker 7: works
+0.500 s  worker 7: cleans up
+0.500 s  stubborn: cleans up, and takes its time
+1.000 s  worker 7: ends
+1.500 s  1 ended in time, 1 did not
+1.500 s  == by a registry ==
+1.500 s  brief: has nothing to do, and leaves
+1.500 s  worker 0: works
+1.500 s  worker 1: works
+1.500 s  worker 2: works
+2.500 s  worker 0: works
+2.500 s  worker 1: works
+2.500 s  worker 2: works
+3.500 s  worker 0: works
+3.500 s  worker 1: works
+3.500 s  worker 2: works
+4.000 s  told to stop: 4 tasks are here
+4.000 s  worker 0: cleans up
+4.000 s  worker 1: cleans up
+4.000 s  worker 2: cleans up
+4.000 s  stubborn: cleans up, and takes its time
+4.500 s  worker 0: ends
+4.500 s  worker 1: ends
+4.500 s  worker 2: ends
+5.000 s  3 tasks ended; dropped: stubborn
 ",
     );
 }
@@ -233,6 +244,7 @@ fn ten_seconds_of_work_three_at_a_time_take_four() {
 4.000 s  done     https://example.com/page9
 4.000 s  10 pages in 4.0s
 4.000 s  the last: data from https://example.com/page9
+4.000 s  3 permits, as before
 ",
     );
 }
@@ -397,6 +409,24 @@ cut_short_anywhere! {
     connection_pool
     batching
     resilient_fetch
+}
+
+#[test]
+fn permits_are_as_many_as_before_wherever_the_fetches_are_cut_short() {
+    leaves_nothing(|| {
+        let semaphore = Rc::new(Semaphore::new(3));
+        let fetches = semaphore::fetch_all(Rc::clone(&semaphore));
+        Telling::new(fetches, move || assert_eq!(semaphore.available_permits(), 3))
+    });
+}
+
+#[test]
+fn the_mutex_is_free_wherever_the_increments_are_cut_short() {
+    leaves_nothing(|| {
+        let value = Rc::new(Mutex::new(0));
+        let increments = lock_and_event::increments(Rc::clone(&value));
+        Telling::new(increments, move || assert!(*value.try_lock().expect("nobody holds it") <= 5))
+    });
 }
 
 #[track_caller]

@@ -336,7 +336,7 @@ fn fifteen_requests_go_over_five_connections() {
 }
 
 #[test]
-fn twenty_items_go_in_four_batches_and_three_wait_for_company() {
+fn twenty_items_go_in_four_batches_three_wait_for_company_and_one_batch_fails() {
     says(
         batching::story(),
         "
@@ -348,8 +348,15 @@ fn twenty_items_go_in_four_batches_and_three_wait_for_company() {
 2.000 s  20 results, such as [\"row 0\", \"row 1\", \"row 2\"]
 2.000 s  three more, and nobody after them
 2.500 s  processing a batch of 3: [20, 21, 22]
-3.000 s  3 results, such as [\"row 20\", \"row 21\", \"row 22\"]
-3.000 s  23 items in 5 batches
+3.000 s  3 results: [\"row 20\", \"row 21\", \"row 22\"]
+3.000 s  four more; the first gives up, the last asks for what is not there
+3.100 s  the first: no answer in time
+3.500 s  processing a batch of 3: [24, 25, 26]
+4.000 s  24: failed, batch: there is no row 26
+4.000 s  25: failed, batch: there is no row 26
+4.000 s  26: failed, batch: there is no row 26
+4.000 s  batches: 6, of which failed: 1
+4.000 s  items: 26, and left out: 1
 ",
     );
 }

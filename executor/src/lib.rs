@@ -49,6 +49,7 @@ pub mod waits;
 pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
+pub use group::branches::{Join, Race, TryJoin, join, race, try_join};
 pub use group::error::ErrorGroup;
 pub use group::gather::{gather, gather_all, try_gather};
 pub use group::handles::{AbortHandle, Shared};

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! These are the rules of Python's `asyncio.gather`, but for two things: what is asked to stop is waited for, failure or
-//! no failure; and it takes tasks, not futures: `spawn` makes one of the other.
+//! no failure; and it takes tasks, not futures: `spawn` makes one of the other, and `join` waits for futures as they are.
 //! Not here: tasks in the order of their ends (`wait`); tasks of which one failure ends all (`task_group`).   Next: `wait`.
 
 use std::convert::Infallible;
@@ -25,7 +25,8 @@ use crate::join::{JoinError, JoinHandle};
 
 /// Waits for all `tasks` and yields their outputs in the order of `tasks`. Of none it yields nothing, at once.
 ///
-/// It has their handles, so that their outputs are its own. Tasks that return a `Result` are for [`try_gather`].
+/// It has their handles, so that their outputs are its own. Tasks that return a `Result` are for [`try_gather`]; tasks of
+/// different types, up to eight, for [`try_join`](crate::try_join()).
 ///
 /// # Errors
 /// [`JoinError`] of the first task that panicked or was cancelled, as soon as it has. The others go on, and nobody awaits

@@ -2,8 +2,10 @@
 //!
 //! Everything happens in turns that `yield_now` counts: nobody sleeps.
 
+mod branches;
 mod gather;
 mod groups;
+mod interleavings;
 mod sets;
 mod storm;
 mod wait;
@@ -40,6 +42,10 @@ async fn tidy(clean_up: usize, say: impl Fn(&'static str)) {
     cancelled.propagate().await;
 }
 
+fn it_slips() {
+    panic!("it slipped");
+}
+
 #[derive(Debug, PartialEq)]
 struct Slipped(u32);
 
@@ -53,4 +59,24 @@ impl std::error::Error for Slipped {}
 
 fn slips(group: &ErrorGroup) -> Vec<u32> {
     group.errors().iter().filter_map(|error| Some(error.downcast_ref::<Slipped>()?.0)).collect()
+}
+
+/// Counts what was made and is not dropped yet.
+#[derive(Clone, Default)]
+struct Living(Rc<Cell<i64>>, Rc<Cell<u64>>);
+
+struct Life(Rc<Cell<i64>>);
+
+impl Living {
+    fn one(&self) -> Life {
+        self.0.set(self.0.get() + 1);
+        self.1.set(self.1.get() + 1);
+        Life(self.0.clone())
+    }
+}
+
+impl Drop for Life {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }

@@ -13,7 +13,7 @@
 //!
 //! The rules are those of Python's functions of these names. A task is watched, as it would be by any number of others,
 //! until it is yielded or let go of.
-//! Not here: sets to which tasks are added while others end (`set`).   Next: `task_group`.
+//! Not here: sets to which tasks are added while others end (`set`).   Next: `branches`.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -204,7 +204,6 @@ pub fn wait<T: 'static>(tasks: impl IntoIterator<Item = JoinHandle<T>>, when: Wh
 /// assert!(waited.done.iter().any(|(_, outcome)| matches!(outcome, Ok(Err(_)))));
 /// # });
 /// ```
-#[derive(Debug)]
 pub enum When<T> {
     /// The first task to end, in whatever way.
     FirstCompleted,
@@ -222,6 +221,16 @@ impl<T> Clone for When<T> {
 }
 
 impl<T> Copy for When<T> {}
+
+impl<T> fmt::Debug for When<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            When::FirstCompleted => "FirstCompleted",
+            When::FirstException(_) => "FirstException",
+            When::AllCompleted => "AllCompleted",
+        })
+    }
+}
 
 /// The future of [`wait`].
 ///

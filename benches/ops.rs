@@ -88,6 +88,7 @@ fn rows(criterion: &mut Criterion) {
     sync_row(criterion, "sync: oneshot, another task answers", Exchange::OneshotWaits);
     sync_row(criterion, "sync: notify, stored", Exchange::Notify);
     sync_row(criterion, "sync: notify, 2 tasks", Exchange::NotifyTasks);
+    sync_row(criterion, "JoinSet of 100, a task", Exchange::JoinSet);
     row(
         criterion,
         "wake() by another thread, loop awake",

@@ -258,6 +258,7 @@ pub(crate) const ROWS: &[Row] = &[
     exchange("sync_oneshot_waits", "oneshot: make it, and wait until another task has sent", Exchange::OneshotWaits),
     exchange("sync_notify", "notify: tell nobody yet, and be told", Exchange::Notify),
     exchange("sync_notify_tasks", "notify: 2 tasks tell each other", Exchange::NotifyTasks),
+    exchange("join_set_100", "JoinSet: spawn 100 tasks, join each as it ends", Exchange::JoinSet),
     Row {
         name: "memory_1m",
         about: "1,000,000 tasks asleep, and dropped with their runtime",

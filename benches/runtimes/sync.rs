@@ -10,6 +10,7 @@
 //!      Channels             x                x                    x                      x
 //!      Oneshots             x                x             a channel for one             x
 //!      Notifies             x                x
+//!      JoinSets             x                x
 //! ```
 //!
 //! local-sync is for one thread, as ours is; it has no executor, and runs on tokio's.
@@ -75,6 +76,15 @@ pub(crate) trait Notifies: Library {
     fn told(notify: &Self::Notify) -> impl Future<Output = ()>;
 }
 
+/// Tasks that are joined in the order in which they end.
+pub(crate) trait JoinSets: Library {
+    type Set: 'static;
+    fn set() -> Self::Set;
+    fn spawn(set: &mut Self::Set, future: impl Future<Output = u64> + 'static);
+    /// None once the set is empty.
+    fn join_next(set: &mut Self::Set) -> impl Future<Output = Option<Result<u64, impl Debug>>>;
+}
+
 impl Library for Windlass {
     type On = Windlass;
 }
@@ -85,9 +95,14 @@ impl Library for LocalRuntime {
 
 /// Windlass and tokio name nearly everything alike, and so they are one source.
 macro_rules! alike {
-    ($library:ident, $sync:path, unbounded: $unbounded:ident, $send_now:ident, $tx:ident, $rx:ident) => {
+    (
+        $library:ident, $sync:path, $task:path,
+        unbounded: $unbounded:ident, $send_now:ident, $tx:ident, $rx:ident,
+        spawn: $spawn:ident
+    ) => {
         const _: () = {
             use $sync as sync;
+            use $task as task;
 
             impl Semaphores for $library {
                 type Semaphore = sync::Semaphore;
@@ -176,12 +191,36 @@ macro_rules! alike {
                     notify.notified()
                 }
             }
+
+            impl JoinSets for $library {
+                type Set = task::JoinSet<u64>;
+
+                fn set() -> task::JoinSet<u64> {
+                    task::JoinSet::new()
+                }
+
+                fn spawn(set: &mut task::JoinSet<u64>, future: impl Future<Output = u64> + 'static) {
+                    set.$spawn(future);
+                }
+
+                fn join_next(set: &mut task::JoinSet<u64>) -> impl Future<Output = Option<Result<u64, impl Debug>>> {
+                    set.join_next()
+                }
+            }
         };
     };
 }
 
-alike!(Windlass, windlass::sync, unbounded: unbounded, try_send, Sender, Receiver);
-alike!(LocalRuntime, tokio::sync, unbounded: unbounded_channel, send, UnboundedSender, UnboundedReceiver);
+alike!(
+    Windlass, windlass::sync, windlass::task,
+    unbounded: unbounded, try_send, Sender, Receiver,
+    spawn: spawn
+);
+alike!(
+    LocalRuntime, tokio::sync, tokio::task,
+    unbounded: unbounded_channel, send, UnboundedSender, UnboundedReceiver,
+    spawn: spawn_local
+);
 
 const LISTENS: &str = "whoever asked listens";
 

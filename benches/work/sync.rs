@@ -11,6 +11,8 @@
 //! Two tasks that hand a lock to and fro need one that goes to who waits. Where who has just dropped it may take it again at
 //! once (smol's), nobody would be handed anything; such a side has no figure there.
 //!
+//! At the end what many tasks are joined with: a set that yields them as they end.
+//!
 //! Next: `echo`.
 
 use std::future::Future;
@@ -22,7 +24,7 @@ use super::RUNS;
 use super::channel::Slot;
 use super::meter::{Cost, Meter};
 use super::turns::yield_once;
-use crate::runtimes::sync::{Channels, Library, LocalSync, Mutexes, Notifies, Oneshots, Semaphores};
+use crate::runtimes::sync::{Channels, JoinSets, Library, LocalSync, Mutexes, Notifies, Oneshots, Semaphores};
 use crate::runtimes::{LocalRuntime, Runtime, Side, Smol, Windlass};
 
 /// One of the workloads.
@@ -40,13 +42,16 @@ pub(crate) enum Exchange {
     OneshotWaits,
     Notify,
     NotifyTasks,
+    JoinSet,
 }
 
 impl Exchange {
     /// The sides whose library has what it takes.
     pub(crate) const fn sides(self) -> &'static [Side] {
         match self {
-            Exchange::MutexTasks | Exchange::Notify | Exchange::NotifyTasks => &[Side::Windlass, Side::LocalRuntime],
+            Exchange::MutexTasks | Exchange::Notify | Exchange::NotifyTasks | Exchange::JoinSet => {
+                &[Side::Windlass, Side::LocalRuntime]
+            }
             Exchange::Mutex => &[Side::Windlass, Side::LocalRuntime, Side::Smol],
             Exchange::SemaphoreTasks => &[Side::Windlass, Side::LocalRuntime, Side::LocalSync],
             _ => &[Side::Windlass, Side::LocalRuntime, Side::Smol, Side::LocalSync],
@@ -76,6 +81,7 @@ impl Exchange {
             Exchange::OneshotWaits => on!(oneshot_waits, Windlass, LocalRuntime, Smol, LocalSync),
             Exchange::Notify => on!(notify, Windlass, LocalRuntime),
             Exchange::NotifyTasks => on!(notify_tasks, Windlass, LocalRuntime),
+            Exchange::JoinSet => on!(join_set, Windlass, LocalRuntime),
         }
     }
 }
@@ -271,6 +277,28 @@ fn notify_tasks<L: Notifies>(times: u64) -> Cost {
             L::told(&back).await;
         }
         echoes.await.expect(RUNS);
+    })
+}
+
+/// Tasks in a set.
+const TOGETHER: u64 = 100;
+
+/// Spawns tasks into a set, and joins each as it ends; `times` in all.
+fn join_set<L: JoinSets>(times: u64) -> Cost {
+    as_task::<L, _>(times, |_, times| async move {
+        let mut left = times;
+        while left > 0 {
+            let tasks = left.min(TOGETHER);
+            let (mut set, mut sum) = (L::set(), 0);
+            for number in 0..tasks {
+                L::spawn(&mut set, async move { black_box(number) });
+            }
+            while let Some(number) = L::join_next(&mut set).await {
+                sum += number.expect(RUNS);
+            }
+            assert_eq!(sum, tasks * (tasks - 1) / 2, "every task ran once and gave its own answer");
+            left -= tasks;
+        }
     })
 }
 

@@ -12,6 +12,10 @@
 //! calls back into the same object. Within a loop a future that completes takes one unit of its task's
 //! [budget](crate::budget); one that waits says for [what](crate::waits::WaitReason).
 //!
+//! A waker that panics as it is woken unwinds out of the call that wakes it. All else is as after the call: counts agree,
+//! who was granted something has it, the others are woken. What the call would have returned is dropped on the way,
+//! also a value just received, since nobody is left to take it.
+//!
 //! # Cancel
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
 //! to the next, in the same turn. Of what guards something:

@@ -31,7 +31,7 @@ pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 pub(super) struct Party<T> {
     future: Option<Boxed<T>>,
     counter: Arc<Counter>,
-    waker: Waker,
+    pub(super) waker: Waker,
 }
 
 impl<T> Party<T> {

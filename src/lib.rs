@@ -129,6 +129,7 @@ pub mod task {
         current, dump, gather, gather_all, group, set_name, set_unobserved_panic_hook, spawn, spawn_blocking,
         try_gather, wait, yield_now,
     };
+    pub use windlass_executor::{Join, Race, TryJoin, join, race, try_join};
 }
 
 /// Coordination of tasks: permits, locks, events; channels and queues that hand values over.

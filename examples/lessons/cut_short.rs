@@ -12,7 +12,7 @@
 //!   after either   no task, no timer, no source, no descriptor more than before; permits as many as before; no panic
 //! ```
 //!
-//! Not here: what the lessons say when nobody disturbs them (`tests`).
+//! Not here: what the lessons say when nobody disturbs them (`tests`).   Next: `event_loop_basics`, the first lesson.
 
 use std::cell::{Cell, OnceCell};
 use std::future::{pending, poll_fn};

@@ -12,7 +12,7 @@
 //!
 //! A task leaves the registry by itself when it ends, so the registry never grows with what is over. What the registry
 //! does can be done by hand, and the story begins with that: ask each, wait for all until the grace is over, drop the
-//! rest.
+//! rest. The picture is of its second half.
 //!
 //! | asyncio | Windlass |
 //! |---|---|

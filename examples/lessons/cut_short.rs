@@ -5,7 +5,7 @@
 //! ```text
 //!   asked    main ── wait ── wait ── wait ──┤ cancelled: at each of its polls, before it and after it
 //!                                           └─ then all that are left are asked, too, and clean up
-//!   dropped  poll ─ poll ─ poll ─ poll ─────┤ cancelled or aborted from outside, between any two polls of the loop; and
+//!   dropped  poll ─ poll ─ poll ─ poll ─────┤ cancelled or aborted from outside, between two polls of the loop; and
 //!                                           │ cancelled there, and a second time at any later point
 //!                                           └─ then all that are left are dropped
 //!
@@ -29,7 +29,9 @@ use windlass_examples::story::{rehearse, write_down};
 
 /// More turns than any lesson takes from beginning to end.
 const TICKS_MAX: u64 = 20_000;
-/// Beyond so many polls no lesson is cut twice: one has twenty times as many, but it repeats itself.
+/// Up to here a lesson is cut at each poll, and further on, where the one that goes on repeats itself, at every seventh.
+const EACH_MAX: usize = 200;
+/// Up to here it is cut twice.
 const TWICE_MAX: usize = 50;
 /// Longer than any clean-up takes, by the loop's clock, and so short that who looks around has done so when a rehearsal's
 /// grace is over.
@@ -69,7 +71,9 @@ pub(crate) fn anywhere(lesson: impl Fn() -> Telling) {
         });
     }
     for how in [How::Cancel, How::Abort] {
-        each_point(0.., |polls| cut_from_outside(lesson(), &[(polls, how)]) > 0);
+        each_point((0..EACH_MAX).chain((EACH_MAX..).step_by(7)), |polls| {
+            cut_from_outside(lesson(), &[(polls, how)]) > 0
+        });
     }
     for how in [How::Cancel, How::Abort] {
         each_point(0..TWICE_MAX, |polls| {

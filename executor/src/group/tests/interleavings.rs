@@ -279,3 +279,62 @@ fn who_ends_its_tasks_waits_for_their_clean_up_however_a_cancel_meets_their_ends
         }
     }
 }
+
+#[test]
+fn a_loop_that_ends_while_they_wait_leaves_nothing_behind() {
+    for waiter in WAITERS {
+        for polled in [false, true] {
+            let scene = doc(async move {
+                let mut scene = Scene::new();
+                let task = scene.waiter(waiter);
+                if polled {
+                    turns(2).await;
+                }
+                drop(task);
+                scene
+            });
+            assert_eq!(scene.living.0.get(), 0, "{waiter:?}, polled: {polled}");
+            scene.open(); // the wakers that were kept find nobody
+        }
+    }
+}
+
+/// At each touch of its waker: the tasks are ended or let through, and others are spawned.
+#[test]
+fn a_waker_may_do_anything_to_what_they_wait_for_when_it_is_touched() {
+    use crate::tests::{Touch, hook};
+    for at in [Touch::Clone, Touch::Wake, Touch::Drop] {
+        for ends in [false, true] {
+            doc(async move {
+                let mut scene = Scene::new();
+                let mut all = pin!(gather_all(scene.tasks()));
+                turns(2).await;
+                let (gates, tasks, touched) = (scene.gates.clone(), scene.tasks.clone(), Rc::new(Cell::new(0)));
+                let count = touched.clone();
+                let waker = hook(move |touch| {
+                    if touch == at {
+                        count.set(count.get() + 1);
+                        drop(spawn(async {}));
+                        gates.iter().for_each(Gate::open);
+                        if ends {
+                            for task in &tasks {
+                                crate::join::abort(task);
+                            }
+                        }
+                    }
+                });
+                let first = all.as_mut().poll(&mut Context::from_waker(&waker));
+                if first.is_pending() {
+                    scene.open();
+                    turns(2).await;
+                    let outcomes = all.as_mut().await; // its waker takes the place of the hooked one
+                    assert_eq!(outcomes.len(), 3);
+                }
+                assert!(touched.get() > 0, "{at:?}");
+                drop(waker);
+                turns(3).await;
+                assert_eq!(scene.tasks_left(), 0, "{at:?}, ends: {ends}");
+            });
+        }
+    }
+}

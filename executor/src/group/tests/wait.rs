@@ -111,6 +111,20 @@ fn a_wait_for_the_first_exception_goes_on_after_outputs_and_cancellations() {
 }
 
 #[test]
+fn a_wait_finds_at_once_what_was_there_before_it() {
+    doc(async {
+        let polls = || current().unwrap().polls;
+        let (slipped, ended, later) = (after(0, Err(Slipped(1))), after(0, Ok(2)), after(9, Ok(3)));
+        turns(2).await;
+        let before = polls();
+        let waited = wait([later, ended, slipped], When::FirstException(Result::is_err)).await;
+        assert_eq!((waited.done.len(), waited.pending.len(), polls()), (2, 1, before));
+        let waited = wait(waited.pending, When::FirstCompleted).await;
+        assert_eq!(waited.done[0].1.as_ref().unwrap(), &Ok(3), "what is pending is waited for again");
+    });
+}
+
+#[test]
 fn a_wait_for_all_has_nobody_left_whatever_becomes_of_them() {
     doc(async {
         let waited =

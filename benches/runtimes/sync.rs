@@ -10,6 +10,7 @@
 //!      Channels             x                x                    x                      x
 //!      Oneshots             x                x             a channel for one             x
 //!      Notifies             x                x
+//!      OnceCells            x                x                    x
 //!      JoinSets             x                x
 //! ```
 //!
@@ -73,7 +74,17 @@ pub(crate) trait Notifies: Library {
     type Notify: 'static;
     fn notify() -> Self::Notify;
     fn tell(notify: &Self::Notify);
+    /// Tells all who wait.
+    fn tell_all(notify: &Self::Notify);
     fn told(notify: &Self::Notify) -> impl Future<Output = ()>;
+}
+
+/// A value that is made once.
+pub(crate) trait OnceCells: Library {
+    type Cell: 'static;
+    fn cell() -> Self::Cell;
+    /// The value, which is made of `value` if it is not there.
+    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64>;
 }
 
 /// Tasks that are joined in the order in which they end.
@@ -187,8 +198,24 @@ macro_rules! alike {
                     notify.notify_one();
                 }
 
+                fn tell_all(notify: &sync::Notify) {
+                    notify.notify_waiters();
+                }
+
                 fn told(notify: &sync::Notify) -> impl Future<Output = ()> {
                     notify.notified()
+                }
+            }
+
+            impl OnceCells for $library {
+                type Cell = sync::OnceCell<u64>;
+
+                fn cell() -> sync::OnceCell<u64> {
+                    sync::OnceCell::new()
+                }
+
+                fn get(cell: &sync::OnceCell<u64>, value: u64) -> impl Future<Output = &u64> {
+                    cell.get_or_init(move || async move { value })
                 }
             }
 
@@ -280,6 +307,18 @@ impl Channels for Smol {
 
     async fn receive_unbounded(receiver: &mut Self::UnboundedReceiver) -> Option<u64> {
         receiver.recv().await.ok()
+    }
+}
+
+impl OnceCells for Smol {
+    type Cell = smol::lock::OnceCell<u64>;
+
+    fn cell() -> Self::Cell {
+        smol::lock::OnceCell::new()
+    }
+
+    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64> {
+        cell.get_or_init(move || async move { value })
     }
 }
 

@@ -22,6 +22,7 @@
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
+//! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
 //!
 //! # Which types may cross threads
 //!
@@ -35,11 +36,19 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::AsCompleted`], [`task::Wait`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+#[doc = include_str!("asyncio.md")]
+#[cfg_attr(feature = "macros", doc = "[windlass-main]: macro@main")]
+#[cfg_attr(not(feature = "macros"), doc = "[windlass-main]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-signal]: signal::signal()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-signal]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-ctrl-c]: signal::ctrl_c()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-ctrl-c]: https://docs.rs/windlass")]
+pub mod asyncio {}
 pub mod debug;
 mod event_loop;
 mod histogram;
@@ -111,13 +120,16 @@ pub mod __runners {
 /// Tasks: spawning, joining, looking at them.
 pub mod task {
     pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
+    pub use windlass_executor::sync::{TaskTracker, TaskTrackerToken, TrackedFuture};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        AbortHandle, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,
-        LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId, TaskInfo, TaskState,
-        UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, group, set_name, set_unobserved_panic_hook,
-        spawn, spawn_blocking, yield_now,
+        AbortHandle, AsCompleted, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError,
+        JoinHandle, JoinSet, LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId,
+        TaskInfo, TaskState, UnobservedPanic, Wait, Waited, When, YieldNow, all_tasks, as_completed, call_soon,
+        current, dump, gather, gather_all, group, set_name, set_unobserved_panic_hook, spawn, spawn_blocking,
+        try_gather, wait, yield_now,
     };
+    pub use windlass_executor::{Join, Race, TryJoin, join, race, try_join};
 }
 
 /// Coordination of tasks: permits, locks, events; channels and queues that hand values over.

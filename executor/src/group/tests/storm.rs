@@ -2,26 +2,6 @@
 
 use super::*;
 
-/// Counts what was made and is not dropped yet.
-#[derive(Clone, Default)]
-struct Living(Rc<Cell<i64>>, Rc<Cell<u64>>);
-
-struct Life(Rc<Cell<i64>>);
-
-impl Living {
-    fn one(&self) -> Life {
-        self.0.set(self.0.get() + 1);
-        self.1.set(self.1.get() + 1);
-        Life(self.0.clone())
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// xorshift64*, Vigna 2016.
 #[derive(Clone)]
 struct Random(Rc<Cell<u64>>);
@@ -96,7 +76,7 @@ fn node(
     living: Living,
     random: Random,
     targets: Rc<RefCell<Vec<AbortHandle>>>,
-) -> std::pin::Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
+) -> Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
     Box::pin(async move {
         let _life = living.one();
         group(async |g| {

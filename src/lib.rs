@@ -118,16 +118,28 @@ pub mod __runners {
 }
 
 /// Tasks: spawning, joining, looking at them.
+///
+/// Many at once:
+///
+/// | to wait for | here | in asyncio | when one fails | when the wait is dropped |
+/// |---|---|---|---|---|
+/// | all, in their order | [`gather`](task::gather), [`try_gather`](task::try_gather) | `gather` | the wait ends, the others go on | all are aborted |
+/// | all, whatever becomes of them | [`gather_all`](task::gather_all) | `gather(…, return_exceptions=True)` | it stands in its place | all are aborted |
+/// | each as it ends | [`as_completed`](task::as_completed) | `as_completed` | it is yielded | all go on |
+/// | some of them | [`wait`](task::wait()) with [`When`](task::When) | `wait` | as was asked | all go on |
+/// | each, while more are added | [`JoinSet`](task::JoinSet) | | it is yielded | all are aborted |
+/// | all or none | [`group`](task::group()) | `TaskGroup` | all are asked to stop | all are aborted |
+/// | futures that are no tasks | [`join`](task::join()), [`try_join`](task::try_join()), [`race`](task::race()) | | `try_join` ends | all are dropped |
 pub mod task {
     pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
     pub use windlass_executor::sync::{TaskTracker, TaskTrackerToken, TrackedFuture};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        AbortHandle, AsCompleted, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError,
-        JoinHandle, JoinSet, LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId,
-        TaskInfo, TaskState, UnobservedPanic, Wait, Waited, When, YieldNow, all_tasks, as_completed, call_soon,
-        current, dump, gather, gather_all, group, set_name, set_unobserved_panic_hook, spawn, spawn_blocking,
-        try_gather, wait, yield_now,
+        AbortHandle, AsCompleted, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, Join, JoinError,
+        JoinHandle, JoinSet, LocalKey, LocalScope, NoValue, NotInScope, Outcome, Race, Shared, Spawner, TaskGroup,
+        TaskId, TaskInfo, TaskState, TryJoin, UnobservedPanic, Wait, Waited, When, YieldNow, all_tasks, as_completed,
+        call_soon, current, dump, gather, gather_all, group, join, race, set_name, set_unobserved_panic_hook, spawn,
+        spawn_blocking, try_gather, try_join, wait, yield_now,
     };
     pub use windlass_executor::{Join, Race, TryJoin, join, race, try_join};
 }

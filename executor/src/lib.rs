@@ -20,7 +20,7 @@
 //! | type | `Send` | why |
 //! |---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes, and `Sync` | it is a number |
-//! | [`JoinHandle`], [`Executor`], [`Enter`] | no | they count references without atomics |
+//! | [`JoinHandle`], [`Wait`], [`AsCompleted`], [`Executor`], [`Enter`] | no | they count references without atomics |
 //! | [`Remote`], [`LoopId`], [`AbortHandle`], [`JoinError`], [`ErrorGroup`], [`Blocking`] | yes | they hold nothing of the loop's own |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy

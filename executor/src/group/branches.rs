@@ -64,7 +64,7 @@ pub fn join<F: Join>(futures: F) -> impl Future<Output = F::Output> {
 /// As [`join`].
 ///
 /// # Cancel
-/// As [`join`].
+/// As [`join`]; after an error as [`race`].
 ///
 /// ```
 /// # use windlass_executor::{spawn, try_join};
@@ -91,7 +91,9 @@ pub fn try_join<F: TryJoin>(futures: F) -> impl Future<Output = Result<F::Output
 /// If there is no future. When a future does. When polled again after it yielded.
 ///
 /// # Cancel
-/// As [`join`].
+/// As [`join`]. A loser that was asked to stop and still cleans up is dropped in the midst of that, and the request with
+/// it; [`JoinHandle::cancelling`](crate::JoinHandle::cancelling) counts it all the same. For tasks there is
+/// [`wait`](crate::wait()), which drops nobody.
 ///
 /// ```
 /// # use windlass_executor::{race, yield_now};

@@ -469,8 +469,7 @@ impl<T> Inner<T> {
         true
     }
 
-    /// Keeps what a child or the body failed with, unless it was only cancelled. True if it is the first, and nobody was
-    /// asked to stop.
+    /// Keeps what a child or the body failed with, unless it was only cancelled. True if it is the first.
     fn is_first_failure(&self, error: BoxError) -> bool {
         let consequence = error.downcast_ref().is_some_and(JoinError::is_cancelled) && self.stage.get() != Stage::Open;
         if error.is::<Cancelled>() || consequence {
@@ -478,7 +477,7 @@ impl<T> Inner<T> {
         }
         let mut errors = self.errors.borrow_mut();
         errors.push(error);
-        errors.len() == 1 && self.stage.get() == Stage::Open
+        errors.len() == 1
     }
 
     fn close_failed(&self) {

@@ -258,6 +258,20 @@ fn each_branch_that_stands_in_a_catch_takes_a_cancel_and_the_others_go_on() {
 }
 
 #[test]
+fn a_loser_that_cleans_up_is_dropped_with_the_request_that_it_took() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move { race((tidy(9, say), turns(4))).await });
+        turns(2).await;
+        task.cancel();
+        turns(1).await;
+        let counted = task.cancelling();
+        task.await.unwrap();
+        assert_eq!((counted, &log.borrow()[..]), (1, &["asked"][..]));
+    });
+}
+
+#[test]
 fn it_takes_hardly_more_room_than_its_futures() {
     async fn large() -> usize {
         let room = [1_u8; 4096];

@@ -148,7 +148,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn cancel(&self) -> bool {
-        cancel::request(&self.task.0, None, Cancelled::new())
+        cancel::request(&self.task.0, Cancelled::new())
     }
 
     /// As [`cancel`](JoinHandle::cancel), saying why.
@@ -161,7 +161,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn cancel_because(&self, reason: impl Into<Arc<str>>) -> bool {
-        cancel::request(&self.task.0, None, Cancelled::because(reason))
+        cancel::request(&self.task.0, Cancelled::because(reason))
     }
 
     /// What ends this task from anywhere.

@@ -232,7 +232,7 @@ impl Core {
         self.instrument().map(|instrument| Tell::new(instrument, task))
     }
 
-    fn instrument(&self) -> Option<Rc<dyn Instrument>> {
+    pub(crate) fn instrument(&self) -> Option<Rc<dyn Instrument>> {
         self.watched_by.borrow().clone()
     }
 
@@ -331,6 +331,7 @@ impl Core {
                 Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
                 Polled::Pending => self.after_turn(task),
                 Polled::Ended => {
+                    watch.ended(task);
                     join::settle(task);
                     Then::Forget
                 }
@@ -403,6 +404,9 @@ impl Core {
                 }
             }
             Polled::Ended | Polled::NotAlive => {
+                if let Some(watch) = self.instrument() {
+                    watch.ended(task);
+                }
                 join::settle(task);
                 Then::Forget
             }

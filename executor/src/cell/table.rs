@@ -64,15 +64,15 @@ impl Table {
         })
     }
 
-    /// Gives those in line their turns, at most as many as are `left`, until one says stop.
+    /// Gives those in line their turns, at most as many as are `left`, until one says stop. The last one taken off `left`
+    /// nobody had.
     #[inline(always)] // one caller, the loop
     pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef, Key) -> Then) {
         assert!(self.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
         self.after.set(After::Sleep); // the last turn may have ended in a panic
-        while left.get() > 0
+        while left.replace(left.get().wrapping_sub(1)) > 0 // now: the poll may panic
             && let Some(task) = self.pop()
         {
-            left.set(left.get() - 1); // now: the poll may panic
             let key = task.key;
             self.turn.set(key);
             match turn(&task, key) {
@@ -89,7 +89,7 @@ impl Table {
                 Then::Stop => break,
             }
         }
-        self.turn.set(Key::NONE); // the last one's; nothing foreign ran since
+        self.turn.set(Key::NONE); // nothing foreign ran since it was somebody's
     }
 
     #[inline]

@@ -141,7 +141,6 @@ pub mod task {
         call_soon, current, dump, gather, gather_all, group, join, race, set_name, set_unobserved_panic_hook, spawn,
         spawn_blocking, try_gather, try_join, wait, yield_now,
     };
-    pub use windlass_executor::{Join, Race, TryJoin, join, race, try_join};
 }
 
 /// Coordination of tasks: permits, locks, events; channels and queues that hand values over.

@@ -198,14 +198,11 @@ pub(crate) fn output_goes(task: &TaskRef) {
 
 /// Calls `end`, which drops the task's future.
 pub(crate) fn while_dropped<R>(task: &TaskRef, end: impl FnOnce() -> R) -> R {
-    let watch = of_current();
-    if let Some(watch) = &watch {
-        quietly(|| watch.drop_begins(TaskView(task)));
-    }
+    let Some(watch) = of_current() else { return end() };
+    let task = task.clone(); // as in `output_goes`
+    quietly(|| watch.drop_begins(TaskView(&task)));
     let result = end();
-    if let Some(watch) = &watch {
-        quietly(|| watch.drop_ends(TaskView(task)));
-    }
+    quietly(|| watch.drop_ends(TaskView(&task)));
     result
 }
 
@@ -289,7 +286,8 @@ impl dyn Instrument {
         let is_of_group =
             task.output_type().strip_suffix('>').is_some_and(|name| name.ends_with(type_name::<NoValue>()));
         if !is_of_group {
-            quietly(|| self.drops_output(TaskView(task)));
+            let task = task.clone(); // who calls may keep his in a register, since nobody else is shown it
+            quietly(|| self.drops_output(TaskView(&task)));
         }
     }
 

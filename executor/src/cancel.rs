@@ -16,12 +16,14 @@
 //! crates are simply dropped. What becomes of a request is decided at the ends of turns:
 //!
 //! ```text
-//!   asked in the task's own turn ── turn ends ──┐          ┌─ taken, by one of them or by all ──► that is it
-//!   asked otherwise ────────────────────────────┴─► put to ┤
-//!                            ▲        the innermost that   └─ by nobody: they have no ears until they are polled again
-//!                            └─────────── have ears ◄────────────────────────┘
-//!   handed on ──► put to the next outwards, and the turn after this one decides in the same way
-//!   nobody there ──► the scope that asked has it for its next poll; a task is dropped
+//!   asked in its own turn ── turn ends ──┐                                  ┌─ taken, by one or by all ──► that is it
+//!   asked otherwise ─────────────────────┴─► with the innermost ─► next turn ┤
+//!                                        ┌─► that have ears                  └─ by nobody: now they have no ears,
+//!                                        └────────────────────────────────────  until they are polled again
+//!   handed on ──► with the next outwards, and the turn after this one decides likewise
+//!   nobody has ears ──► the scope that asked has it for its next poll; a task is dropped
+//!
+//!   a scope: out of any tree ──► in its task's ──► over        (ended while it had let something pass: out again, for good)
 //! ```
 //!
 //! So it may come late, and is never lost. Two requests may meet. Where both are taken by one catch, the one from further out
@@ -323,8 +325,8 @@ pub(crate) fn ask_again(cancelled: Cancelled) {
 
 /// Of two requests that were taken the one from further out.
 pub(crate) fn wider(earlier: Cancelled, later: Cancelled) -> Cancelled {
-    let task = in_turn().expect("they were taken in a turn");
-    extras::with(&task, |extras| extras.nodes.wider(earlier, later)).expect("a thread in a turn goes on")
+    let wider = |task: TaskRef| extras::look(&task, |extras| extras.nodes.wider(earlier.clone(), later.clone()));
+    in_turn().and_then(wider).unwrap_or(later)
 }
 
 /// After a turn in which a request was under way: what nobody took goes on outwards, what came up in it is delivered.

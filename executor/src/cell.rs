@@ -24,6 +24,7 @@
 //! Not here: when a task is polled (`executor`), how it ends (`join`), who keeps its memory (`pool`).   Next: `executor`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::type_name;
 use std::cell::{Cell, UnsafeCell};
 use std::hint::unreachable_unchecked;
 use std::marker::PhantomData;
@@ -53,6 +54,7 @@ use pool::{CLASSES, KEPT, Piece};
 pub(crate) struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
     end: unsafe fn(NonNull<Header>, Option<JoinError>),
+    output_type: fn() -> &'static str,
     /// Where in the cell the output lies.
     output: usize,
     layout: Layout,
@@ -79,8 +81,14 @@ impl<F: Future> TaskCell<F> {
     const LAYOUT: Layout = pool::rounded(Layout::new::<Self>());
     const OUTPUT: usize = offset_of!(Self, stage) + align_of::<Stage<F>>();
     const CLASS: usize = pool::class_of(Self::LAYOUT);
-    const VTABLE: VTable =
-        VTable { poll: Self::poll, end: Self::end, output: Self::OUTPUT, layout: Self::LAYOUT, class: Self::CLASS };
+    const VTABLE: VTable = VTable {
+        poll: Self::poll,
+        end: Self::end,
+        output_type: type_name::<F::Output>,
+        output: Self::OUTPUT,
+        layout: Self::LAYOUT,
+        class: Self::CLASS,
+    };
 
     #[inline(always)] // the future is moved once
     fn make(future: F, pool: &Pool, id: u64, key: Key, at: &'static Location<'static>) -> TaskRef {

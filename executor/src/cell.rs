@@ -1,5 +1,5 @@
 //! A task's memory, the line it stands in, and the waker that is a number.
-//! This is the one file of the workspace with `unsafe` in it. It makes three things that safe Rust cannot say:
+//! This is the one file of the workspace with `unsafe` in it. It makes what safe Rust cannot say:
 //!
 //! ```text
 //!   one allocation, shared by plain count            a waker's 64 data bits, owned by nobody
@@ -17,8 +17,8 @@
 //! - **C3** The future is pinned: it is dropped where it lies and never moved.
 //! - **C4** `CURRENT` is null or points into an `Rc<Core>` that an `Enter` holds, and while it is looked at nothing foreign
 //!   runs that could drop the `Enter`.
-//! - **C5** Who stands in line or has its turn is in the table, which counts for it. The table is never borrowed while
-//!   anything else runs.
+//! - **C5** Who stands in line or has its turn is in the table, which counts for it.
+//! - **C6** While the table's entries are borrowed nothing else runs.
 //! - **C7** What two halves share lives until both are gone, the first of which says so.
 //!
 //! Not here: when a task is polled (`executor`), how it ends (`join`), who keeps its memory (`pool`).   Next: `executor`.
@@ -37,11 +37,10 @@ use std::task::{Context, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
-use crate::executor::Core;
-use crate::instrument::Tell;
+use crate::executor::{self, Core};
+use crate::extras;
 use crate::join::JoinError;
 use crate::key::Key;
-use crate::{extras, inbox};
 
 mod header;
 mod pool;
@@ -253,6 +252,14 @@ impl<T> Half<T> {
         unsafe { place.write(Shared { other_gone: Cell::new(false), value: value() }) };
         [Half(place), Half(place)]
     }
+
+    #[inline(never)]
+    fn free(&self) {
+        // SAFETY: C7; nobody looks at it again. If it panics the memory is nobody's for ever.
+        unsafe { self.0.drop_in_place() }
+        // SAFETY: `pair` had it from a pool.
+        unsafe { give_back(self.0.cast(), Self::LAYOUT, Self::CLASS) }
+    }
 }
 
 impl<T> std::ops::Deref for Half<T> {
@@ -269,11 +276,7 @@ impl<T> Drop for Half<T> {
     fn drop(&mut self) {
         // SAFETY: C7.
         if unsafe { self.0.as_ref() }.other_gone.replace(true) {
-            // SAFETY: C7; nobody looks at it again.
-            let shared = unsafe { self.0.read() };
-            // SAFETY: `pair` had it from a pool; what lay there is moved out.
-            unsafe { give_back(self.0.cast(), Self::LAYOUT, Self::CLASS) };
-            drop(shared); // with nothing borrowed (I3)
+            self.free();
         }
     }
 }
@@ -384,23 +387,7 @@ pub(crate) fn waker(key: Key) -> Waker {
 }
 
 fn wake(number: *const ()) {
-    let key = Key::from_bits(number.addr() as u64);
-    let watched = with_current(|core| match core {
-        Some(core) => core.wake(key),
-        None => {
-            inbox::wake(key);
-            false
-        }
-    });
-    if watched {
-        tell_woken(key);
-    }
-}
-
-#[cold]
-fn tell_woken(key: Key) {
-    let tell = with_current(|core| core?.tell_woken(key));
-    tell.into_iter().for_each(Tell::woken); // nobody looks at the loop now (C4)
+    executor::wake(Key::from_bits(number.addr() as u64));
 }
 
 thread_local! {

@@ -173,6 +173,27 @@ pub struct Nested {
     pub outer: &'static Location<'static>,
 }
 
+/// What waking a waker of ours does, on any thread.
+#[inline]
+pub(crate) fn wake(key: Key) {
+    let watched = with_current(|core| match core {
+        Some(core) => core.wake(key),
+        None => {
+            inbox::wake(key);
+            false
+        }
+    });
+    if watched {
+        tell_woken(key);
+    }
+}
+
+#[cold]
+fn tell_woken(key: Key) {
+    let tell = with_current(|core| core?.tell_woken(key));
+    tell.into_iter().for_each(Tell::woken); // nobody looks at the loop now (C4)
+}
+
 impl Core {
     /// Has the task dropped when its poll is over. False if it is not its poll that is under way.
     pub(crate) fn doom_current(&self, key: Key) -> bool {

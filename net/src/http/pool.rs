@@ -20,11 +20,10 @@
 //! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
 //! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call, unless
 //! the loop has not turned for a while: then the reactor looks once, for all connections.
-//! Not here: what is said over a connection (`client`).
+//! Not here: what is said over a connection (`connection`).   Next: `client`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -33,80 +32,10 @@ use std::time::Duration;
 use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
-use windlass_reactor::{Direction, count_syscalls, hear_no_later_than};
 
-use super::Limits;
-use super::body::Decoder;
-use super::head::{Framing, ResponseHead};
+use super::Url;
+use super::connection::Connection;
 use crate::net::TcpStream;
-
-/// A connection between two exchanges, with the buffers that it keeps.
-pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
-    /// What most requests to this host end in.
-    pub(crate) usual_lines: Box<[u8]>,
-    /// The request on its way out, then the reply as far as it has come.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) head: ResponseHead,
-    /// Of the body behind this head.
-    pub(crate) body: Decoder,
-    /// After the answer under way it can carry another exchange.
-    pub(crate) may_stay: bool,
-    idle_since: Instant,
-}
-
-/// A buffer larger than this is not kept for the next exchange.
-const KEPT_BYTES: usize = 16 * 1024;
-/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
-/// rule. A task that computed for longer kept it from hearing more.
-const HEARSAY_MAX: Duration = Duration::from_millis(1);
-
-impl Connection {
-    fn new(stream: TcpStream, usual_lines: Box<[u8]>) -> Box<Self> {
-        let (bytes, head) = (Vec::new(), ResponseHead::new());
-        let body = Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit");
-        Box::new(Connection {
-            stream,
-            usual_lines,
-            bytes,
-            head,
-            body,
-            may_stay: false,
-            idle_since: Instant::FAR_FUTURE,
-        })
-    }
-
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
-    fn is_quiet(&self) -> bool {
-        match self.stream.fd().is_ready(Direction::Read) {
-            Ok(false) => true,
-            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
-            Err(_elsewhere) => false,
-        }
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while before
-    /// `now`.
-    fn is_quiet_at(&self, now: Instant) -> bool {
-        hear_no_later_than(now - HEARSAY_MAX);
-        self.is_quiet()
-    }
-
-    #[cold]
-    fn ask_is_quiet(&self) -> bool {
-        count_syscalls(1);
-        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    fn clear(&mut self) {
-        self.head.clear();
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
-        }
-    }
-}
 
 /// How a client's connections are doing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -143,7 +72,7 @@ pub(crate) struct Settings {
 pub(crate) struct Pool {
     settings: Settings,
     state: RefCell<State>,
-    stats: RefCell<Stats>,
+    stats: Rc<RefCell<Stats>>,
     sweeping: Cell<bool>,
 }
 
@@ -191,11 +120,11 @@ enum Next {
     Nobody,
 }
 
-/// A connection's place under the limits. Dropping it closes what is in it and lets the next in line have the place.
+/// A connection's place under the limits. When it is dropped, a connection that can carry another exchange goes back; any
+/// other is closed, and the next in line has its place.
 pub(crate) struct Slot {
     pool: Rc<Pool>,
     host: usize,
-    holds: bool,
     /// None while it is being opened.
     pub(crate) connection: Option<Box<Connection>>,
 }
@@ -287,7 +216,7 @@ impl State {
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool { settings, state: RefCell::default(), stats: RefCell::default(), sweeping: Cell::new(false) })
+        Rc::new(Pool { settings, state: RefCell::default(), stats: Rc::default(), sweeping: Cell::new(false) })
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -301,9 +230,9 @@ impl Pool {
     }
 
     /// Waits for a connection to `host`, or for leave to open one.
-    pub(crate) fn acquire(self: &Rc<Self>, host: &str) -> Acquire {
+    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, host: &str) -> Acquire<'a> {
         let host = self.state.borrow_mut().host(host);
-        Acquire { pool: self.clone(), host, waiter: None }
+        Acquire { pool: self, host, waiter: None }
     }
 
     /// A connection or leave to open one, if nobody need wait for it.
@@ -337,7 +266,7 @@ impl Pool {
             stats.in_use_max = stats.in_use_max.max(stats.in_use);
             stats.reused += u64::from(connection.is_some());
         });
-        Slot { pool: self.clone(), host, holds: true, connection }
+        Slot { pool: self.clone(), host, connection }
     }
 
     /// A connection has come to the end of an exchange and can carry another.
@@ -449,9 +378,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream, usual_lines: Box<[u8]>) {
+    pub(crate) fn fill(&mut self, stream: TcpStream, url: &Url) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, usual_lines));
+        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -463,35 +392,29 @@ impl Slot {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
-
-    /// The exchange has come to its end, and the connection can carry another.
-    pub(crate) fn release(mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.holds = false; // the place goes with the connection
-            self.pool.count(|stats| stats.in_use -= 1);
-            self.pool.take_back(self.host, connection);
-        }
-    }
 }
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        drop(self.connection.take());
-        if self.holds {
-            self.pool.count(|stats| stats.in_use -= 1);
-            self.pool.give_up(self.host);
+        self.pool.count(|stats| stats.in_use -= 1);
+        match self.connection.take_if(|connection| connection.is_over()) {
+            Some(connection) => self.pool.take_back(self.host, connection),
+            None => {
+                drop(self.connection.take());
+                self.pool.give_up(self.host);
+            }
         }
     }
 }
 
 /// Waits for a [`Slot`]. Dropping it gives up the place in line, or passes on what it was given.
-pub(crate) struct Acquire {
-    pool: Rc<Pool>,
+pub(crate) struct Acquire<'a> {
+    pool: &'a Rc<Pool>,
     host: usize,
     waiter: Option<usize>,
 }
 
-impl Future for Acquire {
+impl Future for Acquire<'_> {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
@@ -537,7 +460,7 @@ impl Pool {
     }
 }
 
-impl Drop for Acquire {
+impl Drop for Acquire<'_> {
     fn drop(&mut self) {
         let Some(waiter) = self.waiter else { return };
         let mut state = self.pool.state.borrow_mut();

@@ -48,6 +48,12 @@ pub enum Content {
     Chunked,
 }
 
+impl Content {
+    pub(super) fn of(body: Option<&[u8]>) -> Content {
+        body.map_or(Content::None, |body| Content::Length(body.len() as u64))
+    }
+}
+
 /// Appends the head of a request to `out`: request line, Host, User-Agent, Accept, the caller's headers in their order,
 /// and the framing of `content`.
 ///

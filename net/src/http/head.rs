@@ -101,9 +101,8 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
-        *self = ResponseHead { lines, ..ResponseHead::default() };
+        self.lines.clear();
+        (self.status, self.interims, self.interim_bytes) = (0, 0, 0);
     }
 
     /// Starts over behind an interim reply: the next [`parse`](ResponseHead::parse) wants the bytes after it.
@@ -236,11 +235,7 @@ impl ResponseHead {
         if asked == Asked::HeadOnly || self.is_interim() || matches!(self.status, 204 | 304) {
             return Ok(Framing::None);
         }
-        Ok(match self.lines.digest.length_or_coding()? {
-            Announced::Length(n) => Framing::Length(n),
-            Announced::Chunked => Framing::Chunked,
-            Announced::Coded | Announced::Nothing => Framing::Close,
-        })
+        Ok(self.lines.digest.framing()?.unwrap_or(Framing::Close))
     }
 
     /// Whether the connection may carry another exchange once a body of this `framing` has been read.
@@ -437,79 +432,60 @@ impl std::fmt::Debug for Fields<'_> {
 /// What Content-Length, Transfer-Encoding and Connection say, all their lines taken together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Digest {
-    length: Length,
-    coding: Coding,
+    length: Option<u64>,
+    coding: Option<Coding>,
+    /// What is wrong with these two.
+    wrong: Option<&'static str>,
     close: bool,
     keep_alive: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Length {
-    #[default]
-    Absent,
-    Bytes(u64),
-    Bad(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// The last transfer coding.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Coding {
-    #[default]
-    Absent,
-    /// The last coding so far is a known one other than chunked.
-    Coded,
     Chunked,
-    Bad(&'static str),
-}
-
-/// What a head announces about its body, before the rules that differ between requests and replies.
-pub(super) enum Announced {
-    Nothing,
-    Length(u64),
-    Chunked,
-    /// A transfer coding whose end cannot be seen.
-    Coded,
+    /// A known one whose end cannot be seen.
+    Other,
 }
 
 impl Digest {
-    /// Looks at each header once. The length of a name is at hand and tells nearly all of them apart.
+    /// Looks at a header. The length of its name is at hand and tells nearly all of them apart.
     #[inline]
-    pub(super) fn of(headers: &[httparse::Header<'_>]) -> Digest {
-        let mut digest = Digest::default();
-        for httparse::Header { name, value } in headers {
-            match name.len() {
-                10 if is_word(name.as_bytes(), b"connection") => digest.note_connection(value),
-                14 if is_word(name.as_bytes(), b"content-length") => digest.note_length(value),
-                17 if is_word(name.as_bytes(), b"transfer-encoding") => digest.note_coding(value),
-                _ => {}
-            }
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            10 if is_word(name, b"connection") => self.note_connection(value),
+            14 if is_word(name, b"content-length") => self.note_length(value),
+            17 if is_word(name, b"transfer-encoding") => self.note_coding(value),
+            _ => {}
         }
-        digest
     }
 
+    /// What body is announced, before the rules that differ between requests and replies. `Close` is a coding whose end
+    /// cannot be seen.
+    ///
     /// # Errors
     /// If the two headers contradict themselves or each other (9112 6.3, rules 3 to 5).
     #[inline]
-    pub(super) fn length_or_coding(&self) -> Result<Announced, Error> {
-        match (self.length, self.coding) {
-            (Length::Bad(why), _) | (_, Coding::Bad(why)) => Err(protocol(why)),
-            (Length::Absent, Coding::Absent) => Ok(Announced::Nothing),
-            (Length::Bytes(n), Coding::Absent) => Ok(Announced::Length(n)),
-            (Length::Absent, Coding::Chunked) => Ok(Announced::Chunked),
-            (Length::Absent, Coding::Coded) => Ok(Announced::Coded),
-            (Length::Bytes(_), _) => Err(protocol("framing: both content-length and transfer-encoding")),
+    pub(super) fn framing(&self) -> Result<Option<Framing>, Error> {
+        match (self.wrong, self.length, self.coding) {
+            (Some(why), ..) => Err(protocol(why)),
+            (None, Some(_), Some(_)) => Err(protocol("framing: both content-length and transfer-encoding")),
+            (None, Some(n), None) => Ok(Some(Framing::Length(n))),
+            (None, None, Some(Coding::Chunked)) => Ok(Some(Framing::Chunked)),
+            (None, None, Some(Coding::Other)) => Ok(Some(Framing::Close)),
+            (None, None, None) => Ok(None),
         }
     }
 
     /// Whether the peer stays (9112 9.3) and is sure of where its message ends (9112 6.1).
     #[inline]
     pub(super) fn keep_alive(&self, version: Version) -> bool {
-        let coded = self.coding != Coding::Absent;
-        let in_doubt = coded && (version == Version::Http10 || self.length != Length::Absent);
+        let in_doubt = self.coding.is_some() && (version == Version::Http10 || self.length.is_some());
         !self.close && (version == Version::Http11 || self.keep_alive) && !in_doubt
     }
 
     pub(super) fn has_coding(&self) -> bool {
-        self.coding != Coding::Absent
+        self.coding.is_some()
     }
 
     #[inline]
@@ -524,38 +500,37 @@ impl Digest {
         }
     }
 
-    /// `5`, or `5, 5` from a proxy that merged two lines (9110 8.6); anything else is bad and stays so.
+    /// `5`, or `5, 5` from a proxy that merged two lines (9110 8.6); anything else is wrong.
     #[inline]
     fn note_length(&mut self, value: &[u8]) {
-        if let (Length::Absent, Some(n)) = (self.length, decimal(value)) {
-            self.length = Length::Bytes(n);
+        if let (None, Some(n)) = (self.length, decimal(value)) {
+            self.length = Some(n); // nearly always this and nothing else
             return;
         }
         for element in elements(value) {
-            self.length = match (self.length, decimal(element)) {
-                (Length::Bad(why), _) => Length::Bad(why),
-                (_, None) => Length::Bad("framing: content-length is not a number"),
-                (Length::Bytes(known), Some(n)) if known != n => Length::Bad("framing: content-lengths differ"),
-                (_, Some(n)) => Length::Bytes(n),
-            };
+            let n = decimal(element);
+            if n.is_none() {
+                self.wrong = Some("framing: content-length is not a number");
+            } else if self.length.is_some() && self.length != n {
+                self.wrong = Some("framing: content-lengths differ");
+            }
+            self.length = self.length.or(n).or(Some(0));
         }
     }
 
     /// A list of codings in the order in which they were applied; lines join (9112 6.1).
     fn note_coding(&mut self, value: &[u8]) {
         for element in elements(value).filter(|element| !element.is_empty()) {
-            let chunked = is_word(element, b"chunked");
-            let known = CODINGS.iter().any(|name| element.eq_ignore_ascii_case(name));
-            self.coding = match self.coding {
-                Coding::Bad(why) => Coding::Bad(why),
-                Coding::Chunked => Coding::Bad("framing: chunked is not the last transfer coding"),
-                Coding::Absent | Coding::Coded if chunked => Coding::Chunked,
-                Coding::Absent | Coding::Coded if known => Coding::Coded,
-                Coding::Absent | Coding::Coded => Coding::Bad("framing: unknown transfer coding"),
-            };
+            let is_chunked = is_word(element, b"chunked");
+            if self.coding == Some(Coding::Chunked) {
+                self.wrong = Some("framing: chunked is not the last transfer coding");
+            } else if !is_chunked && !CODINGS.iter().any(|name| element.eq_ignore_ascii_case(name)) {
+                self.wrong = Some("framing: unknown transfer coding");
+            }
+            self.coding = Some(if is_chunked { Coding::Chunked } else { Coding::Other });
         }
-        if self.coding == Coding::Absent {
-            self.coding = Coding::Bad("framing: transfer-encoding names no coding");
+        if self.coding.is_none() {
+            self.wrong = Some("framing: transfer-encoding names no coding");
         }
     }
 }

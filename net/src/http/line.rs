@@ -112,13 +112,18 @@ impl Lines {
     #[inline]
     pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<usize, &'static str> {
         self.ranges.clear();
-        self.ranges.extend(headers.iter().map(|header| Field::within(head, header)));
-        // Each line but the first and the empty one begins with a name.
-        let is_cr_before = |field: &Field| head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
-        if !head.ends_with(b"\r\n\r\n") || !self.ranges.iter().all(is_cr_before) {
+        self.digest = Digest::default();
+        let mut is_strict = head.ends_with(b"\r\n\r\n");
+        for header in headers {
+            let field = Field::within(head, header);
+            // Each line but the first and the empty one begins with a name.
+            is_strict &= head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
+            self.digest.note(header.name.as_bytes(), header.value);
+            self.ranges.push(field);
+        }
+        if !is_strict {
             return Err("head: a line ends in LF without CR");
         }
-        self.digest = Digest::of(headers);
         Ok(self.ranges.first().map_or(head.len() - 2, |first| first.name.start as usize) - 2)
     }
 }

@@ -15,7 +15,7 @@
 //!
 //! Not here: bodies (`body::write_chunk`), Date, cookies, authentication. Next: the client that stands on these parts.
 
-use super::head::{Announced, Fields, Framing, HEAD_MAX, Version, decimal, protocol};
+use super::head::{Fields, Framing, HEAD_MAX, Version, decimal, protocol};
 use super::line::{FIELDS_MAX, Lines, Span, complete, is_token, is_word};
 use super::{Error, ErrorKind, Limits, Url};
 use std::mem::MaybeUninit;
@@ -335,9 +335,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
-        *self = RequestHead { lines, ..RequestHead::default() };
+        self.lines.clear();
     }
 
     /// The method, a token.
@@ -413,11 +411,9 @@ impl RequestHead {
         if self.version == Version::Http10 && self.lines.digest.has_coding() {
             return Err(protocol("framing: transfer-encoding in HTTP/1.0"));
         }
-        match self.lines.digest.length_or_coding()? {
-            Announced::Nothing => Ok(Framing::None),
-            Announced::Length(n) => Ok(Framing::Length(n)),
-            Announced::Chunked => Ok(Framing::Chunked),
-            Announced::Coded => Err(protocol("framing: the last transfer coding is not chunked")),
+        match self.lines.digest.framing()? {
+            Some(Framing::Close) => Err(protocol("framing: the last transfer coding is not chunked")),
+            framing => Ok(framing.unwrap_or(Framing::None)),
         }
     }
 

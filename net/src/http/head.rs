@@ -1,12 +1,12 @@
 //! What the peer says first, and what follows from it.
 //!
-//! A head is parsed where it lies. Nothing of it is copied: a header is two ranges of offsets into the caller's buffer,
-//! and the list of ranges is reused from reply to reply, so that a busy connection allocates nothing for its heads.
+//! A head is parsed where it lies. Nothing of it is copied or listed, so that nothing is allocated for it: the few headers
+//! that mean something to us are looked at as they pass, and whoever wants others is shown the lines.
 //!
 //! ```text
 //!   buf:  HTTP/1.1 200 OK␍␊Server: x␍␊Content-Length: 5␍␊␍␊hello
 //!         └──────────────────── head ───────────────────┘
-//!   Lines     httparse's reading of them, made strict: where names and values lie
+//!   Lines     httparse's reading of them, made strict: where the header lines lie
 //!   Digest    three headers are looked at as they pass: Content-Length, Transfer-Encoding, Connection
 //!   Framing   what body follows, and may we stay connected
 //! ```
@@ -16,11 +16,11 @@
 //!
 //! Not here: the lines (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
 
-use super::line::{FIELDS_MAX, Field, Lines, Span, complete, is_word};
+use super::line::{FIELDS_MAX, Lines, complete, is_word};
 use super::{Error, ErrorKind, Limits};
 use std::mem::MaybeUninit;
 
-/// The head of a reply: status, headers as ranges, framing. Made once, used for reply after reply.
+/// The head of a reply: status, headers, framing.
 ///
 /// It borrows nothing. Where a method takes `buf`, it wants the bytes that [`parse`](ResponseHead::parse) saw, or a copy
 /// of them that begins at the same byte; anything else gives wrong slices or a panic.
@@ -45,14 +45,13 @@ pub struct ResponseHead {
     lines: Lines,
     status: u16,
     version: Version,
-    reason: Span,
     head_len: usize,
     interims: usize,
     interim_bytes: usize,
 }
 
 impl ResponseHead {
-    /// An empty head. The list of ranges is allocated by the first reply.
+    /// An empty head.
     ///
     /// ```
     /// assert_eq!(windlass_net::http::head::ResponseHead::new().status(), 0);
@@ -82,7 +81,7 @@ impl ResponseHead {
         if !begins_like_http1(buf) {
             return Err(protocol("reply head: it does not begin with HTTP/1."));
         }
-        let head_max = limits.head_max.min(HEAD_MAX).saturating_sub(self.interim_bytes);
+        let head_max = limits.head_max.saturating_sub(self.interim_bytes);
         if !self.lines.may_be_complete(buf, head_max, limits)? {
             return Ok(None);
         }
@@ -90,7 +89,7 @@ impl ResponseHead {
         self.lines.judge(read, buf, head_max, limits)
     }
 
-    /// Forgets the reply; the memory stays.
+    /// Forgets the reply.
     ///
     /// ```
     /// use windlass_net::http::{Limits, head::ResponseHead};
@@ -101,8 +100,7 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        self.lines.clear();
-        (self.status, self.interims, self.interim_bytes) = (0, 0, 0);
+        *self = ResponseHead::default();
     }
 
     /// Starts over behind an interim reply: the next [`parse`](ResponseHead::parse) wants the bytes after it.
@@ -197,7 +195,8 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn reason<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.reason.of(buf)
+        // Not httparse's reason, which is empty if it is not ASCII.
+        buf.get(REASON_START..self.lines.first_line_end).unwrap_or_default()
     }
 
     /// The headers, read from `buf`.
@@ -211,8 +210,8 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     #[inline]
-    pub fn fields<'a>(&'a self, buf: &'a [u8]) -> Fields<'a> {
-        Fields { ranges: &self.lines.ranges, buf }
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        self.lines.fields(buf)
     }
 
     /// What body follows this head, by RFC 9112 6.3.
@@ -265,9 +264,7 @@ impl ResponseHead {
         let mut reply = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();
         self.head_len = complete(parser.parse_response_with_uninit_headers(&mut reply, buf, slots))?;
-        let first_line_end = self.lines.take(&buf[..self.head_len], reply.headers)?;
-        // Not httparse's reason, which is empty if it is not ASCII.
-        self.reason = Span::new(first_line_end.min(REASON_START), first_line_end);
+        self.lines.take(&buf[..self.head_len], reply.headers)?;
         self.version = Version::of(reply.version);
         self.status = match reply.code {
             Some(101) => return Err("reply head: 101, but no upgrade was asked for"),
@@ -277,9 +274,6 @@ impl ResponseHead {
         Ok(self.head_len)
     }
 }
-
-/// No limit is above this: offsets have 32 bits.
-pub(super) const HEAD_MAX: usize = u32::MAX as usize;
 
 /// Where the reason begins: behind "HTTP/1.1 200 ".
 const REASON_START: usize = 13;
@@ -373,8 +367,8 @@ impl std::fmt::Display for Version {
 /// ```
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
-    pub(super) ranges: &'a [Field],
-    pub(super) buf: &'a [u8],
+    /// As httparse has read them: each with a name, a colon and a line end.
+    pub(super) lines: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -416,9 +410,11 @@ impl<'a> Fields<'a> {
     /// assert_eq!(head.fields(buf).iter().next(), Some((&b"A"[..], &b"1"[..])));
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let buf = self.buf;
-        self.ranges.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.lines.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            let name_len = line.iter().position(|&byte| byte == b':').expect("httparse saw a colon");
+            (&line[..name_len], line[name_len + 1..].trim_ascii())
+        })
     }
 }
 
@@ -612,19 +608,10 @@ mod tests {
     }
 
     #[test]
-    fn the_ranges_fit_a_copy_of_the_head_as_well() {
+    fn the_headers_can_be_read_in_a_copy_of_the_head_as_well() {
         let head = parsed(NGINX);
         let copy = NGINX.to_vec();
         assert_eq!(head.fields(&copy).get("SERVER"), Some(&b"nginx/1.24.0"[..]));
-    }
-
-    #[test]
-    fn a_head_used_again_allocates_nothing_more() {
-        let mut head = parsed(NGINX);
-        let before = (head.lines.ranges.as_ptr(), head.lines.ranges.capacity());
-        head.clear();
-        assert!(head.parse(NGINX, &Limits::default()).unwrap().is_some());
-        assert_eq!((head.lines.ranges.as_ptr(), head.lines.ranges.capacity()), before);
     }
 
     #[test]
@@ -946,7 +933,7 @@ mod tests {
     fn a_head_asked_for_again_is_read_again_and_not_twice() {
         let mut head = parsed(NGINX);
         assert_eq!(head.parse(NGINX, &Limits::default()).unwrap(), Some(NGINX.len()));
-        assert_eq!(head.fields(NGINX).iter().len(), 5);
+        assert_eq!(head.fields(NGINX).iter().count(), 5);
         assert_eq!(head.framing(Asked::Body).unwrap(), Framing::Length(615));
     }
 

@@ -15,8 +15,8 @@
 //!
 //! Not here: bodies (`body::write_chunk`), Date, cookies, authentication. Next: the client that stands on these parts.
 
-use super::head::{Fields, Framing, HEAD_MAX, Version, decimal, protocol};
-use super::line::{FIELDS_MAX, Lines, Span, complete, is_token, is_word};
+use super::head::{Fields, Framing, Version, decimal, protocol};
+use super::line::{FIELDS_MAX, Lines, complete, is_token, is_word};
 use super::{Error, ErrorKind, Limits, Url};
 use std::mem::MaybeUninit;
 
@@ -255,7 +255,7 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(())
 }
 
-/// The head of a request, as a server sees it: method, target, headers as ranges, framing. Made once, used again.
+/// The head of a request, as a server sees it: method, target, headers, framing.
 ///
 /// It borrows nothing; where a method takes `buf`, it wants the bytes that [`parse`](RequestHead::parse) saw.
 ///
@@ -276,13 +276,13 @@ pub struct RequestHead {
     lines: Lines,
     /// 2 if an empty line came first.
     before: usize,
-    method: Span,
-    target: Span,
+    method_len: usize,
+    target_len: usize,
     version: Version,
 }
 
 impl RequestHead {
-    /// An empty head. The list of ranges is allocated by the first request.
+    /// An empty head.
     ///
     /// ```
     /// let head = windlass_net::http::request::RequestHead::new();
@@ -314,16 +314,15 @@ impl RequestHead {
             [first, ..] if is_token(&[*first]) => {}
             _ => return Err(protocol("request head: it does not begin with a method")),
         }
-        let head_max = limits.head_max.min(HEAD_MAX);
-        if !self.lines.may_be_complete(head, head_max, limits)? {
+        if !self.lines.may_be_complete(head, limits.head_max, limits)? {
             return Ok(None);
         }
         let read = self.read(head, limits);
-        let end = self.lines.judge(read, head, head_max, limits)?;
+        let end = self.lines.judge(read, head, limits.head_max, limits)?;
         Ok(end.map(|len| self.before + len))
     }
 
-    /// Forgets the request; the memory stays.
+    /// Forgets the request.
     ///
     /// ```
     /// use windlass_net::http::{Limits, request::RequestHead};
@@ -335,7 +334,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        self.lines.clear();
+        *self = RequestHead::default();
     }
 
     /// The method, a token.
@@ -349,7 +348,7 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn method<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.method.of(self.behind_empty_line(buf))
+        &self.behind_empty_line(buf)[..self.method_len]
     }
 
     /// The target: path and query, an absolute `http` URL, or `*`; ASCII without spaces and controls.
@@ -363,7 +362,8 @@ impl RequestHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn target<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.target.of(self.behind_empty_line(buf))
+        let target_at = self.method_len + 1;
+        &self.behind_empty_line(buf)[target_at..target_at + self.target_len]
     }
 
     /// The version that the client speaks.
@@ -389,8 +389,8 @@ impl RequestHead {
     /// assert_eq!(head.fields(buf).get("host"), Some(&b"a"[..]));
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
-    pub fn fields<'a>(&'a self, buf: &'a [u8]) -> Fields<'a> {
-        Fields { ranges: &self.lines.ranges, buf }
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        self.lines.fields(self.behind_empty_line(buf))
     }
 
     /// What body follows this head. Never [`Framing::Close`]: a client that closes can hear no answer.
@@ -446,8 +446,7 @@ impl RequestHead {
         if !is_target(target, method) {
             return Err("request head: the target is no path and no http url");
         }
-        self.method = Span::new(0, method.len());
-        self.target = Span::new(method.len() + 1, method.len() + 1 + target.len());
+        (self.method_len, self.target_len) = (method.len(), target.len());
         self.version = Version::of(request.version);
         match request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host")).count() {
             1 => Ok(len),
@@ -804,7 +803,10 @@ mod tests {
     #[test]
     fn one_empty_line_before_a_request_is_read_over_and_not_two() {
         let request = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-        assert!(parse(format!("\r\n{request}").as_bytes()).is_ok());
+        let behind_one = format!("\r\n{request}").into_bytes();
+        let mut head = RequestHead::new();
+        assert_eq!(head.parse(&behind_one, &Limits::default()).unwrap(), Some(behind_one.len()));
+        assert_eq!((head.target(&behind_one), head.fields(&behind_one).get("host")), (&b"/"[..], Some(&b"a"[..])));
         for before in ["\r\n\r\n", "\n", "\r", "\r\n\n", "\r\n "] {
             assert_eq!(parse(format!("{before}{request}").as_bytes()), Err(ErrorKind::Protocol), "{before:?}");
         }

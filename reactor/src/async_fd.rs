@@ -190,18 +190,48 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         is_partial: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_proceed(cx));
-        while self.begin(direction)? {
-            // What the operation gives is foreign, and goes when no borrow is live (I3).
-            match operation(self.get_ref()) {
-                Ok(value) if is_partial(&value) => {
-                    return Poll::Ready(self.with_side(direction, |_, side| side.drained()).map(|()| value));
+        loop {
+            while self.begin(direction)? {
+                // What the operation gives is foreign, and goes when no borrow is live (I3).
+                match operation(self.get_ref()) {
+                    Ok(value) if is_partial(&value) => {
+                        return Poll::Ready(self.with_side(direction, |_, side| side.drained()).map(|()| value));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.would_block(direction)?,
+                    done => return Poll::Ready(done),
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.would_block(direction)?,
-                done => return Poll::Ready(done),
             }
+            ready!(self.poll_ready(direction, cx))?;
         }
-        self.poll_wait(direction, cx)
+    }
+
+    /// Waits for the source to be ready in `direction`, without a try. One task may wait in each direction: the last that
+    /// polled.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// use windlass_reactor::Direction;
+    /// theirs.write_all(b"hello")?;
+    /// std::future::poll_fn(|cx| ours.poll_ready(Direction::Read, cx)).await?;
+    /// # Ok(()) });
+    /// ```
+    pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waker = cx.waker().clone();
+        let (is_ready, leaving) = self.with_side(direction, |_, side| match side.ready {
+            true => (true, Some(waker)),
+            false => (false, side.wait_latest(waker)),
+        })?;
+        drop(leaving); // with no borrow live (I3)
+        if is_ready {
+            return Poll::Ready(Ok(()));
+        }
+        self.note(direction);
+        Poll::Pending
     }
 
     /// Whether an operation is worth a try. It is then under way, and counted.
@@ -219,14 +249,6 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
             add(&reactor.counts.would_block, 1);
             side.clear();
         })
-    }
-
-    fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let waker = cx.waker().clone();
-        let before = self.with_side(direction, |_, side| side.wait_latest(waker))?;
-        drop(before);
-        self.note(direction);
-        Poll::Pending
     }
 
     fn note(&self, direction: Direction) {

@@ -30,7 +30,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use windlass_executor::LoopId;
 
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, nanos};
 use crate::sources::{Happened, SourceKey, Sources, Wakers};
 use crate::wheel::{Fired, Wheel};
 
@@ -658,19 +658,19 @@ pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
-/// Sees to it that what the current loop knows of its sources is from `moment` or later. If it is not, a task has kept the
-/// loop from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
+/// Sees to it that what the current loop knows of its sources is at most `age` old. If it is older, a task has kept the loop
+/// from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
 ///
 /// ```
 /// # windlass_reactor::doc_real(async {
-/// windlass_reactor::hear_no_later_than(windlass_reactor::time::Instant::now());
+/// windlass_reactor::hear_if_older_than(std::time::Duration::from_millis(1));
 /// # });
 /// ```
 #[inline]
-pub fn hear_no_later_than(moment: Instant) {
-    let behind = |inner: &Rc<Inner>| (inner.heard_at_ns.get() < moment.0).then(|| Rc::clone(inner));
-    let behind = CURRENT.try_with(|current| current.borrow().as_ref().and_then(behind)).ok().flatten();
-    if let Some(inner) = behind {
+pub fn hear_if_older_than(age: Duration) {
+    let is_old = |inner: &&Rc<Inner>| inner.clock.has_passed(inner.heard_at_ns.get().saturating_add(nanos(age)));
+    let old = CURRENT.try_with(|current| current.borrow().as_ref().filter(is_old).cloned()).ok().flatten();
+    if let Some(inner) = old {
         inner.hear();
     }
 }

@@ -86,15 +86,7 @@ impl Client {
 
     /// A request with any method but CONNECT.
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
-        Request {
-            client: &self.inner,
-            method,
-            url,
-            headers: Vec::new(),
-            body: None,
-            timeout: self.inner.timeout,
-            on_connection: None,
-        }
+        Request { client: &self.inner, method, url, own: None, timeout: self.inner.timeout, on_connection: None }
     }
 
     /// How the connections are doing.
@@ -194,23 +186,35 @@ pub struct Request<'a> {
     client: &'a Rc<Inner>,
     method: &'a str,
     url: &'a Url,
-    headers: Vec<(String, Vec<u8>)>,
-    body: Option<Vec<u8>>,
+    own: Option<Box<Own>>,
     timeout: Option<Duration>,
     on_connection: Option<&'a dyn Fn()>,
 }
 
+/// What few requests have: headers of the caller's, and a body.
+#[derive(Default)]
+struct Own {
+    headers: Vec<(String, Vec<u8>)>,
+    body: Option<Vec<u8>>,
+}
+
+static NOTHING: Own = Own { headers: Vec::new(), body: None };
+
 impl<'a> Request<'a> {
     /// Adds a header, after those before it. What HTTP does not allow in one is refused by [`send`](Request::send).
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.headers.push((name.into(), value.into()));
+        self.own().headers.push((name.into(), value.into()));
         self
     }
 
     /// Gives it a body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.body = Some(body.into());
+        self.own().body = Some(body.into());
         self
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
     }
 
     /// A time-out of its own, for the whole exchange.
@@ -254,7 +258,8 @@ impl<'a> Request<'a> {
 
     /// Gives the connection when the head of the answer is there. Says in `stage` what it is at.
     async fn exchange(&self, stage: &Cell<&'static str>) -> Result<Slot, Error> {
-        check_request(self.method, &self.headers, Content::of(self.body.as_deref()))?;
+        let Own { headers, body } = self.own.as_deref().unwrap_or(&NOTHING);
+        check_request(self.method, headers, Content::of(body.as_deref()))?;
         stage.set("waiting for a connection");
         let mut slot = self.client.pool.acquire(self.url.host_header()).await;
         loop {
@@ -268,7 +273,7 @@ impl<'a> Request<'a> {
                 hook();
             }
             let connection = slot.connection();
-            connection.begin(self.method, self.url, &self.headers, self.body.as_deref())?;
+            connection.begin(self.method, self.url, headers, body.as_deref())?;
             let (asked, limits) = (Asked::by(self.method), &self.client.limits);
             match poll_fn(|cx| connection.poll_answer(cx, asked, limits, stage)).await {
                 Err(_) if connection.is_unheard() && !fresh && may_be_repeated(self.method) => {
@@ -445,7 +450,7 @@ impl Response {
     /// As [`chunk`](Response::chunk).
     pub async fn drain(mut self) -> Result<u64, Error> {
         let mut len = 0;
-        while let Some(piece) = self.chunk().await? {
+        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await? {
             len += piece.len() as u64;
         }
         Ok(len)

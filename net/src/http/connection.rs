@@ -20,7 +20,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use windlass_reactor::time::Instant;
-use windlass_reactor::{Direction, count_syscalls, hear_no_later_than};
+use windlass_reactor::{Direction, count_syscalls, hear_if_older_than};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Framing, ResponseHead};
@@ -87,10 +87,9 @@ impl Connection {
         }
     }
 
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while before
-    /// `now`.
-    pub(crate) fn is_quiet_at(&self, now: Instant) -> bool {
-        hear_no_later_than(now - HEARSAY_MAX);
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago.
+    pub(crate) fn is_quiet_now(&self) -> bool {
+        hear_if_older_than(HEARSAY_MAX);
         self.is_quiet()
     }
 
@@ -163,6 +162,11 @@ impl Connection {
             if let Poll::Ready(Ok(n)) = written {
                 self.sent += n;
                 self.stats.borrow_mut().bytes_out += n as u64;
+                if self.sent == self.request.len() && self.is_unheard() {
+                    // An answer takes a while: to try to read would be in vain.
+                    let answer = self.stream.fd().poll_ready(Direction::Read, cx);
+                    return answer.map_err(|error| self.broke("sending the request", error));
+                }
                 continue;
             }
             self.cut_short = match (written, self.poll_read(cx)) {

@@ -82,8 +82,10 @@ struct State {
     by_name: HashMap<Box<str>, usize>,
     /// The host asked for last is often the one asked for next.
     last: usize,
-    /// Connections open, being opened or idle, to all hosts.
+    /// Connections open, being opened or idle, to all hosts; those of them that idle; the most that ever did not.
     open: usize,
+    idle: usize,
+    in_use_max: usize,
     waiters: Slab<Waiter>,
     arrivals: u64,
 }
@@ -154,6 +156,7 @@ impl State {
     fn open(&mut self, host: usize) {
         self.open += 1;
         self.hosts[host].open += 1;
+        self.in_use_max = self.in_use_max.max(self.open - self.idle);
     }
 
     fn close(&mut self, host: usize) {
@@ -170,7 +173,16 @@ impl State {
         let oldest = (0..self.hosts.len()).filter(|&host| !self.hosts[host].idle.is_empty());
         let oldest = oldest.min_by_key(|&host| self.hosts[host].idle[0].idle_since)?;
         self.close(oldest);
+        self.idle -= 1;
         Some(self.hosts[oldest].idle.remove(0))
+    }
+
+    /// The connection to `host` that has idled least.
+    fn pop_idle(&mut self, host: usize) -> Option<Box<Connection>> {
+        let connection = self.hosts[host].idle.pop()?;
+        self.idle -= 1;
+        self.in_use_max = self.in_use_max.max(self.open - self.idle);
+        Some(connection)
     }
 
     /// The first that came of those who wait for a place under the total limit only.
@@ -197,6 +209,7 @@ impl State {
     }
 
     /// Gives the waiter what it waits for, and takes it out of the line.
+    #[inline]
     fn give(&mut self, waiter: usize, given: Given) -> Option<Waker> {
         let host = self.waiters[waiter].host;
         let first = self.hosts[host].waiting.pop_front();
@@ -225,8 +238,13 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.state.borrow();
-        let idle = state.hosts.iter().map(|host| host.idle.len()).sum::<usize>() as u64;
-        Stats { idle, waiting: state.waiters.len() as u64, ..*self.stats.borrow() }
+        Stats {
+            in_use: (state.open - state.idle) as u64,
+            in_use_max: state.in_use_max as u64,
+            idle: state.idle as u64,
+            waiting: state.waiters.len() as u64,
+            ..*self.stats.borrow()
+        }
     }
 
     /// Waits for a connection to `host`, or for leave to open one.
@@ -238,10 +256,9 @@ impl Pool {
     /// A connection or leave to open one, if nobody need wait for it.
     fn try_acquire(self: &Rc<Self>, host: usize) -> Option<Slot> {
         let connection = loop {
-            let idle = self.state.borrow_mut().hosts[host].idle.pop();
+            let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            let now = Instant::now();
-            if connection.is_quiet_at(now) && now - connection.idle_since < self.settings.idle_timeout {
+            if connection.is_quiet_now() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
@@ -261,11 +278,9 @@ impl Pool {
     }
 
     fn slot(self: &Rc<Self>, host: usize, connection: Option<Box<Connection>>) -> Slot {
-        self.count(|stats| {
-            stats.in_use += 1;
-            stats.in_use_max = stats.in_use_max.max(stats.in_use);
-            stats.reused += u64::from(connection.is_some());
-        });
+        if connection.is_some() {
+            self.count(|stats| stats.reused += 1);
+        }
         Slot { pool: self.clone(), host, connection }
     }
 
@@ -299,7 +314,10 @@ impl Pool {
             return self.give_up(host);
         }
         connection.idle_since = Instant::now();
-        self.state.borrow_mut().hosts[host].idle.push(connection);
+        let mut state = self.state.borrow_mut();
+        state.idle += 1;
+        state.hosts[host].idle.push(connection);
+        drop(state);
         self.sweep();
     }
 
@@ -353,6 +371,7 @@ impl Pool {
             let is_good = |connection: &Connection| connection.idle_since + timeout > now && connection.is_quiet();
             let (kept, old): (Vec<_>, Vec<_>) = idle.into_iter().partition(|connection| is_good(connection));
             state.hosts[host].idle = kept;
+            state.idle -= old.len();
             old.iter().for_each(|_| state.close(host));
             closed.extend(old);
         }
@@ -396,7 +415,6 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.pool.count(|stats| stats.in_use -= 1);
         match self.connection.take_if(|connection| connection.is_over()) {
             Some(connection) => self.pool.take_back(self.host, connection),
             None => {
@@ -451,9 +469,7 @@ impl Future for Acquire<'_> {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_at(Instant::now()) => {
-                self.slot(host, Some(connection))
-            }
+            Given::Connection(connection) if connection.is_quiet_now() => self.slot(host, Some(connection)),
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }

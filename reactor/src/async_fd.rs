@@ -21,12 +21,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use windlass_executor::waits::{self, WaitReason};
 use windlass_executor::{LoopId, budget};
 
-use crate::reactor::{Inner, add, of_thread, with_current};
+use crate::reactor::{Inner, add, hear, of_thread, with_current};
 use crate::sources::{Direction, Side, SourceKey};
 
 /// A file descriptor that tasks can wait on: a socket, a pipe, anything that epoll can watch.
@@ -313,6 +314,34 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// ```
     pub fn is_ready(&self, direction: Direction) -> io::Result<bool> {
         self.with_side(direction, |_, side| side.ready)
+    }
+
+    /// As [`is_ready`](Self::is_ready), by what the loop has heard in the last `age`. If it has heard nothing, a task has kept it
+    /// from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// use std::time::Duration;
+    /// use windlass_reactor::Direction;
+    /// windlass_reactor::time::resume(); // a paused clock does not grow old
+    /// theirs.write_all(b"hello")?;
+    /// assert!(ours.is_ready_of_late(Direction::Read, Duration::ZERO)?);
+    /// # Ok(()) });
+    /// ```
+    #[inline]
+    pub fn is_ready_of_late(&self, direction: Direction, age: Duration) -> io::Result<bool> {
+        let known = |reactor: &Inner, side: &mut Side| (!reactor.has_not_heard_for(age)).then_some(side.ready);
+        match self.with_side(direction, known)? {
+            Some(is_ready) => Ok(is_ready),
+            None => {
+                hear();
+                self.is_ready(direction)
+            }
+        }
     }
 
     /// Forgets that the source was ready in `direction`: what comes next waits for an event. For descriptors that begin

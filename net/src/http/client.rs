@@ -267,7 +267,7 @@ impl<'a> Request<'a> {
             if fresh {
                 stage.set("connecting");
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(connect(self.url)).await?, self.url);
+                slot.fill(Box::pin(connect(self.url)).await?);
             }
             if let Some(hook) = self.on_connection {
                 hook();

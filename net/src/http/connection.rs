@@ -20,24 +20,23 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use windlass_reactor::time::Instant;
-use windlass_reactor::{Direction, count_syscalls, hear_if_older_than};
+use windlass_reactor::{Direction, count_syscalls};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Framing, ResponseHead};
 use super::pool::Stats;
 use super::read::poll_read;
-use super::request::{Content, usual_lines, write_request, write_usual_request};
+use super::request::{Content, write_request};
 use super::{Error, ErrorKind, Limits, Url};
 use crate::net::TcpStream;
 
 pub(crate) struct Connection {
     stream: TcpStream,
     stats: Rc<RefCell<Stats>>,
-    /// What most requests to this host end in.
-    usual_lines: Box<[u8]>,
-    /// The request, and how much of it has gone out.
+    /// The request, how much of it has gone out, and what it gets, if it is a GET with nothing of the caller's in it.
     request: Vec<u8>,
     sent: usize,
+    gets: Option<Url>,
     /// The peer answered before it had all of the request.
     cut_short: bool,
     /// How many bytes have come since the request began to go out.
@@ -60,13 +59,13 @@ const KEPT_BYTES: usize = 16 * 1024;
 const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, url: &Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn new(stream: TcpStream, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             stream,
             stats,
-            usual_lines: usual_lines(url),
             request: Vec::new(),
             sent: 0,
+            gets: None,
             cut_short: false,
             heard: 0,
             bytes: Vec::new(),
@@ -78,19 +77,13 @@ impl Connection {
         })
     }
 
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard of late: it can carry an exchange.
     pub(crate) fn is_quiet(&self) -> bool {
-        match self.stream.fd().is_ready(Direction::Read) {
+        match self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX) {
             Ok(false) => true,
             Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
             Err(_elsewhere) => false,
         }
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago.
-    pub(crate) fn is_quiet_now(&self) -> bool {
-        hear_if_older_than(HEARSAY_MAX);
-        self.is_quiet()
     }
 
     #[cold]
@@ -112,13 +105,15 @@ impl Connection {
         body: Option<&[u8]>,
     ) -> Result<(), Error> {
         (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
-        self.request.clear();
-        let content = Content::of(body);
-        if headers.is_empty() && write_usual_request(&mut self.request, method, url, content, &self.usual_lines) {
-            return Ok(());
+        let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
+        if is_plain_get && self.gets.as_ref() == Some(url) {
+            return Ok(()); // the same as the last one
         }
-        write_request(&mut self.request, method, url, headers, content)?;
+        self.request.clear();
+        self.gets = None;
+        write_request(&mut self.request, method, url, headers, Content::of(body))?;
         self.request.extend_from_slice(body.unwrap_or_default());
+        self.gets = is_plain_get.then(|| url.clone());
         Ok(())
     }
 
@@ -250,11 +245,12 @@ impl Connection {
     pub(crate) fn clear(&mut self) {
         self.head.clear();
         self.at = 0;
-        for buffer in [&mut self.request, &mut self.bytes] {
-            buffer.clear();
-            if buffer.capacity() > KEPT_BYTES {
-                *buffer = Vec::new();
-            }
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        if self.request.capacity() > KEPT_BYTES {
+            (self.request, self.gets) = (Vec::new(), None);
         }
     }
 
@@ -271,5 +267,45 @@ impl Connection {
 
     fn unless_unheard(&self, what: &'static str) -> &'static str {
         if self.is_unheard() { "the connection ended before an answer" } else { what }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::{Client, Reply, Server, Url};
+
+    #[test]
+    fn every_request_over_a_connection_is_the_one_that_was_asked_for() {
+        let heard = windlass_reactor::doc_real(async {
+            let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let url = |path| Url::parse(&format!("http://{}/{path}", server.local_addr().unwrap())).unwrap();
+            let (a, b) = (url("a"), url("b"));
+            windlass_executor::spawn(server.run(|request| {
+                let header = |name| String::from_utf8_lossy(request.headers().get(name).unwrap_or(b"-")).into_owned();
+                let (method, target, length) = (request.method(), request.target(), header("content-length"));
+                Reply::bytes(200, format!("{method} {target} {} {length}", header("x")))
+            }));
+            let client = Client::new();
+            let mut heard = Vec::new();
+            for request in [
+                client.get(&a),
+                client.get(&a),
+                client.get(&b),
+                client.get(&b).header("X", "y"),
+                client.get(&b),
+                client.request("DELETE", &b),
+                client.get(&b),
+                client.get(&b).body("z"),
+                client.get(&b),
+                client.get(&a.clone()),
+            ] {
+                heard.push(String::from_utf8(request.send().await.unwrap().bytes().await.unwrap()).unwrap());
+            }
+            assert_eq!(client.stats().opened, 1);
+            heard
+        });
+        let expected = "GET /a - -|GET /a - -|GET /b - -|GET /b y -|GET /b - -|DELETE /b - -|GET /b - -|GET /b - 1|\
+                        GET /b - -|GET /a - -";
+        assert_eq!(heard.join("|"), expected);
     }
 }

@@ -33,7 +33,6 @@ use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
 
-use super::Url;
 use super::connection::Connection;
 use crate::net::TcpStream;
 
@@ -220,10 +219,10 @@ impl State {
     }
 
     /// What was given to the waiter, who is then one no longer.
-    fn take_given(&mut self, waiter: usize) -> Option<Given> {
+    fn take_given(&mut self, waiter: usize) -> Option<(usize, Given)> {
         let given = self.waiters[waiter].given.take()?;
-        self.waiters.remove(waiter); // its waker was taken when it was given something
-        Some(given)
+        let host = self.waiters.remove(waiter).host; // its waker was taken when it was given something
+        Some((host, given))
     }
 }
 
@@ -248,8 +247,7 @@ impl Pool {
     }
 
     /// Waits for a connection to `host`, or for leave to open one.
-    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, host: &str) -> Acquire<'a> {
-        let host = self.state.borrow_mut().host(host);
+    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, host: &'a str) -> Acquire<'a> {
         Acquire { pool: self, host, waiter: None }
     }
 
@@ -258,7 +256,7 @@ impl Pool {
         let connection = loop {
             let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            if connection.is_quiet_now() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+            if connection.is_quiet() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
@@ -285,6 +283,7 @@ impl Pool {
     }
 
     /// A connection has come to the end of an exchange and can carry another.
+    #[inline]
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         connection.clear();
         let mut state = self.state.borrow_mut();
@@ -397,9 +396,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream, url: &Url) {
+    pub(crate) fn fill(&mut self, stream: TcpStream) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
+        self.connection = Some(Connection::new(stream, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -428,7 +427,7 @@ impl Drop for Slot {
 /// Waits for a [`Slot`]. Dropping it gives up the place in line, or passes on what it was given.
 pub(crate) struct Acquire<'a> {
     pool: &'a Rc<Pool>,
-    host: usize,
+    host: &'a str,
     waiter: Option<usize>,
 }
 
@@ -438,25 +437,28 @@ impl Future for Acquire<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
         let Acquire { pool, host, waiter: place } = &mut *self;
         let Some(waiter) = *place else {
+            let mut state = pool.state.borrow_mut();
+            let host = state.host(host);
+            let nobody_waits = state.hosts[host].waiting.is_empty();
+            drop(state);
             // Nobody overtakes those who wait for the same host.
-            let in_line = !pool.state.borrow().hosts[*host].waiting.is_empty();
-            if !in_line && let Some(slot) = pool.try_acquire(*host) {
+            if nobody_waits && let Some(slot) = pool.try_acquire(host) {
                 return Poll::Ready(slot);
             }
             let waker = Some(cx.waker().clone());
             let mut state = pool.state.borrow_mut();
             state.arrivals += 1;
-            let waiter = Waiter { host: *host, arrival: state.arrivals, waker, given: None };
+            let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
             let waiter = state.waiters.insert(waiter);
-            state.hosts[*host].waiting.push_back(waiter);
+            state.hosts[host].waiting.push_back(waiter);
             *place = Some(waiter);
             waits::note(WaitReason::Connection);
             return Poll::Pending;
         };
         let given = pool.state.borrow_mut().take_given(waiter);
-        if let Some(given) = given {
+        if let Some((host, given)) = given {
             *place = None;
-            return Poll::Ready(pool.accept(*host, given));
+            return Poll::Ready(pool.accept(host, given));
         }
         let waker = Some(cx.waker().clone());
         let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);
@@ -469,7 +471,7 @@ impl Future for Acquire<'_> {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_now() => self.slot(host, Some(connection)),
+            Given::Connection(connection) if connection.is_quiet() => self.slot(host, Some(connection)),
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }
@@ -477,18 +479,19 @@ impl Pool {
 }
 
 impl Drop for Acquire<'_> {
+    #[inline]
     fn drop(&mut self) {
         let Some(waiter) = self.waiter else { return };
         let mut state = self.pool.state.borrow_mut();
         let left = state.waiters.remove(waiter);
         if left.given.is_none() {
-            state.hosts[self.host].waiting.retain(|&other| other != waiter);
+            state.hosts[left.host].waiting.retain(|&other| other != waiter);
         }
         drop(state);
         drop(left.waker);
         match left.given {
-            Some(Given::Connection(connection)) => self.pool.take_back(self.host, connection),
-            Some(Given::Leave) => self.pool.give_up(self.host),
+            Some(Given::Connection(connection)) => self.pool.take_back(left.host, connection),
+            Some(Given::Leave) => self.pool.give_up(left.host),
             None => {}
         }
     }

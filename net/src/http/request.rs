@@ -112,22 +112,6 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(())
 }
 
-/// What every request to the host of `url` has behind its target, if the caller adds nothing.
-pub(super) fn usual_lines(url: &Url) -> Box<[u8]> {
-    format!(" HTTP/1.1\r\nHost: {}\r\n{OUR_LINES}\r\n", url.host_header()).into_bytes().into()
-}
-
-/// Writes what [`write_request`] would for a request without headers of the caller's, that [`check_request`] has passed.
-/// False if there is more to say than the usual lines.
-#[inline]
-pub(super) fn write_usual_request(out: &mut Vec<u8>, method: &str, url: &Url, content: Content, lines: &[u8]) -> bool {
-    let usual = content == Content::None && !usually_has_content(method);
-    if usual {
-        push(out, &[method.as_bytes(), b" ", url.target().as_bytes(), lines]);
-    }
-    usual
-}
-
 /// 9110 8.6: a method that usually has content says so if it has none.
 #[inline]
 fn usually_has_content(method: &str) -> bool {
@@ -603,22 +587,6 @@ mod tests {
                  B: 2\r\nA: 1\r\nB: 3\r\n\r\n"
             )
         );
-    }
-
-    #[test]
-    fn a_usual_request_is_written_as_any_other() {
-        let url = Url::parse("http://[::1]:8080/a?b").unwrap();
-        for method in ["GET", "HEAD", "DELETE", "BREW", "POST", "PUT", "PATCH"] {
-            for content in [Content::None, Content::Length(0), Content::Length(5), Content::Chunked] {
-                let (mut usual, mut any) = (Vec::new(), Vec::new());
-                write_request(&mut any, method, &url, NO_HEADERS, content).unwrap();
-                if write_usual_request(&mut usual, method, &url, content, &usual_lines(&url)) {
-                    assert_eq!(usual, any);
-                } else {
-                    assert!(usual.is_empty() && (content != Content::None || method.starts_with('P')));
-                }
-            }
-        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use windlass_reactor::time::{self, Timeout};
 
-use super::connection::Connection;
+use super::connection::{Connection, doing};
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
@@ -246,13 +246,11 @@ impl<'a> Request<'a> {
         let mut exchange = pin!(self.exchange(&stage));
         let slot = poll_fn(|cx| {
             let polled = exchange.as_mut().poll(cx);
-            time.limit(cx, stage.get(), polled)
+            if polled.is_pending() { time.poll(cx, stage.get()).map(Err) } else { polled }
         });
-        let slot = slot.await;
-        let doing = doing(self.method);
-        match slot {
-            Ok(slot) => Ok(Response { slot, time, doing, url: self.url.clone() }),
-            Err(error) => Err(error.during(format!("{doing} {}", self.url))),
+        match slot.await {
+            Ok(slot) => Ok(Response { slot, time }),
+            Err(error) => Err(error.during(format!("{} {}", doing(self.method), self.url))),
         }
     }
 
@@ -267,7 +265,7 @@ impl<'a> Request<'a> {
             if fresh {
                 stage.set("connecting");
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(connect(self.url)).await?);
+                slot.fill(Box::pin(connect(self.url)).await?, self.url.clone());
             }
             if let Some(hook) = self.on_connection {
                 hook();
@@ -295,18 +293,6 @@ impl fmt::Debug for Request<'_> {
 /// Methods that do the same when done twice (RFC 9110 9.2.2).
 fn may_be_repeated(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
-}
-
-/// The method's word in an error's text.
-fn doing(method: &str) -> &'static str {
-    match method {
-        "GET" => "get",
-        "HEAD" => "head",
-        "POST" => "post",
-        "PUT" => "put",
-        "DELETE" => "delete",
-        _ => "request",
-    }
 }
 
 async fn connect(url: &Url) -> Result<TcpStream, Error> {
@@ -342,20 +328,12 @@ impl TimeOut {
         TimeOut { limit: timeout.map(|duration| time::timeout(duration, pending())) }
     }
 
-    /// What was `polled`, as long as there is time. If there is not, the error tells the `stage` it was in.
-    fn limit<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        stage: &'static str,
-        polled: Poll<Result<T, Error>>,
-    ) -> Poll<Result<T, Error>> {
-        if polled.is_pending()
-            && let Some(limit) = &mut self.limit
-            && Pin::new(limit).poll(cx).is_ready()
-        {
-            return Poll::Ready(Err(Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage))));
-        }
-        polled
+    /// Ready when the time is up, with an error that tells the `stage` it was in.
+    #[inline]
+    fn poll(&mut self, cx: &mut Context<'_>, stage: &'static str) -> Poll<Error> {
+        let Some(limit) = &mut self.limit else { return Poll::Pending };
+        let elapsed = Pin::new(limit).poll(cx);
+        elapsed.map(|_| Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage)))
     }
 }
 
@@ -378,8 +356,6 @@ impl std::error::Error for While {}
 pub struct Response {
     slot: Slot,
     time: TimeOut,
-    doing: &'static str,
-    url: Url,
 }
 
 impl Response {
@@ -427,9 +403,11 @@ impl Response {
 
     /// Where in the connection's bytes the next piece of the body lies; none at its end.
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
-        let polled = self.slot.connection().poll_piece(cx);
-        let polled = self.time.limit(cx, "reading the body", polled);
-        polled.map_err(|error| error.during(format!("{} {}", self.doing, self.url)))
+        let mut polled = self.slot.connection().poll_piece(cx);
+        if polled.is_pending() {
+            polled = self.time.poll(cx, "reading the body").map(Err);
+        }
+        polled.map_err(|error| self.connection().explain(error))
     }
 
     /// The whole body.
@@ -459,6 +437,9 @@ impl Response {
 
 impl fmt::Debug for Response {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response").field("status", &self.status()).field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Response")
+            .field("status", &self.status())
+            .field("url", &self.connection().url)
+            .finish_non_exhaustive()
     }
 }

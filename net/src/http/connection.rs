@@ -33,10 +33,13 @@ use crate::net::TcpStream;
 pub(crate) struct Connection {
     stream: TcpStream,
     stats: Rc<RefCell<Stats>>,
-    /// The request, how much of it has gone out, and what it gets, if it is a GET with nothing of the caller's in it.
+    /// What is asked for, in the words of an error: "get http://127.0.0.1/".
+    doing: &'static str,
+    pub(crate) url: Url,
+    /// The request, whether it is a GET with nothing of the caller's in it, and how much of it has gone out.
     request: Vec<u8>,
+    is_plain_get: bool,
     sent: usize,
-    gets: Option<Url>,
     /// The peer answered before it had all of the request.
     cut_short: bool,
     /// How many bytes have come since the request began to go out.
@@ -59,13 +62,15 @@ const KEPT_BYTES: usize = 16 * 1024;
 const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn new(stream: TcpStream, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             stream,
             stats,
+            doing: "request",
+            url,
             request: Vec::new(),
+            is_plain_get: false,
             sent: 0,
-            gets: None,
             cut_short: false,
             heard: 0,
             bytes: Vec::new(),
@@ -106,14 +111,13 @@ impl Connection {
     ) -> Result<(), Error> {
         (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
         let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
-        if is_plain_get && self.gets.as_ref() == Some(url) {
+        if is_plain_get && self.is_plain_get && self.url == *url {
             return Ok(()); // the same as the last one
         }
+        (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);
         self.request.clear();
-        self.gets = None;
         write_request(&mut self.request, method, url, headers, Content::of(body))?;
         self.request.extend_from_slice(body.unwrap_or_default());
-        self.gets = is_plain_get.then(|| url.clone());
         Ok(())
     }
 
@@ -181,6 +185,7 @@ impl Connection {
     }
 
     /// Whether the final head is complete. Interim heads are taken out of the buffer.
+    #[inline]
     fn read_head(&mut self, limits: &Limits) -> Result<bool, Error> {
         while let Some(len) = self.head.parse(&self.bytes, limits)? {
             if !self.head.is_interim() {
@@ -192,10 +197,17 @@ impl Connection {
         Ok(false)
     }
 
+    /// The same error, with what was asked for.
+    #[cold]
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        error.during(format!("{} {}", self.doing, self.url))
+    }
+
     /// Where in `bytes` the next piece of the body lies; none at its end.
     ///
     /// # Errors
     /// A body that ends too early, is too large, or is framed in a way that cannot be trusted.
+    #[inline]
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         loop {
             let piece = self.decode()?;
@@ -213,6 +225,7 @@ impl Connection {
     }
 
     /// The next piece of the body among the bytes that are there.
+    #[inline]
     fn decode(&mut self) -> Result<Option<Range<usize>>, Error> {
         while !self.body.is_finished() && self.at < self.bytes.len() {
             let step = self.body.decode(&self.bytes[self.at..])?;
@@ -236,6 +249,7 @@ impl Connection {
     }
 
     /// Whether the connection can carry another exchange: the body of this one is all there, and nothing follows it.
+    #[inline]
     pub(crate) fn is_over(&mut self) -> bool {
         while let Ok(Some(_)) = self.decode() {}
         self.may_stay && self.body.is_finished() && surplus(&self.bytes[self.at..]) != Surplus::Unasked
@@ -250,7 +264,7 @@ impl Connection {
             self.bytes = Vec::new();
         }
         if self.request.capacity() > KEPT_BYTES {
-            (self.request, self.gets) = (Vec::new(), None);
+            (self.request, self.is_plain_get) = (Vec::new(), false);
         }
     }
 
@@ -267,6 +281,18 @@ impl Connection {
 
     fn unless_unheard(&self, what: &'static str) -> &'static str {
         if self.is_unheard() { "the connection ended before an answer" } else { what }
+    }
+}
+
+/// The method's word in an error's text.
+pub(crate) fn doing(method: &str) -> &'static str {
+    match method {
+        "GET" => "get",
+        "HEAD" => "head",
+        "POST" => "post",
+        "PUT" => "put",
+        "DELETE" => "delete",
+        _ => "request",
     }
 }
 

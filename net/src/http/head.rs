@@ -446,7 +446,7 @@ enum Coding {
 
 impl Digest {
     /// Looks at a header. The length of its name is at hand and tells nearly all of them apart.
-    #[inline]
+    #[inline(always)] // it is called in one place, which is there twice
     pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             10 if is_word(name, b"connection") => self.note_connection(value),

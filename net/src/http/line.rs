@@ -70,7 +70,7 @@ impl Lines {
 
     /// Looks at each of the headers that httparse found in `head`, which ends with its empty line. httparse saw to the LF of
     /// each line, so the one thing left to see is the CR before it.
-    #[inline]
+    #[inline(always)] // there are two callers, one for each side of an exchange
     pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<(), &'static str> {
         self.digest = Digest::default();
         self.fields_end = head.len() - 2;

@@ -33,6 +33,7 @@ use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
 
+use super::Url;
 use super::connection::Connection;
 use crate::net::TcpStream;
 
@@ -112,15 +113,6 @@ enum Given {
     Leave,
 }
 
-/// Who is served by a connection that comes back.
-enum Next {
-    /// A waiter for its host, with the connection.
-    Here(usize),
-    /// A waiter for another host, with the connection's place.
-    Elsewhere,
-    Nobody,
-}
-
 /// A connection's place under the limits. When it is dropped, a connection that can carry another exchange goes back; any
 /// other is closed, and the next in line has its place.
 pub(crate) struct Slot {
@@ -194,17 +186,14 @@ impl State {
 
     /// Who comes next when a connection to `host` comes back: the first in line for this host, unless somebody who came
     /// before waits for room under the total limit.
-    fn next_after(&self, host: usize, settings: &Settings) -> Next {
+    #[inline]
+    fn next_after(&self, host: usize, settings: &Settings) -> Option<usize> {
         let here = self.hosts[host].waiting.front().copied();
         let total_binds = settings.limit > 0 && self.open >= settings.limit && !self.waiters.is_empty();
-        let any = if total_binds { self.next_in_line(settings) } else { None };
-        let arrival = |waiter: usize| self.waiters[waiter].arrival;
-        match (here, any) {
-            (Some(here), Some(other)) if arrival(other) < arrival(here) => Next::Elsewhere,
-            (Some(here), _) => Next::Here(here),
-            (None, Some(_)) => Next::Elsewhere,
-            (None, None) => Next::Nobody,
+        if !total_binds {
+            return here;
         }
+        here.into_iter().chain(self.next_in_line(settings)).min_by_key(|&waiter| self.waiters[waiter].arrival)
     }
 
     /// Gives the waiter what it waits for, and takes it out of the line.
@@ -289,14 +278,16 @@ impl Pool {
         let mut state = self.state.borrow_mut();
         let (waker, closed) = match state.next_after(host, &self.settings) {
             // Whether it is quiet the waiter sees.
-            Next::Here(waiter) => (state.give(waiter, Given::Connection(connection)), None),
-            Next::Nobody => {
-                drop(state);
-                return self.keep(host, connection);
+            Some(waiter) if state.waiters[waiter].host == host => {
+                (state.give(waiter, Given::Connection(connection)), None)
             }
-            Next::Elsewhere => {
+            Some(_elsewhere) => {
                 state.close(host);
                 (self.serve(&mut state), Some(connection))
+            }
+            None => {
+                drop(state);
+                return self.keep(host, connection);
             }
         };
         drop(state);
@@ -396,9 +387,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream) {
+    pub(crate) fn fill(&mut self, stream: TcpStream, url: Url) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, self.pool.stats.clone()));
+        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -413,6 +404,7 @@ impl Slot {
 }
 
 impl Drop for Slot {
+    #[inline]
     fn drop(&mut self) {
         match self.connection.take_if(|connection| connection.is_over()) {
             Some(connection) => self.pool.take_back(self.host, connection),
@@ -481,8 +473,16 @@ impl Pool {
 impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
-        let Some(waiter) = self.waiter else { return };
-        let mut state = self.pool.state.borrow_mut();
+        if let Some(waiter) = self.waiter {
+            self.pool.leave(waiter);
+        }
+    }
+}
+
+impl Pool {
+    #[cold]
+    fn leave(self: &Rc<Self>, waiter: usize) {
+        let mut state = self.state.borrow_mut();
         let left = state.waiters.remove(waiter);
         if left.given.is_none() {
             state.hosts[left.host].waiting.retain(|&other| other != waiter);
@@ -490,8 +490,8 @@ impl Drop for Acquire<'_> {
         drop(state);
         drop(left.waker);
         match left.given {
-            Some(Given::Connection(connection)) => self.pool.take_back(left.host, connection),
-            Some(Given::Leave) => self.pool.give_up(left.host),
+            Some(Given::Connection(connection)) => self.take_back(left.host, connection),
+            Some(Given::Leave) => self.give_up(left.host),
             None => {}
         }
     }

@@ -453,6 +453,7 @@ fn refuse(why: &str) -> Error {
     Error::new(ErrorKind::Other, format!("write head: {why}"))
 }
 
+#[inline]
 fn check_method(method: &str) -> Result<(), Error> {
     if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
         return Ok(()); // nearly always one of these

@@ -111,7 +111,8 @@ impl Connection {
     ) -> Result<(), Error> {
         (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
         let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
-        if is_plain_get && self.is_plain_get && self.url == *url {
+        let is_same = || std::ptr::eq(self.url.as_str(), url.as_str()) || self.url == *url;
+        if is_plain_get && self.is_plain_get && is_same() {
             return Ok(()); // the same as the last one
         }
         (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);

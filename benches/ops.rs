@@ -78,6 +78,7 @@ fn rows(criterion: &mut Criterion) {
     );
     sync_row(criterion, "sync: semaphore", Exchange::Semaphore);
     sync_row(criterion, "sync: semaphore, 2 tasks", Exchange::SemaphoreTasks);
+    sync_row(criterion, "sync: semaphore, given up", Exchange::SemaphoreCancelled);
     sync_row(criterion, "sync: mutex", Exchange::Mutex);
     sync_row(criterion, "sync: mutex, 2 tasks", Exchange::MutexTasks);
     sync_row(criterion, "sync: bounded mpsc", Exchange::Bounded);
@@ -88,6 +89,9 @@ fn rows(criterion: &mut Criterion) {
     sync_row(criterion, "sync: oneshot, another task answers", Exchange::OneshotWaits);
     sync_row(criterion, "sync: notify, stored", Exchange::Notify);
     sync_row(criterion, "sync: notify, 2 tasks", Exchange::NotifyTasks);
+    sync_row(criterion, "sync: notify, 10 at once", Exchange::NotifyAll);
+    sync_row(criterion, "sync: once_cell, full", Exchange::OnceCell);
+    sync_row(criterion, "JoinSet of 100, a task", Exchange::JoinSet);
     row(
         criterion,
         "wake() by another thread, loop awake",

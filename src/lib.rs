@@ -22,6 +22,7 @@
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
+//! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
 //!
 //! # Which types may cross threads
 //!
@@ -35,11 +36,19 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
-//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
+//! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::AsCompleted`], [`task::Wait`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 #![forbid(unsafe_code)] // it all stands in executor/src/cell.rs
 
+#[doc = include_str!("asyncio.md")]
+#[cfg_attr(feature = "macros", doc = "[windlass-main]: macro@main")]
+#[cfg_attr(not(feature = "macros"), doc = "[windlass-main]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-signal]: signal::signal()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-signal]: https://docs.rs/windlass")]
+#[cfg_attr(feature = "signal", doc = "[windlass-ctrl-c]: signal::ctrl_c()")]
+#[cfg_attr(not(feature = "signal"), doc = "[windlass-ctrl-c]: https://docs.rs/windlass")]
+pub mod asyncio {}
 pub mod debug;
 mod event_loop;
 mod histogram;
@@ -109,14 +118,28 @@ pub mod __runners {
 }
 
 /// Tasks: spawning, joining, looking at them.
+///
+/// Many at once:
+///
+/// | to wait for | here | in asyncio | when one fails | when the wait is dropped |
+/// |---|---|---|---|---|
+/// | all, in their order | [`gather`](task::gather), [`try_gather`](task::try_gather) | `gather` | the wait ends, the others go on | all are aborted |
+/// | all, whatever becomes of them | [`gather_all`](task::gather_all) | `gather(…, return_exceptions=True)` | it stands in its place | all are aborted |
+/// | each as it ends | [`as_completed`](task::as_completed) | `as_completed` | it is yielded | all go on |
+/// | some of them | [`wait`](task::wait()) with [`When`](task::When) | `wait` | as was asked | all go on |
+/// | each, while more are added | [`JoinSet`](task::JoinSet) | | it is yielded | all are aborted |
+/// | all or none | [`group`](task::group()) | `TaskGroup` | all are asked to stop | all are aborted |
+/// | futures that are no tasks | [`join`](task::join()), [`try_join`](task::try_join()), [`race`](task::race()) | | `try_join` ends | all are dropped |
 pub mod task {
     pub use windlass_executor::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
+    pub use windlass_executor::sync::{TaskTracker, TaskTrackerToken, TrackedFuture};
     pub use windlass_executor::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
     pub use windlass_executor::{
-        AbortHandle, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, JoinError, JoinHandle, JoinSet,
-        LocalKey, LocalScope, NoValue, NotInScope, Outcome, Shared, Spawner, TaskGroup, TaskId, TaskInfo, TaskState,
-        UnobservedPanic, YieldNow, all_tasks, call_soon, current, dump, group, set_name, set_unobserved_panic_hook,
-        spawn, spawn_blocking, yield_now,
+        AbortHandle, AsCompleted, Blocking, Builder, Child, Closed, Dump, ErrorGroup, GroupClosed, Join, JoinError,
+        JoinHandle, JoinSet, LocalKey, LocalScope, NoValue, NotInScope, Outcome, Race, Shared, Spawner, TaskGroup,
+        TaskId, TaskInfo, TaskState, TryJoin, UnobservedPanic, Wait, Waited, When, YieldNow, all_tasks, as_completed,
+        call_soon, current, dump, gather, gather_all, group, join, race, set_name, set_unobserved_panic_hook, spawn,
+        spawn_blocking, try_gather, try_join, wait, yield_now,
     };
 }
 

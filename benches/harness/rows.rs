@@ -248,6 +248,11 @@ pub(crate) const ROWS: &[Row] = &[
     },
     exchange("sync_semaphore", "acquire the only permit and give it back", Exchange::Semaphore),
     exchange("sync_semaphore_tasks", "2 tasks acquire it, and the other always has it", Exchange::SemaphoreTasks),
+    exchange(
+        "sync_semaphore_cancelled",
+        "ask for the permit that another has, and give up",
+        Exchange::SemaphoreCancelled,
+    ),
     exchange("sync_mutex", "lock, change, unlock", Exchange::Mutex),
     exchange("sync_mutex_tasks", "2 tasks lock it, and the other always has it", Exchange::MutexTasks),
     exchange("sync_bounded", "mpsc with room for 64: send, receive", Exchange::Bounded),
@@ -258,6 +263,9 @@ pub(crate) const ROWS: &[Row] = &[
     exchange("sync_oneshot_waits", "oneshot: make it, and wait until another task has sent", Exchange::OneshotWaits),
     exchange("sync_notify", "notify: tell nobody yet, and be told", Exchange::Notify),
     exchange("sync_notify_tasks", "notify: 2 tasks tell each other", Exchange::NotifyTasks),
+    exchange("sync_notify_all", "notify: tell 10 tasks at once", Exchange::NotifyAll),
+    exchange("sync_once_cell", "OnceCell: ask for a value that is there", Exchange::OnceCell),
+    exchange("join_set_100", "JoinSet: spawn 100 tasks, join each as it ends", Exchange::JoinSet),
     Row {
         name: "memory_1m",
         about: "1,000,000 tasks asleep, and dropped with their runtime",

@@ -10,6 +10,8 @@
 //!      Channels             x                x                    x                      x
 //!      Oneshots             x                x             a channel for one             x
 //!      Notifies             x                x
+//!      OnceCells            x                x                    x
+//!      JoinSets             x                x
 //! ```
 //!
 //! local-sync is for one thread, as ours is; it has no executor, and runs on tokio's.
@@ -72,7 +74,26 @@ pub(crate) trait Notifies: Library {
     type Notify: 'static;
     fn notify() -> Self::Notify;
     fn tell(notify: &Self::Notify);
+    /// Tells all who wait.
+    fn tell_all(notify: &Self::Notify);
     fn told(notify: &Self::Notify) -> impl Future<Output = ()>;
+}
+
+/// A value that is made once.
+pub(crate) trait OnceCells: Library {
+    type Cell: 'static;
+    fn cell() -> Self::Cell;
+    /// The value, which is made of `value` if it is not there.
+    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64>;
+}
+
+/// Tasks that are joined in the order in which they end.
+pub(crate) trait JoinSets: Library {
+    type Set: 'static;
+    fn set() -> Self::Set;
+    fn spawn(set: &mut Self::Set, future: impl Future<Output = u64> + 'static);
+    /// None once the set is empty.
+    fn join_next(set: &mut Self::Set) -> impl Future<Output = Option<Result<u64, impl Debug>>>;
 }
 
 impl Library for Windlass {
@@ -85,9 +106,14 @@ impl Library for LocalRuntime {
 
 /// Windlass and tokio name nearly everything alike, and so they are one source.
 macro_rules! alike {
-    ($library:ident, $sync:path, unbounded: $unbounded:ident, $send_now:ident, $tx:ident, $rx:ident) => {
+    (
+        $library:ident, $sync:path, $task:path,
+        unbounded: $unbounded:ident, $send_now:ident, $tx:ident, $rx:ident,
+        spawn: $spawn:ident
+    ) => {
         const _: () = {
             use $sync as sync;
+            use $task as task;
 
             impl Semaphores for $library {
                 type Semaphore = sync::Semaphore;
@@ -172,16 +198,56 @@ macro_rules! alike {
                     notify.notify_one();
                 }
 
+                fn tell_all(notify: &sync::Notify) {
+                    notify.notify_waiters();
+                }
+
                 fn told(notify: &sync::Notify) -> impl Future<Output = ()> {
                     notify.notified()
+                }
+            }
+
+            impl OnceCells for $library {
+                type Cell = sync::OnceCell<u64>;
+
+                fn cell() -> sync::OnceCell<u64> {
+                    sync::OnceCell::new()
+                }
+
+                fn get(cell: &sync::OnceCell<u64>, value: u64) -> impl Future<Output = &u64> {
+                    cell.get_or_init(move || async move { value })
+                }
+            }
+
+            impl JoinSets for $library {
+                type Set = task::JoinSet<u64>;
+
+                fn set() -> task::JoinSet<u64> {
+                    task::JoinSet::new()
+                }
+
+                fn spawn(set: &mut task::JoinSet<u64>, future: impl Future<Output = u64> + 'static) {
+                    set.$spawn(future);
+                }
+
+                fn join_next(set: &mut task::JoinSet<u64>) -> impl Future<Output = Option<Result<u64, impl Debug>>> {
+                    set.join_next()
                 }
             }
         };
     };
 }
 
-alike!(Windlass, windlass::sync, unbounded: unbounded, try_send, Sender, Receiver);
-alike!(LocalRuntime, tokio::sync, unbounded: unbounded_channel, send, UnboundedSender, UnboundedReceiver);
+alike!(
+    Windlass, windlass::sync, windlass::task,
+    unbounded: unbounded, try_send, Sender, Receiver,
+    spawn: spawn
+);
+alike!(
+    LocalRuntime, tokio::sync, tokio::task,
+    unbounded: unbounded_channel, send, UnboundedSender, UnboundedReceiver,
+    spawn: spawn_local
+);
 
 const LISTENS: &str = "whoever asked listens";
 
@@ -241,6 +307,18 @@ impl Channels for Smol {
 
     async fn receive_unbounded(receiver: &mut Self::UnboundedReceiver) -> Option<u64> {
         receiver.recv().await.ok()
+    }
+}
+
+impl OnceCells for Smol {
+    type Cell = smol::lock::OnceCell<u64>;
+
+    fn cell() -> Self::Cell {
+        smol::lock::OnceCell::new()
+    }
+
+    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64> {
+        cell.get_or_init(move || async move { value })
     }
 }
 

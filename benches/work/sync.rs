@@ -11,18 +11,24 @@
 //! Two tasks that hand a lock to and fro need one that goes to who waits. Where who has just dropped it may take it again at
 //! once (smol's), nobody would be handed anything; such a side has no figure there.
 //!
+//! At the end what many tasks are joined with: a set that yields them as they end.
+//!
 //! Next: `echo`.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::hint::black_box;
 use std::ops::DerefMut;
+use std::pin::pin;
 use std::rc::Rc;
+use std::task::Poll;
 
 use super::RUNS;
 use super::channel::Slot;
 use super::meter::{Cost, Meter};
 use super::turns::yield_once;
-use crate::runtimes::sync::{Channels, Library, LocalSync, Mutexes, Notifies, Oneshots, Semaphores};
+use crate::runtimes::sync::{
+    Channels, JoinSets, Library, LocalSync, Mutexes, Notifies, OnceCells, Oneshots, Semaphores,
+};
 use crate::runtimes::{LocalRuntime, Runtime, Side, Smol, Windlass};
 
 /// One of the workloads.
@@ -30,6 +36,7 @@ use crate::runtimes::{LocalRuntime, Runtime, Side, Smol, Windlass};
 pub(crate) enum Exchange {
     Semaphore,
     SemaphoreTasks,
+    SemaphoreCancelled,
     Mutex,
     MutexTasks,
     Bounded,
@@ -40,14 +47,18 @@ pub(crate) enum Exchange {
     OneshotWaits,
     Notify,
     NotifyTasks,
+    NotifyAll,
+    OnceCell,
+    JoinSet,
 }
 
 impl Exchange {
     /// The sides whose library has what it takes.
     pub(crate) const fn sides(self) -> &'static [Side] {
         match self {
-            Exchange::MutexTasks | Exchange::Notify | Exchange::NotifyTasks => &[Side::Windlass, Side::LocalRuntime],
-            Exchange::Mutex => &[Side::Windlass, Side::LocalRuntime, Side::Smol],
+            Exchange::Notify | Exchange::NotifyTasks | Exchange::NotifyAll => &[Side::Windlass, Side::LocalRuntime],
+            Exchange::MutexTasks | Exchange::JoinSet => &[Side::Windlass, Side::LocalRuntime],
+            Exchange::Mutex | Exchange::OnceCell => &[Side::Windlass, Side::LocalRuntime, Side::Smol],
             Exchange::SemaphoreTasks => &[Side::Windlass, Side::LocalRuntime, Side::LocalSync],
             _ => &[Side::Windlass, Side::LocalRuntime, Side::Smol, Side::LocalSync],
         }
@@ -66,6 +77,7 @@ impl Exchange {
         match self {
             Exchange::Semaphore => on!(semaphore, Windlass, LocalRuntime, Smol, LocalSync),
             Exchange::SemaphoreTasks => on!(semaphore_tasks, Windlass, LocalRuntime, LocalSync),
+            Exchange::SemaphoreCancelled => on!(semaphore_cancelled, Windlass, LocalRuntime, Smol, LocalSync),
             Exchange::Mutex => on!(mutex, Windlass, LocalRuntime, Smol),
             Exchange::MutexTasks => on!(mutex_tasks, Windlass, LocalRuntime),
             Exchange::Bounded => on!(bounded, Windlass, LocalRuntime, Smol, LocalSync),
@@ -76,6 +88,9 @@ impl Exchange {
             Exchange::OneshotWaits => on!(oneshot_waits, Windlass, LocalRuntime, Smol, LocalSync),
             Exchange::Notify => on!(notify, Windlass, LocalRuntime),
             Exchange::NotifyTasks => on!(notify_tasks, Windlass, LocalRuntime),
+            Exchange::NotifyAll => on!(notify_all, Windlass, LocalRuntime),
+            Exchange::OnceCell => on!(once_cell, Windlass, LocalRuntime, Smol),
+            Exchange::JoinSet => on!(join_set, Windlass, LocalRuntime),
         }
     }
 }
@@ -117,6 +132,18 @@ fn semaphore_tasks<L: Semaphores>(times: u64) -> Cost {
         drop(held);
         for task in tasks {
             task.await.expect(RUNS);
+        }
+    })
+}
+
+/// Asks for a permit that another has, waits, and gives up: what a time-out does.
+fn semaphore_cancelled<L: Semaphores>(times: u64) -> Cost {
+    as_task::<L, _>(times, |_, times| async move {
+        let semaphore = L::semaphore(1);
+        let _held = L::acquire(&semaphore).await;
+        for _ in 0..times {
+            let waits = poll_fn(|cx| Poll::Ready(pin!(L::acquire(black_box(&semaphore))).poll(cx).is_pending()));
+            assert!(waits.await, "there is one permit");
         }
     })
 }
@@ -271,6 +298,61 @@ fn notify_tasks<L: Notifies>(times: u64) -> Cost {
             L::told(&back).await;
         }
         echoes.await.expect(RUNS);
+    })
+}
+
+/// Tells 10 tasks at once, which then wait again; `times` in all.
+fn notify_all<L: Notifies>(times: u64) -> Cost {
+    const TASKS: u64 = 10;
+    as_task::<L, _>(times, |runtime, times| async move {
+        let notify = Rc::new(L::notify());
+        let tasks = [(); TASKS as usize].map(|()| {
+            let notify = notify.clone();
+            runtime.spawn(async move {
+                for _ in 0..times / TASKS {
+                    L::told(&notify).await;
+                }
+            })
+        });
+        for _ in 0..times / TASKS {
+            yield_once().await; // all of them wait
+            L::tell_all(&notify);
+        }
+        for task in tasks {
+            task.await.expect(RUNS);
+        }
+    })
+}
+
+/// Asks for a value that is there.
+fn once_cell<L: OnceCells>(times: u64) -> Cost {
+    as_task::<L, _>(times, |_, times| async move {
+        let cell = L::cell();
+        for _ in 0..times {
+            assert_eq!(black_box(L::get(black_box(&cell), 7).await), &7);
+        }
+    })
+}
+
+/// Tasks in a set.
+const TOGETHER: u64 = 100;
+
+/// Spawns tasks into a set, and joins each as it ends; `times` in all.
+fn join_set<L: JoinSets>(times: u64) -> Cost {
+    as_task::<L, _>(times, |_, times| async move {
+        let mut left = times;
+        while left > 0 {
+            let tasks = left.min(TOGETHER);
+            let (mut set, mut sum) = (L::set(), 0);
+            for number in 0..tasks {
+                L::spawn(&mut set, async move { black_box(number) });
+            }
+            while let Some(number) = L::join_next(&mut set).await {
+                sum += number.expect(RUNS);
+            }
+            assert_eq!(sum, tasks * (tasks - 1) / 2, "every task ran once and gave its own answer");
+            left -= tasks;
+        }
     })
 }
 

@@ -19,7 +19,7 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{sync::BackpressureQueue, time::sleep};
+use windlass::{sync::BackpressureQueue, task::gather, time::sleep};
 use windlass_examples::say;
 
 /// Enough that the queue fills up and is worked off more than once.
@@ -33,11 +33,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     say!("{ITEMS} items: one a millisecond comes in, one in five goes out");
     let queue = BackpressureQueue::new(100, 80, 20);
-    let producer = windlass::spawn(produce(queue.clone()));
-    let consumer = windlass::spawn(consume(queue.clone()));
-    producer.await?;
-    say!("the producer has nothing more");
-    consumer.await?;
+    gather([windlass::spawn(produce(queue.clone())), windlass::spawn(consume(queue.clone()))]).await?;
 
     let stats = queue.stats();
     say!("{} produced, {} consumed, {} pauses", stats.produced, stats.consumed, stats.pauses);
@@ -56,6 +52,7 @@ async fn produce(queue: BackpressureQueue<u32>) {
         }
         sleep(Duration::from_millis(1)).await;
     }
+    say!("the producer has nothing more");
 }
 
 async fn consume(queue: BackpressureQueue<u32>) {

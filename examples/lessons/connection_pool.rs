@@ -25,6 +25,7 @@ use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
     http::{self, Client, Reply, Server, Url},
+    task::gather_all,
     time::{Instant, sleep},
 };
 use windlass_examples::say;
@@ -46,8 +47,8 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     windlass::spawn(watch(client.clone()));
 
     let (mut succeeded, mut bytes) = (0, 0);
-    for request in requests {
-        match request.await? {
+    for outcome in gather_all(requests).await {
+        match outcome? {
             Ok(body) => (succeeded, bytes) = (succeeded + 1, bytes + body.len()),
             Err(error) => say!("{error}"),
         }

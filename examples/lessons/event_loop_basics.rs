@@ -15,14 +15,17 @@
 //! |---|---|
 //! | `asyncio.run(main())` | `windlass::run(main())` |
 //! | `await asyncio.sleep(1)` | `sleep(Duration::from_secs(1)).await` |
-//! | `await asyncio.gather(task1(), task2())` | `spawn` both, then await both handles |
+//! | `await asyncio.gather(task1(), task2())` | `gather([spawn(task1()), spawn(task2())]).await` |
 //! | `time.time()` | `time::Instant::now()`, on the loop's own clock |
 //!
 //! Run it: `cargo run --example event_loop_basics`.   Next: `inspect_loop`.
 
 use std::{error::Error, time::Duration};
 
-use windlass::time::{Instant, sleep};
+use windlass::{
+    task::gather,
+    time::{Instant, sleep},
+};
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -32,8 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Two tasks side by side, and how long they take together.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
-    let (first, second) = (windlass::spawn(work(1, 1_000)), windlass::spawn(work(2, 500)));
-    let results = [first.await?, second.await?];
+    let results = gather([windlass::spawn(work(1, 1_000)), windlass::spawn(work(2, 500))]).await?;
     say!("results: {results:?}");
     say!("in all: {:.2?}", began.elapsed());
     Ok(())

@@ -10,28 +10,50 @@
 //!                                     └ all are asked, in the order in which they began
 //! ```
 //!
-//! A task leaves the registry by itself when it ends, so the registry never grows with what is over.
+//! A task leaves the registry by itself when it ends, so the registry never grows with what is over. What the registry
+//! does can be done by hand, and the story begins with that: ask each, wait for all until the grace is over, drop the
+//! rest. The picture is of its second half.
 //!
 //! | asyncio | Windlass |
 //! |---|---|
 //! | a class with a set of tasks and `add_done_callback(tasks.discard)` | `shutdown::GracefulShutdown` |
 //! | `register_task(asyncio.create_task(…))` | `service.spawn(name, future)` |
-//! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `service.shutdown(grace).await` gives a report |
+//! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `cancel()`, `wait(tasks, When::AllCompleted).until(sleep(grace))` |
+//! | the two together | `service.shutdown(grace).await` gives a report |
+//! | an `asyncio.Event` that each worker looks at | `sync::CancellationToken`, where a task is to stop only where it looks |
 //! | `loop.add_signal_handler` | `service.shutdown_on_signal(grace).await`, with the feature `signal` |
 //!
 //! Run it: `cargo run --example graceful_shutdown`.   Next: `backpressure`.
 
 use std::{error::Error, time::Duration};
 
-use windlass::{cancel::catch, shutdown::GracefulShutdown, time::sleep};
+use windlass::{
+    cancel::catch,
+    shutdown::GracefulShutdown,
+    task::{When, wait},
+    time::sleep,
+};
 use windlass_examples::say;
 
 fn main() -> Result<(), Box<dyn Error>> {
     windlass::run(story())
 }
 
-/// Three workers that clean up, one that does not come to an end, and a shutdown.
+/// Three workers that clean up, one that does not come to an end, and a shutdown: by hand, then by a registry.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
+    say!("== by hand ==");
+    let tasks = [windlass::spawn(worker(7)), windlass::spawn(stubborn())];
+    sleep(Duration::from_millis(500)).await;
+    for task in &tasks {
+        task.cancel_because("closing time");
+    }
+    let waited = wait(tasks, When::AllCompleted).until(sleep(Duration::from_secs(1))).await;
+    say!("{} ended in time, {} did not", waited.done.len(), waited.pending.len());
+    for task in waited.pending {
+        task.abort();
+    }
+
+    say!("== by a registry ==");
     let service = GracefulShutdown::new();
     service.spawn("brief", async { say!("brief: has nothing to do, and leaves") });
     for id in 0..3 {

@@ -13,7 +13,7 @@
 //! | asyncio | Windlass |
 //! |---|---|
 //! | `asyncio.get_running_loop()`, an error outside one | `current_loop()`, which is `None` outside one |
-//! | `loop.is_running()` | `Loop::is_running` |
+//! | `loop.is_running()`, `loop.is_closed()` | `Loop::is_running`; a loop that is closed is gone |
 //! | `asyncio.current_task().get_name()`, `set_name` | `task::current()`: number, name, state; `task::set_name` |
 //! | `asyncio.all_tasks()` | `task::all_tasks()`, each with what it waits for; `task::dump()` prints them as a table |
 //!

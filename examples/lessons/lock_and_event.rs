@@ -26,6 +26,7 @@ use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
     sync::{Event, Mutex},
+    task::gather,
     time::sleep,
 };
 use windlass_examples::say;
@@ -38,21 +39,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     say!("== a mutex ==");
     let value = Rc::new(Mutex::new(0));
-    let workers: Vec<_> = (0..5).map(|id| windlass::spawn(increment(id, Rc::clone(&value)))).collect();
-    for worker in workers {
-        worker.await?;
-    }
+    increments(Rc::clone(&value)).await?;
     say!("in the end: {}", *value.lock().await);
 
     say!("== an event ==");
     let event = Rc::new(Event::new());
-    let waiters: Vec<_> = (0..3).map(|id| windlass::spawn(wait_for_it(id, Rc::clone(&event)))).collect();
+    let waiters = [0, 1, 2].map(|id| windlass::spawn(wait_for_it(id, Rc::clone(&event))));
     say!("the event will be in two seconds");
     sleep(Duration::from_secs(2)).await;
     event.set();
-    for waiter in waiters {
-        waiter.await?;
-    }
+    gather(waiters).await?;
+    Ok(())
+}
+
+pub(crate) async fn increments(value: Rc<Mutex<u32>>) -> Result<(), Box<dyn Error>> {
+    gather((0..5).map(|id| windlass::spawn(increment(id, Rc::clone(&value))))).await?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@
 
 use std::{error::Error, time::Duration};
 
-use windlass::{sync::Queue, time::sleep};
+use windlass::{sync::Queue, task::gather, time::sleep};
 use windlass_examples::say;
 
 /// How long a producer rests after each of its items, in milliseconds.
@@ -41,21 +41,16 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Two producers, three consumers, ten items.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     let queue = Queue::new(10);
-    let producers: Vec<_> = (0..2).map(|id| windlass::spawn(produce(id, queue.clone()))).collect();
-    let consumers: Vec<_> = (0..3).map(|id| windlass::spawn(consume(id, queue.clone()))).collect();
-    for producer in producers {
-        producer.await?;
-    }
+    let producers = [0, 1].map(|id| windlass::spawn(produce(id, queue.clone())));
+    let consumers = [0, 1, 2].map(|id| windlass::spawn(consume(id, queue.clone())));
+    gather(producers).await?;
     say!("all is produced");
     queue.join().await;
     say!("all is consumed");
     for _ in 0..3 {
         queue.put(None).await?;
     }
-    let mut items = 0;
-    for consumer in consumers {
-        items += consumer.await?;
-    }
+    let items: u32 = gather(consumers).await?.iter().sum();
     say!("{items} items, and everybody has gone home");
     Ok(())
 }

@@ -27,6 +27,7 @@ use std::{error::Error, time::Duration};
 
 use windlass::{
     flow::{Attempt, Backoff, Jitter, Retry, RetryError},
+    task::gather,
     time::{Instant, sleep},
 };
 use windlass_examples::say;
@@ -39,11 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
     let urls = ["https://fast.example", "https://slow.example", "https://very-slow.example", "https://gone.example"];
-    let fetches = urls.map(|url| windlass::spawn(resilient_fetch(url)));
-    let mut results = Vec::new();
-    for fetch in fetches {
-        results.push(fetch.await?);
-    }
+    let results = gather(urls.map(|url| windlass::spawn(resilient_fetch(url)))).await?;
     say!("all is over after {:.1?}", began.elapsed());
     for (url, result) in urls.iter().zip(results) {
         match result {

@@ -21,6 +21,7 @@ use std::{error::Error, rc::Rc, time::Duration};
 
 use windlass::{
     sync::Semaphore,
+    task::gather,
     time::{Instant, sleep},
 };
 use windlass_examples::say;
@@ -32,14 +33,15 @@ fn main() -> Result<(), Box<dyn Error>> {
 /// Ten fetches, three permits.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     let semaphore = Rc::new(Semaphore::new(3));
+    fetch_all(Rc::clone(&semaphore)).await?;
+    say!("{} permits, as before", semaphore.available_permits());
+    Ok(())
+}
+
+pub(crate) async fn fetch_all(semaphore: Rc<Semaphore>) -> Result<(), Box<dyn Error>> {
     let began = Instant::now();
-    let fetches: Vec<_> = (0..10)
-        .map(|page| windlass::spawn(fetch(format!("https://example.com/page{page}"), Rc::clone(&semaphore))))
-        .collect();
-    let mut results = Vec::new();
-    for fetch in fetches {
-        results.push(fetch.await?);
-    }
+    let urls = (0..10).map(|page| format!("https://example.com/page{page}"));
+    let results = gather(urls.map(|url| windlass::spawn(fetch(url, Rc::clone(&semaphore))))).await?;
     say!("{} pages in {:.1?}", results.len(), began.elapsed());
     say!("the last: {}", results[9]);
     Ok(())

@@ -3,7 +3,7 @@
 //! it waits, whether or not anybody asks for its result, and also if its handle is dropped.
 //!
 //! ```text
-//!   main   spawn API-1, spawn API-2 ── awaits both ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈ results, in the order of the handles
+//!   main   spawn API-1, spawn API-2 ── gather both ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈ results, in the order of the handles
 //!              └─ in line ─┐  └─ in line ─┐         ▲          ▲
 //!   API-1                  fetching ┈┈┈┈┈┈│┈┈┈┈┈┈┈┈┈│┈┈┈┈┈┈┈┈┈┈┘ 1 s
 //!   API-2                                 fetching ┈┘ 0.5 s
@@ -13,7 +13,7 @@
 //! |---|---|
 //! | `asyncio.create_task(coroutine)` | `windlass::spawn(future)` |
 //! | `create_task(coroutine, name="API-1")` | `task::Builder::new().name("API-1").spawn(future)` |
-//! | `await asyncio.gather(task1, task2)` | await both handles |
+//! | `await asyncio.gather(task1, task2)` | `task::gather([task1, task2]).await` |
 //! | keep a reference, or the task may vanish | a task lives until it ends; dropping the handle detaches it |
 //!
 //! Run it: `cargo run --example task_creation`.   Next: `cancel_and_timeout`.
@@ -35,7 +35,7 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     drop(named("log").spawn(async { say!("nobody waits for this, and it runs all the same") }));
     say!("three tasks are in line, none has begun");
 
-    let results = [first.await?, second.await?];
+    let results = task::gather([first, second]).await?;
     say!("results: {results:?}");
     Ok(())
 }

@@ -3,16 +3,25 @@
 //! millisecond each time, and takes no time. What stands here is also what to expect on a terminal, where the system's
 //! clock makes every line a bit later.
 //!
+//! And each lesson is cut short, wherever that can be done (`cut_short`).
+//!
 //! Next: `event_loop_basics`, the first lesson.
 
 #![allow(dead_code)] // the programs' `main`
 
+use std::rc::Rc;
+use std::sync::PoisonError;
+
+use windlass::sync::{Mutex, Semaphore};
 use windlass_examples::story::rehearse;
+
+use cut_short::Telling;
 
 mod backpressure;
 mod batching;
 mod cancel_and_timeout;
 mod connection_pool;
+mod cut_short;
 mod event_loop_basics;
 mod exceptions;
 mod graceful_shutdown;
@@ -24,9 +33,13 @@ mod semaphore;
 mod task_creation;
 mod task_group;
 
+/// One story after the other: those that are cut short count the descriptors of the process.
+static STAGE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
 /// What the story says, if it comes to a good end, is what is expected.
 #[track_caller]
 fn says<E: std::fmt::Debug>(story: impl Future<Output = Result<(), E>> + 'static, expected: &str) {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
     let said = rehearse(async move { story.await.expect("the story comes to a good end") });
     assert!(said.trim_end() == expected.trim(), "it said:\n{said}");
 }
@@ -118,9 +131,11 @@ fn one_failure_among_three_stays_in_its_place() {
 0.400 s  success: value of 3
 0.500 s  failure: 2 is unlucky
 0.600 s  success: value of 1
-0.600 s  == a panic ==
-0.600 s  it panicked: true
-0.600 s  and the loop goes on
+0.600 s  == the first failure is enough ==
+0.800 s  failure: 2 is unlucky, and 1 is still at work
+0.800 s  == a panic ==
+0.800 s  it panicked: true
+0.800 s  and the loop goes on
 ",
     );
 }
@@ -154,25 +169,32 @@ fn workers_get_the_time_to_clean_up() {
     says(
         graceful_shutdown::story(),
         "
-0.000 s  brief: has nothing to do, and leaves
-0.000 s  worker 0: works
-0.000 s  worker 1: works
-0.000 s  worker 2: works
-1.000 s  worker 0: works
-1.000 s  worker 1: works
-1.000 s  worker 2: works
-2.000 s  worker 0: works
-2.000 s  worker 1: works
-2.000 s  worker 2: works
-2.500 s  told to stop: 4 tasks are here
-2.500 s  worker 0: cleans up
-2.500 s  worker 1: cleans up
-2.500 s  worker 2: cleans up
-2.500 s  stubborn: cleans up, and takes its time
-3.000 s  worker 0: ends
-3.000 s  worker 1: ends
-3.000 s  worker 2: ends
-3.500 s  3 tasks ended; dropped: stubborn
+0.000 s  == by hand ==
+0.000 s  worker 7: works
+0.500 s  worker 7: cleans up
+0.500 s  stubborn: cleans up, and takes its time
+1.000 s  worker 7: ends
+1.500 s  1 ended in time, 1 did not
+1.500 s  == by a registry ==
+1.500 s  brief: has nothing to do, and leaves
+1.500 s  worker 0: works
+1.500 s  worker 1: works
+1.500 s  worker 2: works
+2.500 s  worker 0: works
+2.500 s  worker 1: works
+2.500 s  worker 2: works
+3.500 s  worker 0: works
+3.500 s  worker 1: works
+3.500 s  worker 2: works
+4.000 s  told to stop: 4 tasks are here
+4.000 s  worker 0: cleans up
+4.000 s  worker 1: cleans up
+4.000 s  worker 2: cleans up
+4.000 s  stubborn: cleans up, and takes its time
+4.500 s  worker 0: ends
+4.500 s  worker 1: ends
+4.500 s  worker 2: ends
+5.000 s  3 tasks ended; dropped: stubborn
 ",
     );
 }
@@ -222,6 +244,7 @@ fn ten_seconds_of_work_three_at_a_time_take_four() {
 4.000 s  done     https://example.com/page9
 4.000 s  10 pages in 4.0s
 4.000 s  the last: data from https://example.com/page9
+4.000 s  3 permits, as before
 ",
     );
 }
@@ -313,7 +336,7 @@ fn fifteen_requests_go_over_five_connections() {
 }
 
 #[test]
-fn twenty_items_go_in_four_batches_and_three_wait_for_company() {
+fn twenty_items_go_in_four_batches_three_wait_for_company_and_one_batch_fails() {
     says(
         batching::story(),
         "
@@ -325,8 +348,15 @@ fn twenty_items_go_in_four_batches_and_three_wait_for_company() {
 2.000 s  20 results, such as [\"row 0\", \"row 1\", \"row 2\"]
 2.000 s  three more, and nobody after them
 2.500 s  processing a batch of 3: [20, 21, 22]
-3.000 s  3 results, such as [\"row 20\", \"row 21\", \"row 22\"]
-3.000 s  23 items in 5 batches
+3.000 s  3 results: [\"row 20\", \"row 21\", \"row 22\"]
+3.000 s  four more; the first gives up, the last asks for what is not there
+3.100 s  the first: no answer in time
+3.500 s  processing a batch of 3: [24, 25, 26]
+4.000 s  24: failed, batch: there is no row 26
+4.000 s  25: failed, batch: there is no row 26
+4.000 s  26: failed, batch: there is no row 26
+4.000 s  batches: 6, of which failed: 1
+4.000 s  items: 26, and left out: 1
 ",
     );
 }
@@ -357,4 +387,57 @@ fn what_may_succeed_is_tried_again_and_what_will_not_is_not() {
 4.500 s  https://gone.example: NotRetryable after 1 attempts
 ",
     );
+}
+
+/// Cut short wherever it can be, a lesson leaves nothing behind.
+macro_rules! cut_short_anywhere {
+    ($($lesson:ident)*) => {
+        mod cut_short_anywhere_nothing_is_left_of {
+            $(#[test]
+            fn $lesson() {
+                super::leaves_nothing(|| super::Telling::new(super::$lesson::story(), || {}));
+            })*
+        }
+    };
+}
+
+cut_short_anywhere! {
+    event_loop_basics
+    inspect_loop
+    task_creation
+    cancel_and_timeout
+    exceptions
+    task_group
+    graceful_shutdown
+    backpressure
+    semaphore
+    lock_and_event
+    producer_consumer
+    connection_pool
+    batching
+    resilient_fetch
+}
+
+#[test]
+fn permits_are_as_many_as_before_wherever_the_fetches_are_cut_short() {
+    leaves_nothing(|| {
+        let semaphore = Rc::new(Semaphore::new(3));
+        let fetches = semaphore::fetch_all(Rc::clone(&semaphore));
+        Telling::new(fetches, move || assert_eq!(semaphore.available_permits(), 3))
+    });
+}
+
+#[test]
+fn the_mutex_is_free_wherever_the_increments_are_cut_short() {
+    leaves_nothing(|| {
+        let value = Rc::new(Mutex::new(0));
+        let increments = lock_and_event::increments(Rc::clone(&value));
+        Telling::new(increments, move || assert!(*value.try_lock().expect("nobody holds it") <= 5))
+    });
+}
+
+#[track_caller]
+fn leaves_nothing(lesson: impl Fn() -> Telling) {
+    let _alone = STAGE.lock().unwrap_or_else(PoisonError::into_inner);
+    cut_short::anywhere(lesson);
 }

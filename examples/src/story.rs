@@ -20,8 +20,8 @@ use std::time::Duration;
 use windlass::time::{Instant, timeout};
 use windlass::{Loop, Runner};
 
-/// Longer than any story.
-const HANGS: Duration = Duration::from_secs(3600);
+/// Longer than any story, and than any clean-up after it.
+const HANGS: Duration = Duration::from_secs(10 * 3600);
 
 /// What has been said on this thread; a loop has one thread, and so has a story.
 #[derive(Default)]
@@ -66,13 +66,26 @@ pub fn line(words: fmt::Arguments<'_>) {
     });
 }
 
+/// Writes down what is said on this thread while `tell` runs.
+///
+/// ```
+/// use windlass_examples::{say, story::write_down};
+/// let (sum, said) = write_down(|| windlass::run(async { say!("two and two"); 2 + 2 }));
+/// assert_eq!((sum, said.as_str()), (4, "0.000 s  two and two\n"));
+/// ```
+pub fn write_down<T>(tell: impl FnOnce() -> T) -> (T, String) {
+    STORY.set(Story { began: None, written: Some(String::new()) });
+    let told = tell();
+    (told, STORY.take().written.expect("it was written down"))
+}
+
 /// Runs `story` as [`windlass::run`] would, but on a paused clock, and gives what it said.
 ///
 /// # Panics
-/// If it takes longer than an hour by that clock, which it does at once when it hangs.
+/// If it takes longer than ten hours by that clock, which it does at once when it hangs. As long its tasks have to clean up.
 pub fn rehearse(story: impl Future<Output = ()> + 'static) -> String {
-    STORY.set(Story { began: None, written: Some(String::new()) });
-    let paused = Runner::on(Loop::builder().paused_clock()).leave_ctrl_c();
-    paused.run(timeout(HANGS, story)).expect("descriptors for a loop").expect("a story comes to its end");
-    STORY.take().written.expect("it was written down")
+    let paused = Runner::on(Loop::builder().paused_clock()).leave_ctrl_c().grace(HANGS);
+    let told = write_down(|| paused.run(timeout(HANGS, story)).expect("descriptors for a loop"));
+    told.0.expect("a story comes to its end");
+    told.1
 }

@@ -233,7 +233,7 @@ pub(crate) struct Table {
     entries: UnsafeCell<Slab<TaskRef>>,
     first: Cell<Option<NonNull<Header>>>,
     last: Cell<Option<NonNull<Header>>>, // of a line that has a first
-    /// Whose turn it is; set only while foreign code runs.
+    /// Whose turn it is; while nothing foreign runs it may be the last one's.
     pub(crate) turn: Cell<Key>,
     /// What is to become of that task when its turn is over.
     pub(crate) after: Cell<After>,
@@ -252,11 +252,12 @@ impl Table {
     fn queue(&self, task: &TaskRef) {
         task.queued.set(Queued::Yes);
         task.link.set(ptr::null());
-        match (self.first.get(), self.last.replace(Some(task.0))) {
+        match self.first.get().and(self.last.get()) {
             // SAFETY: C5.
-            (Some(_), Some(last)) => unsafe { last.as_ref() }.link.set(task.0.as_ptr()),
-            _ => self.first.set(Some(task.0)),
+            Some(last) => unsafe { last.as_ref() }.link.set(task.0.as_ptr()),
+            None => self.first.set(Some(task.0)),
         }
+        self.last.set(Some(task.0));
     }
 
     /// The head of the line, which is the table's to count.

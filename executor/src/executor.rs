@@ -380,12 +380,12 @@ impl Core {
         if task.state.get() == State::Requested {
             return self.poll_requested(task);
         }
-        polls_left.set(polls_left.get() + 1);
         task.polls.set(task.polls.get().wrapping_sub(1));
-        match task.state.get() {
-            State::Root => Then::Stop, // its owner polls it
-            _ => Then::Forget,         // aborted while it was queued
+        if task.state.get() == State::Root {
+            return Then::Stop; // its owner polls it
         }
+        polls_left.set(polls_left.get() + 1);
+        Then::Forget // aborted while it was queued
     }
 
     /// The turn of a task that was asked to stop: what no catch takes in it goes on outwards.
@@ -673,6 +673,7 @@ impl Executor {
             Admission::Watched => self.0.run_watched(polls_left),
             _ => self.0.run_caught(polls_left, &Unwatched),
         };
+        polls_left.set(polls_left.get().wrapping_add(1)); // the last one nobody had
         let polls = &self.0.counts.polls;
         polls.set(polls.get() + (before - polls_left.get()) as u64);
         stop

@@ -20,7 +20,7 @@
 //! | type | `Send` | why |
 //! |---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes, and `Sync` | it is a number |
-//! | [`JoinHandle`], [`Executor`], [`Enter`] | no | they count references without atomics |
+//! | [`JoinHandle`], [`Wait`], [`AsCompleted`], [`Executor`], [`Enter`] | no | they count references without atomics |
 //! | [`Remote`], [`LoopId`], [`AbortHandle`], [`JoinError`], [`ErrorGroup`], [`Blocking`] | yes | they hold nothing of the loop's own |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
@@ -49,10 +49,13 @@ pub mod waits;
 pub use blocking::{Blocking, BlockingPool, blocking_pool, spawn_blocking};
 pub use cell::Enter;
 pub use executor::{Counts, Executor, Nested, Stop};
+pub use group::branches::{Join, Race, TryJoin, join, race, try_join};
 pub use group::error::ErrorGroup;
+pub use group::gather::{gather, gather_all, try_gather};
 pub use group::handles::{AbortHandle, Shared};
 pub use group::set::JoinSet;
 pub use group::task_group::{Child, GroupClosed, NoValue, Outcome, TaskGroup, group};
+pub use group::wait::{AsCompleted, Wait, Waited, When, as_completed, wait};
 pub use inbox::{LoopId, TooManyLoops, post};
 pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};

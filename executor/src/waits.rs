@@ -120,10 +120,14 @@ pub enum ResourceKind {
     Closed,
     /// The other end of a pipe in memory to write, or to make room.
     Pipe,
+    /// A token to be cancelled.
+    Cancellation,
+    /// All tasks of a tracker to end.
+    Tasks,
 }
 
 impl ResourceKind {
-    const ALL: [ResourceKind; 18] = {
+    const ALL: [ResourceKind; 20] = {
         use ResourceKind::*;
         [
             Permit,
@@ -144,6 +148,8 @@ impl ResourceKind {
             Change,
             Closed,
             Pipe,
+            Cancellation,
+            Tasks,
         ]
     };
 
@@ -168,6 +174,8 @@ impl ResourceKind {
             ResourceKind::Change => ("change of watch", ""),
             ResourceKind::Closed => ("channel", " to be closed"),
             ResourceKind::Pipe => ("the other end of pipe", ""),
+            ResourceKind::Cancellation => ("cancellation of token", ""),
+            ResourceKind::Tasks => ("tasks of tracker", ""),
         }
     }
 }

@@ -64,26 +64,32 @@ impl Table {
         })
     }
 
-    /// Gives those in line their turns, at most as many as are `left`, until one says stop.
+    /// Gives those in line their turns, at most as many as are `left`, until one says stop. The last one taken off `left`
+    /// nobody had.
     #[inline(always)] // one caller, the loop
     pub(crate) fn take_turns(&self, left: &Cell<u32>, mut turn: impl FnMut(&TaskRef, Key) -> Then) {
         assert!(self.turn.get() == Key::NONE, "a loop was run inside a poll of its own");
-        loop {
-            let (left_after, used_up) = left.get().overflowing_sub(1);
-            left.set(left_after); // now: the poll may panic
-            let Some(task) = (if used_up { None } else { self.pop() }) else { break };
+        self.after.set(After::Sleep); // the last turn may have ended in a panic
+        while left.replace(left.get().wrapping_sub(1)) > 0 // now: the poll may panic
+            && let Some(task) = self.pop()
+        {
             let key = task.key;
-            self.begin_turn(key);
-            let then = turn(&task, key);
-            self.turn.set(Key::NONE);
-            match then {
+            self.turn.set(key);
+            match turn(&task, key) {
                 Then::Sleep(reason) => task.link.set(ptr::without_provenance(reason as usize)),
-                Then::Queue => self.queue(&task),
-                Then::Forget => drop(self.entries(|entries| entries.remove(task.key.index()))),
-                Then::Stop => return,
+                Then::Queue => {
+                    self.after.set(After::Sleep);
+                    self.queue(&task);
+                }
+                Then::Forget => {
+                    self.turn.set(Key::NONE);
+                    self.after.set(After::Sleep);
+                    drop(self.entries(|entries| entries.remove(task.key.index())));
+                }
+                Then::Stop => break,
             }
         }
-        left.set(left.get().wrapping_add(1)); // nobody had the last one
+        self.turn.set(Key::NONE); // nothing foreign ran since it was somebody's
     }
 
     #[inline]

@@ -10,12 +10,14 @@
 //!
 //! A task that was spawned elsewhere has no note in it; it is watched instead (`join`). Either way an end costs the same
 //! whatever the number of the others.
-//! Not here: groups that fail together (`task_group`).   Next: `gather`.
+//! Not here: what is done with tasks that somebody has spawned already (`gather`, `wait`), groups that fail together
+//! (`task_group`).   Next: `gather`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
+use std::ops::{Deref, DerefMut};
 use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,6 +27,7 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use super::handles::AbortHandle;
+use crate::budget;
 use crate::join::{self, JoinError, JoinHandle, Watcher};
 use crate::task::{TaskId, spawn_at};
 use crate::waits::{self, WaitReason};
@@ -385,13 +388,16 @@ impl<T: 'static> Members<T> {
         &self.handles[slot]
     }
 
-    pub(crate) fn insert(&mut self, task: JoinHandle<T>) {
+    /// The number of the watcher; none if the task has ended.
+    pub(crate) fn insert(&mut self, task: JoinHandle<T>) -> Option<u64> {
         let slot = self.handles.vacant_key();
-        if join::watch(task.task(), Watcher::List(self.finished.clone(), slot)).is_err() {
+        let watcher = join::watch(task.task(), Watcher::List(self.finished.clone(), slot)).ok();
+        if watcher.is_none() {
             self.finished.push(slot);
         }
         self.handles.insert(task);
         self.lowest = self.lowest.min(slot);
+        watcher
     }
 
     /// A task that has ended, if there is one.
@@ -406,8 +412,13 @@ impl<T: 'static> Members<T> {
         Some((slot, self.handles.remove(slot).id(), outcome))
     }
 
+    /// Each end takes a unit of the budget: who drains a large set gives way to others meanwhile.
     #[inline]
     pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended<T>>> {
+        let any = !self.finished.slots.borrow().is_empty();
+        if any && !budget::take() {
+            return budget::used_up(cx);
+        }
         if let Some(next) = self.take_finished() {
             return Poll::Ready(Some(next));
         }
@@ -462,6 +473,56 @@ impl<T: 'static> Members<T> {
             Poll::Pending
         })
         .await;
+    }
+}
+
+/// Tasks that were spawned elsewhere, in slots by their order. Dropped, it forgets them, and they go on.
+pub(crate) struct Watched<T: 'static> {
+    members: Members<T>,
+    /// By slot.
+    watchers: Vec<Option<u64>>,
+}
+
+impl<T: 'static> Watched<T> {
+    pub(crate) fn new(tasks: impl IntoIterator<Item = JoinHandle<T>>) -> Self {
+        let mut members = Members::default();
+        let watchers = tasks.into_iter().map(|task| members.insert(task)).collect();
+        Watched { members, watchers }
+    }
+
+    /// Gives back those that were not taken out, in their order; nothing of them was touched.
+    pub(crate) fn release(mut self) -> Vec<JoinHandle<T>> {
+        self.unwatch();
+        std::mem::take(&mut self.members.handles).into_iter().map(|(_, task)| task).collect()
+    }
+
+    /// A task may live long, and be waited for again and again.
+    fn unwatch(&self) {
+        for (slot, task) in &self.members.handles {
+            if let Some(number) = self.watchers[slot] {
+                join::unwatch(task.task(), number);
+            }
+        }
+    }
+}
+
+impl<T: 'static> Deref for Watched<T> {
+    type Target = Members<T>;
+
+    fn deref(&self) -> &Members<T> {
+        &self.members
+    }
+}
+
+impl<T: 'static> DerefMut for Watched<T> {
+    fn deref_mut(&mut self) -> &mut Members<T> {
+        &mut self.members
+    }
+}
+
+impl<T: 'static> Drop for Watched<T> {
+    fn drop(&mut self) {
+        self.unwatch();
     }
 }
 

@@ -12,8 +12,9 @@
 //! ```
 //!
 //! The rules are those of Python's `asyncio.TaskGroup`. A failure is an `Err` or a panic; that a child was cancelled is none.
-//! From the first failure on nobody can be spawned any more. Where a failure and a cancellation from outside meet, the
-//! failures are returned, and the cancellation is delivered again at the task's next suspension.
+//! Who was ready when the first one failed still has its turn, and may fail, too; then all are asked, and from then on
+//! nobody can be spawned any more. Where a failure and a cancellation from outside meet, the failures are returned, and
+//! the cancellation is delivered again at the task's next suspension.
 //!
 //! The body stands in a scope, so that the group can end what it awaits, and the scope in a catch, so that what is asked
 //! of the task reaches the group first (`cancel`).
@@ -41,8 +42,8 @@ use crate::waits::{self, WaitReason};
 /// Runs `body`, which may spawn children in the group that it is given, and waits until all have ended.
 ///
 /// When a child or the body fails, the other children and what the body awaits are asked to stop, as
-/// [`JoinHandle::cancel`] does; they may clean up, and are waited for. The body runs in the calling task and may borrow;
-/// what it returns is an [`Outcome`].
+/// [`JoinHandle::cancel`] does, after those that were ready had their turn; they may clean up, and are waited for. The
+/// body runs in the calling task and may borrow; what it returns is an [`Outcome`].
 ///
 /// # Errors
 /// [`ErrorGroup`], with everything that failed.
@@ -190,8 +191,8 @@ impl<T: 'static> TaskGroup<T> {
     /// handle yields [`NoValue`].
     ///
     /// # Errors
-    /// [`GroupClosed`] once something failed, [`exit`](TaskGroup::exit) was called or the group has ended; the future is
-    /// dropped.
+    /// [`GroupClosed`] once all were asked to stop, since something failed or [`exit`](TaskGroup::exit) was called, and when
+    /// the group has ended; the future is dropped.
     ///
     /// # Panics
     /// Outside a running loop.
@@ -287,7 +288,7 @@ impl<T: 'static> TaskGroup<T> {
         self.inner.close(Cancelled::because("its group was ended early"))
     }
 
-    /// True once nobody can be spawned any more: something failed, or the group was ended, or is over.
+    /// True once nobody can be spawned any more: all were asked to stop, or the group is over.
     ///
     /// ```
     /// # use windlass_executor::group;
@@ -424,6 +425,8 @@ struct Inner<T> {
     children: RefCell<Slab<Option<TaskRef>>>,
     body: OnceCell<Canceller>,
     errors: RefCell<Vec<BoxError>>,
+    /// Asks all to stop when its turn comes.
+    closer: Cell<Option<JoinHandle<()>>>,
     /// What the group returns if it was ended early.
     exit: Cell<Option<T>>,
     waiter: Cell<Option<Waker>>,
@@ -436,6 +439,7 @@ impl<T> Inner<T> {
             children: RefCell::default(),
             body: OnceCell::new(),
             errors: RefCell::default(),
+            closer: Cell::new(None),
             exit: Cell::new(None),
             waiter: Cell::new(None),
         }
@@ -465,23 +469,29 @@ impl<T> Inner<T> {
         true
     }
 
-    /// A child or the body failed, unless it was only cancelled.
-    fn failed(&self, error: BoxError) {
+    /// Keeps what a child or the body failed with, unless it was only cancelled. True if it is the first.
+    fn is_first_failure(&self, error: BoxError) -> bool {
         let consequence = error.downcast_ref().is_some_and(JoinError::is_cancelled) && self.stage.get() != Stage::Open;
         if error.is::<Cancelled>() || consequence {
-            return;
+            return false;
         }
-        self.errors.borrow_mut().push(error);
+        let mut errors = self.errors.borrow_mut();
+        errors.push(error);
+        errors.len() == 1
+    }
+
+    fn close_failed(&self) {
         self.close(Cancelled::because("a task of its group failed"));
     }
 
-    /// As [`failed`](Inner::failed); where the body was cancelled, that.
+    /// Asks all to stop, now; where the body was cancelled, gives that.
     fn body_failed(&self, error: BoxError) -> Option<Cancelled> {
         match error.downcast::<Cancelled>() {
             Ok(cancelled) => Some(*cancelled),
             Err(error) if error.is::<ByTheGroup>() => self.passed(),
             Err(error) => {
-                self.failed(error);
+                self.is_first_failure(error);
+                self.close_failed();
                 None
             }
         }
@@ -523,6 +533,9 @@ struct AbortOnDrop<'a, T>(&'a Inner<T>);
 impl<T> Drop for AbortOnDrop<'_, T> {
     fn drop(&mut self) {
         self.0.stage.set(Stage::Over);
+        if let Some(closer) = self.0.closer.take() {
+            closer.abort();
+        }
         for child in self.0.alive() {
             join::abort(&child);
         }
@@ -557,7 +570,7 @@ pin_project! {
     }
 }
 
-impl<F: Future<Output: Outcome>, T> Future for ChildFuture<F, T> {
+impl<F: Future<Output: Outcome>, T: 'static> Future for ChildFuture<F, T> {
     type Output = Result<<F::Output as Outcome>::Value, NoValue>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -572,8 +585,12 @@ impl<F: Future<Output: Outcome>, T> Future for ChildFuture<F, T> {
                 JoinError::panicked(me.id, me.name, panic).into()
             }
         };
-        if let Some(group) = this.member.leave() {
-            group.failed(error);
+        if let Some(group) = this.member.leave()
+            && group.is_first_failure(error)
+        {
+            // Behind all that are ready: those may fail by themselves.
+            let closing = group.clone();
+            group.closer.set(Some(task::call_soon(move || closing.close_failed())));
         }
         Poll::Ready(Err(NoValue { private: () }))
     }

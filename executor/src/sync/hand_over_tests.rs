@@ -395,12 +395,20 @@ fn a_value_that_is_sent_while_the_waker_is_cloned_is_not_missed() {
     assert_eq!(Pin::new(&mut receiver).poll(&mut Context::from_waker(&waker)), Poll::Ready(Ok(1)));
 
     let (sender, mut receiver) = mpsc::channel(1);
-    let waker = hook(move |touch| {
-        if touch == Touch::Clone {
-            let _ = sender.try_send(1);
+    let copies = Rc::new(Cell::new(0));
+    let waker = hook({
+        let copies = copies.clone();
+        move |touch| match touch {
+            Touch::Clone => {
+                copies.set(copies.get() + 1);
+                let _ = sender.try_send(1);
+            }
+            Touch::Drop => copies.set(copies.get() - 1),
+            Touch::Wake => {}
         }
     });
     assert_eq!(receiver.poll_recv(&mut Context::from_waker(&waker)), Poll::Ready(Some(1)));
+    assert_eq!(copies.get(), 0, "the waker is kept, and nobody waits");
 }
 
 /// Calls back when it is dropped or cloned.
@@ -519,6 +527,36 @@ fn a_waker_that_panics_leaves_the_other_side_its_values() {
     assert!(panicked.is_err());
     sender.try_send(2).unwrap();
     assert_eq!((receiver.try_recv(), receiver.try_recv()), (Ok(1), Ok(2)));
+}
+
+#[test]
+fn what_is_received_while_a_waker_panics_goes_with_it_and_all_else_is_as_after_the_call() {
+    let bad = hook(|touch| assert_ne!(touch, Touch::Wake, "a bad waker"));
+    let value = Rc::new(());
+    let panics = |receive: &mut dyn FnMut()| {
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(receive)).is_err());
+        assert_eq!(Rc::strong_count(&value), 2, "what was received is dropped, once");
+    };
+
+    let (sender, mut receiver) = mpsc::channel(1);
+    sender.try_send(value.clone()).unwrap();
+    let mut waits = Party::new(send(&sender, value.clone()));
+    waits.waker = bad.clone();
+    let mut waits = waits.waits();
+    panics(&mut || ignore(receiver.try_recv()));
+    assert_eq!(waits.poll(), Some(Ok(())), "it has the room all the same");
+    ignore(receiver.try_recv().unwrap());
+    assert_eq!((sender.capacity(), receiver.len(), Rc::strong_count(&value)), (1, 0, 1));
+
+    let queue = Queue::new(1);
+    queue.put_nowait(value.clone()).unwrap();
+    let mut waits = Party::new(put(&queue, value.clone()));
+    waits.waker = bad;
+    let mut waits = waits.waits();
+    panics(&mut || ignore(queue.get_nowait()));
+    assert_eq!(waits.poll(), Some(Ok(())));
+    ignore(queue.get_nowait().unwrap());
+    assert_eq!((queue.entries(), queue.spare(), Rc::strong_count(&value)), (0, [1, 0], 1));
 }
 
 // ------------------------------------------------------------------------------------------- tasks, and the loop's end
@@ -1385,6 +1423,140 @@ fn random_histories_of_a_broadcast_are_those_of_its_model() {
             }
             let oldest = receivers.iter().map(|(_, next)| *next).min().unwrap_or(sent);
             assert_eq!(sender.len(), (sent - oldest).min(capacity), "what nobody will read is not kept");
+        }
+    }
+}
+
+/// A receiver of a watched value, and what a naive one would know.
+struct Watcher {
+    receiver: Rc<RefCell<watch::Receiver<usize>>>,
+    /// The number of the value that it has seen.
+    seen: usize,
+    waits: Option<Party<Result<(), watch::RecvError>>>,
+}
+
+impl Watcher {
+    fn new(receiver: watch::Receiver<usize>, seen: usize) -> Self {
+        Watcher { receiver: Rc::new(RefCell::new(receiver)), seen, waits: None }
+    }
+
+    // The borrow over the await is the test's own: it leaves alone what waits.
+    #[expect(clippy::await_holding_refcell_ref)]
+    fn changed(&self) -> Party<Result<(), watch::RecvError>> {
+        let receiver = self.receiver.clone();
+        Party::new(async move { receiver.borrow_mut().changed().await })
+    }
+}
+
+#[test]
+fn random_histories_of_a_watched_value_are_those_of_its_model() {
+    for seed in 1..=64 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let (sender, receiver) = watch::channel(0);
+        let mut sender = Some(Rc::new(sender));
+        let mut watchers = vec![Watcher::new(receiver, 0)];
+        let mut newest = 0; // the value is its own number
+        let (mut closing, mut gone): (Option<Party<()>>, _) = (None, false);
+        for _ in 0..2_000 {
+            let count = watchers.len();
+            let which = random.below(count.max(1));
+            match (random.below(14), &sender, watchers.get_mut(which)) {
+                (0, Some(sender), _) => match sender.send(newest + 1) {
+                    Ok(()) => newest += 1,
+                    Err(error) => assert!(watchers.is_empty() && error.0 == newest + 1),
+                },
+                (1, Some(sender), _) => {
+                    assert_eq!(sender.send_replace(newest + 1), newest);
+                    newest += 1;
+                }
+                (2, Some(sender), _) => {
+                    let modified = random.below(2) == 0;
+                    sender.send_if_modified(|value| {
+                        *value += usize::from(modified);
+                        modified
+                    });
+                    newest += usize::from(modified);
+                }
+                (3, Some(sender), _) if count < 6 => watchers.push(Watcher::new(sender.subscribe(), newest)),
+                (4, _, Some(Watcher { receiver, seen, waits: None })) if random.below(4) == 0 => {
+                    let clone = Watcher::new(receiver.borrow().clone(), *seen);
+                    watchers.push(clone);
+                }
+                (5, _, Some(_)) if random.below(2) == 0 => {
+                    drop(watchers.swap_remove(which)); // also while it waits
+                    gone |= watchers.is_empty();
+                }
+                (6, Some(sender), _) if closing.is_none() => {
+                    let sender = sender.clone();
+                    let mut party = Party::new(async move { sender.closed().await });
+                    gone = watchers.is_empty();
+                    assert_eq!(party.poll().is_some(), gone);
+                    closing = (!gone).then_some(party);
+                }
+                (7, ..) => {
+                    if let Some(mut party) = closing.take() {
+                        assert_eq!(party.poll().is_some(), gone, "the last has gone since it waits");
+                        closing = (!gone && random.below(2) == 0).then_some(party);
+                    }
+                }
+                (8, _, Some(Watcher { receiver, seen, waits: None })) => {
+                    let receiver = receiver.borrow();
+                    assert_eq!(*receiver.borrow(), newest);
+                    let expected = if *seen != newest || sender.is_some() { Ok(*seen != newest) } else { Err(()) };
+                    assert_eq!(receiver.has_changed().map_err(drop), expected);
+                }
+                (9, _, Some(Watcher { receiver, seen, waits: None })) => {
+                    assert_eq!(*receiver.borrow_mut().borrow_and_update(), newest);
+                    *seen = newest;
+                }
+                (10, _, Some(Watcher { receiver, seen, waits: None })) => {
+                    let mut receiver = receiver.borrow_mut();
+                    let polled = {
+                        let wanted = pin!(receiver.wait_for(|value| value % 3 == 0));
+                        wanted.poll(&mut Context::from_waker(Waker::noop())).map(|value| value.map(|value| *value))
+                    };
+                    let expected = match sender {
+                        _ if newest % 3 == 0 => Poll::Ready(Ok(newest)),
+                        None => Poll::Ready(Err(())),
+                        Some(_) => Poll::Pending,
+                    };
+                    assert_eq!(polled.map_err(drop), expected);
+                    *seen = newest; // it has looked, in any case
+                }
+                (11.., _, Some(watcher)) => {
+                    let waited = watcher.waits.take();
+                    if waited.is_some() && random.below(4) == 0 {
+                        continue; // given up: nothing counts as seen
+                    }
+                    let mut party = waited.unwrap_or_else(|| watcher.changed());
+                    match party.poll().map(|outcome| outcome.is_ok()) {
+                        Some(changed) => {
+                            assert!(changed == (watcher.seen != newest) && (changed || sender.is_none()));
+                            watcher.seen = newest;
+                        }
+                        None => {
+                            assert!(watcher.seen == newest && sender.is_some());
+                            watcher.waits = Some(party);
+                        }
+                    }
+                }
+                _ => {}
+            }
+            if closing.is_none() && random.below(500) == 0 {
+                sender = None;
+            }
+            let waiting: Vec<_> = watchers.iter().filter(|watcher| watcher.waits.is_some()).collect();
+            for watcher in &waiting {
+                let told = watcher.seen != newest || sender.is_none();
+                assert_eq!(watcher.waits.as_ref().unwrap().wakes(), usize::from(told));
+            }
+            if let Some(sender) = &sender {
+                assert_eq!((sender.receiver_count(), sender.is_closed()), (watchers.len(), watchers.is_empty()));
+                assert_eq!(sender.traces(), waiting.len() + usize::from(closing.is_some()));
+                assert_eq!(*sender.borrow(), newest);
+            }
+            assert!(closing.as_ref().is_none_or(|party| party.wakes() == usize::from(gone)));
         }
     }
 }

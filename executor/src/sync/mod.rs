@@ -12,6 +12,10 @@
 //! calls back into the same object. Within a loop a future that completes takes one unit of its task's
 //! [budget](crate::budget); one that waits says for [what](crate::waits::WaitReason).
 //!
+//! A waker that panics as it is woken unwinds out of the call that wakes it. All else is as after the call: counts agree,
+//! who was granted something has it, the others are woken. What the call would have returned is dropped on the way,
+//! also a value just received, since nobody is left to take it.
+//!
 //! # Cancel
 //! Whatever waits may be dropped at any time. It leaves its line at once; what it had been given and not yet used goes
 //! to the next, in the same turn. Of what guards something:
@@ -25,6 +29,8 @@
 //! | [`Event::wait`] | nothing: it carries nothing |
 //! | [`Barrier::wait`] | it has not come, unless all have |
 //! | [`OnceCell::get_or_init`] | the next in line makes the value |
+//! | [`CancellationToken::cancelled`], [`TaskTracker::wait`] | nothing: they carry nothing |
+//! | [`CancellationToken::run_until_cancelled`] | its future is dropped with it |
 //!
 //! Of what is handed over:
 //!
@@ -42,12 +48,13 @@
 //! of two futures of one task that wait for the same thing, await both, or drop one.
 //!
 //! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
-//! `notify`, `condition`, `barrier`, `once_cell`; then what hands values over: [`oneshot`], [`mpsc`], [`broadcast`],
-//! [`watch`], [`queue`], `backpressure`.
+//! `notify`, `condition`, `barrier`, `once_cell`, `cancellation_token`, `task_tracker`; then what hands values over:
+//! [`oneshot`], [`mpsc`], [`broadcast`], [`watch`], [`queue`], `backpressure`.
 
 mod backpressure;
 mod barrier;
 pub mod broadcast;
+mod cancellation_token;
 mod condition;
 mod error;
 mod event;
@@ -60,6 +67,7 @@ mod permits;
 pub mod queue;
 mod rwlock;
 mod semaphore;
+mod task_tracker;
 mod until;
 mod wait_list;
 mod waker_slot;
@@ -67,6 +75,7 @@ pub mod watch;
 
 pub use backpressure::{BackpressureQueue, BackpressureStats};
 pub use barrier::{Barrier, BarrierWaitResult, BrokenBarrier};
+pub use cancellation_token::{CancellationToken, DropGuard};
 pub use condition::Condition;
 pub use event::Event;
 pub use mutex::{MappedMutexGuard, Mutex, MutexGuard, OwnedMutexGuard, TryLockError};
@@ -75,6 +84,7 @@ pub use once_cell::{OnceCell, SetError};
 pub use queue::Queue;
 pub use rwlock::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub use semaphore::{AcquireError, OwnedSemaphorePermit, Permit, Semaphore, SemaphorePermit, TryAcquireError};
+pub use task_tracker::{TaskTracker, TaskTrackerToken, TrackedFuture};
 
 #[cfg(test)]
 mod hand_over_tests;

@@ -119,12 +119,9 @@ impl<T> Channel<T> {
         self.reading.get() != Reading::Open
     }
 
-    /// Puts a value into a place that was promised to it.
+    /// Puts a value into a place that was promised to it, while the receiver is there.
     #[inline]
     fn put(&self, value: T) {
-        if self.reading.get() == Reading::Gone {
-            return self.room.give(1); // and the value is dropped: nobody will take it
-        }
         self.values.push(value);
         self.receiver.wake();
     }
@@ -181,8 +178,13 @@ impl<T> Values<T> {
         if before == 0 {
             self.oldest.set(Some(value)); // nothing was there: no foreign drop
         } else {
-            self.others.borrow_mut().push_back(value);
+            self.push_behind(value);
         }
+    }
+
+    #[inline(never)]
+    fn push_behind(&self, value: T) {
+        self.others.borrow_mut().push_back(value);
     }
 
     #[inline]
@@ -277,7 +279,7 @@ impl<T> Sender<T> {
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         if self.channel.room.try_take(1) {
-            self.channel.put(value);
+            self.channel.put(value); // it is there: else there were no room
             return Ok(());
         }
         Err(if self.is_closed() { TrySendError::Closed(value) } else { TrySendError::Full(value) })
@@ -515,8 +517,10 @@ impl<T> Permit<'_, T> {
     #[inline]
     pub fn send(self, value: T) {
         let channel = self.promise.0;
-        std::mem::forget(self); // it borrows, and owns nothing but the promise, which is kept now
-        channel.put(value);
+        if channel.reading.get() != Reading::Gone {
+            std::mem::forget(self); // it borrows, and owns nothing but the promise, which is kept now
+            channel.put(value);
+        }
     }
 }
 
@@ -544,21 +548,29 @@ pub struct Receiver<T> {
 }
 
 /// The future of [`Receiver::recv`].
-struct Recv<'a, T>(&'a mut Receiver<T>);
+struct Recv<'a, T> {
+    receiver: &'a mut Receiver<T>,
+    /// Whether its task's waker may be in there.
+    waits: bool,
+}
 
 impl<T> Future for Recv<'_, T> {
     type Output = Option<T>;
 
     #[inline(always)] // what need not wait is a few instructions, and the rest lies apart
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.0.poll_recv(cx)
+        let polled = self.receiver.poll_recv(cx);
+        self.waits = polled.is_pending();
+        polled
     }
 }
 
 impl<T> Drop for Recv<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.0.channel.receiver.clear();
+        if self.waits {
+            self.receiver.channel.receiver.clear();
+        }
     }
 }
 
@@ -579,7 +591,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&mut self) -> impl Future<Output = Option<T>> {
-        Recv(self)
+        Recv { receiver: self, waits: false }
     }
 
     /// As [`recv`](Receiver::recv), for a future written by hand. One task waits at a time, the last that polled.
@@ -591,8 +603,17 @@ impl<T> Receiver<T> {
     /// assert_eq!(std::future::poll_fn(|cx| receiver.poll_recv(cx)).await, Some(7));
     /// # });
     /// ```
-    #[inline]
+    #[inline(always)] // as `Recv::poll`
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        if self.channel.values.len() == 0 {
+            return self.poll_recv_apart(cx);
+        }
+        budget::poll_proceed(cx).map(|()| self.channel.take())
+    }
+
+    /// For who has seen that no value is there.
+    #[inline(never)]
+    fn poll_recv_apart(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
         self.poll_ready(cx).map(|()| self.channel.take())
     }
 
@@ -615,11 +636,11 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return 0;
         }
-        let recv = Recv(self);
-        poll_fn(|cx| recv.0.poll_ready(cx)).await;
+        let recv = Recv { receiver: self, waits: true };
+        poll_fn(|cx| recv.receiver.poll_ready(cx)).await;
         let before = values.len();
         while values.len() - before < limit
-            && let Some(value) = recv.0.channel.take()
+            && let Some(value) = recv.receiver.channel.take()
         {
             values.push(value);
         }
@@ -710,13 +731,14 @@ impl<T> Receiver<T> {
     }
 
     /// For who has seen that no value is there.
-    #[inline(never)]
+    #[inline]
     fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.channel.is_over() {
             return Poll::Ready(());
         }
         self.channel.receiver.register(cx.waker());
         if self.channel.may_recv() {
+            self.channel.receiver.clear();
             return Poll::Ready(());
         }
         self.channel.room.note(ResourceKind::Message);

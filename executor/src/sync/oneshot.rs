@@ -39,26 +39,21 @@ pub use super::error::{RecvError, TryRecvError};
 /// ```
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::new(Shared {
-        state: Cell::new(State::Open),
-        value: Cell::new(None),
-        sender: WakerSlot::default(),
-        receiver: WakerSlot::default(),
-        id: LazyId::new(),
-    });
+    let shared = Rc::<Shared<T>>::default(); // made where it lies: `new` would copy it there
     (Sender { shared: shared.clone() }, Receiver { shared })
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 enum State {
     /// Both sides are there, and nothing was sent.
+    #[default]
     Open,
+    /// A side went before anything was sent.
+    Closed,
     /// The value lies there.
     Sent,
     /// The value was taken.
     Done,
-    /// A side went before anything was sent.
-    Closed,
 }
 
 struct Shared<T> {
@@ -69,6 +64,19 @@ struct Shared<T> {
     /// Waits for the value.
     receiver: WakerSlot,
     id: LazyId,
+}
+
+impl<T> Default for Shared<T> {
+    #[inline]
+    fn default() -> Self {
+        Shared {
+            state: Cell::default(),
+            value: Cell::default(),
+            sender: WakerSlot::default(),
+            receiver: WakerSlot::default(),
+            id: LazyId::new(),
+        }
+    }
 }
 
 /// Sends the value. Dropping it instead tells the receiver that nothing will come.
@@ -158,6 +166,13 @@ impl<T> Sender<T> {
         }
         budget::poll_proceed(cx)
     }
+
+    #[inline(never)]
+    fn give_up(&self) {
+        self.shared.state.set(State::Closed);
+        self.shared.sender.clear();
+        self.shared.receiver.wake();
+    }
 }
 
 impl<T> Drop for Sender<T> {
@@ -165,9 +180,7 @@ impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         // After `send` there is nothing to do: what is left goes with the receiver.
         if self.shared.state.get() == State::Open {
-            self.shared.state.set(State::Closed);
-            self.shared.sender.clear();
-            self.shared.receiver.wake();
+            self.give_up();
         }
     }
 }
@@ -264,7 +277,7 @@ impl<T> Receiver<T> {
     }
 
     /// For who has seen that no value lies there; ready if one does now, or none ever will.
-    #[inline]
+    #[inline(never)]
     fn poll_wait(&self, cx: &mut Context<'_>) -> Poll<Result<(), RecvError>> {
         if self.shared.state.get() == State::Open {
             self.shared.receiver.register(cx.waker());
@@ -280,6 +293,12 @@ impl<T> Receiver<T> {
         }
     }
 
+    #[inline(never)]
+    fn give_up(&mut self) {
+        self.shared.receiver.clear();
+        self.close();
+    }
+
     #[inline]
     fn take(&mut self) -> T {
         self.shared.state.set(State::Done);
@@ -290,7 +309,7 @@ impl<T> Receiver<T> {
 impl<T> Future for Receiver<T> {
     type Output = Result<T, RecvError>;
 
-    #[inline]
+    #[inline(always)] // what need not wait is a few instructions, and the rest lies apart
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.shared.state.get() != State::Sent {
             ready!(self.poll_wait(cx))?;
@@ -305,8 +324,7 @@ impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         // Once sent, the sender is gone, and what is left goes with this side.
         if let State::Open | State::Closed = self.shared.state.get() {
-            self.shared.receiver.clear();
-            self.close();
+            self.give_up();
         }
     }
 }

@@ -31,7 +31,7 @@ pub(super) type Boxed<T> = Pin<Box<dyn Future<Output = T>>>;
 pub(super) struct Party<T> {
     future: Option<Boxed<T>>,
     counter: Arc<Counter>,
-    waker: Waker,
+    pub(super) waker: Waker,
 }
 
 impl<T> Party<T> {
@@ -405,11 +405,21 @@ fn crowds() -> Vec<Crowd> {
         let barrier = Rc::new(Barrier::new(100));
         move |()| barrier.clone()
     });
+    let token = [(); 3].map({
+        let parent = CancellationToken::new();
+        move |()| parent.clone()
+    });
+    let tracker = [(); 3].map({
+        let tracker = TaskTracker::new();
+        move |()| tracker.clone()
+    });
     let [event_a, event_b, event_c] = event;
     let [notify_a, notify_b, notify_c] = notify;
     let [condition_a, condition_b, condition_c] = condition;
     let [semaphore_a, semaphore_b, semaphore_c] = semaphore;
     let [barrier_a, barrier_b, barrier_c] = barrier;
+    let [token_a, token_b, token_c] = token;
+    let [tracker_a, tracker_b, tracker_c] = tracker;
     vec![
         Crowd {
             name: "Event::wait",
@@ -461,6 +471,29 @@ fn crowds() -> Vec<Crowd> {
             }),
             grant: Box::new(move || barrier_b.reset()),
             entries: Box::new(move || barrier_c.entries()),
+        },
+        Crowd {
+            name: "CancellationToken::cancelled",
+            wait: Box::new(move || {
+                let token = token_a.clone();
+                Box::pin(async move { token.cancelled().await })
+            }),
+            grant: Box::new(move || token_b.cancel()),
+            entries: Box::new(move || token_c.entries()),
+        },
+        Crowd {
+            name: "TaskTracker::wait",
+            wait: Box::new(move || {
+                let tracker = tracker_a.clone();
+                Box::pin(async move { tracker.wait().await })
+            }),
+            grant: Box::new(move || {
+                let last = tracker_b.token();
+                tracker_b.close();
+                drop(last);
+                tracker_b.reopen();
+            }),
+            entries: Box::new(move || tracker_c.entries()),
         },
     ]
 }
@@ -605,6 +638,66 @@ fn a_waker_whose_clone_panics_leaves_nothing_behind() {
     }
 }
 
+/// Whenever the waker is touched, in whatever way, it waits, lets all go, polls and drops at the same primitive.
+#[test]
+fn a_waker_may_do_anything_to_the_crowd_it_is_in_when_it_is_touched() {
+    for which in [Touch::Clone, Touch::Wake, Touch::Drop] {
+        for crowd in crowds() {
+            let (crowd, calls) = (Rc::new(crowd), Rc::new(Cell::new(0)));
+            let waker = hook({
+                let (crowd, calls) = (crowd.clone(), calls.clone());
+                move |touch| {
+                    if touch != which || calls.replace(calls.get() + 1) >= 2 {
+                        return;
+                    }
+                    let [mut one, mut two] = [(); 2].map(|()| Party::new((crowd.wait)()));
+                    let (_, waits) = (one.poll(), two.poll().is_none());
+                    (crowd.grant)();
+                    one.cancel();
+                    assert!(!waits || two.poll().is_some(), "{} at {which:?}: it was let go", crowd.name);
+                }
+            });
+            let mut parties = [(); 3].map(|()| Party::new((crowd.wait)()));
+            for party in &mut parties {
+                party.waker = waker.clone();
+            }
+            for _ in 0..2 {
+                for party in parties.iter_mut().filter(|party| party.future.is_some()) {
+                    let _ = party.poll();
+                }
+                (crowd.grant)();
+            }
+            for party in parties.iter_mut().filter(|party| party.future.is_some()) {
+                assert!(party.poll().is_some(), "{} at {which:?}: stuck", crowd.name);
+            }
+            assert!(calls.get() > 0, "{}: nothing called back at {which:?}", crowd.name);
+            drop((parties, waker));
+            assert_eq!((crowd.entries)(), 0, "{} at {which:?}", crowd.name);
+        }
+    }
+}
+
+#[test]
+fn a_waker_of_a_crowd_that_panics_keeps_nobody_from_going() {
+    for which in [Touch::Clone, Touch::Wake] {
+        for crowd in crowds() {
+            let mut parties = [(); 3].map(|()| Party::new((crowd.wait)()));
+            parties[1].waker = hook(move |touch| assert!(touch != which, "a bad waker"));
+            let polled = parties.iter_mut().map(|party| catch_unwind(AssertUnwindSafe(|| party.poll())));
+            let panicked = polled.filter(Result::is_err).count();
+            assert_eq!(panicked, usize::from(which == Touch::Clone), "{}", crowd.name);
+            let granted = catch_unwind(AssertUnwindSafe(|| (crowd.grant)()));
+            assert_eq!(granted.is_err(), which == Touch::Wake, "{}", crowd.name);
+            for who in [0, 2] {
+                assert_eq!(parties[who].wakes(), 1, "{} at {which:?}", crowd.name);
+                assert!(parties[who].poll().is_some(), "{} at {which:?}", crowd.name);
+            }
+            parties[1].cancel();
+            assert_eq!((crowd.entries)(), 0, "{} at {which:?}", crowd.name);
+        }
+    }
+}
+
 #[test]
 fn a_permit_that_a_clone_gives_back_is_not_slept_through() {
     let semaphore = Rc::new(Semaphore::new(0));
@@ -669,6 +762,11 @@ fn what_is_waited_for_is_told() {
     let event = Event::new();
     let told = waiting(Box::pin(async move { event.wait().await }));
     assert!(told.starts_with("event ") && told.ends_with(" to be set"), "{told}");
+    let token = CancellationToken::new();
+    let told = waiting(Box::pin(async move { token.child_token().cancelled().await }));
+    assert_eq!(told, "cancellation of token");
+    let tracker = TaskTracker::new();
+    assert_eq!(waiting(Box::pin(async move { tracker.wait().await })), "tasks of tracker");
 }
 
 /// 128 completions a poll, whatever completes.
@@ -840,6 +938,10 @@ fn none_of_them_leaves_its_thread() {
     <Condition as Ambiguous<_>>::is_not_send();
     <Barrier as Ambiguous<_>>::is_not_send();
     <OnceCell<()> as Ambiguous<_>>::is_not_send();
+    <CancellationToken as Ambiguous<_>>::is_not_send();
+    <DropGuard as Ambiguous<_>>::is_not_send();
+    <TaskTracker as Ambiguous<_>>::is_not_send();
+    <TaskTrackerToken as Ambiguous<_>>::is_not_send();
 }
 
 // --------------------------------------------------------------------------------------------------------- semaphore
@@ -1450,6 +1552,180 @@ fn a_cell_whose_maker_fails_is_filled_by_the_next() {
     assert_eq!((next.wakes(), next.poll()), (1, Some(2)));
 }
 
+// ------------------------------------------------------------------------------------------------- tokens and trackers
+
+#[test]
+fn all_below_a_token_are_cancelled_before_the_first_who_waits_is_woken() {
+    let token = CancellationToken::new();
+    let below = token.child_token().child_token(); // the one between is gone
+    let called = Rc::new(Cell::new(false));
+    let waits = |token: &CancellationToken| {
+        let token = token.clone();
+        Party::new(async move { token.cancelled().await })
+    };
+    let mut above = waits(&token);
+    above.waker = hook({
+        let (below, called) = (below.clone(), called.clone());
+        move |touch| {
+            if touch == Touch::Wake {
+                assert!(below.is_cancelled());
+                called.set(true);
+                below.cancel(); // as if nothing were under way
+            }
+        }
+    });
+    let (_above, mut beneath) = (above.waits(), waits(&below).waits());
+    token.cancel();
+    assert!(called.get() && beneath.wakes() == 1 && beneath.poll().is_some());
+}
+
+#[test]
+fn a_waker_that_panics_does_not_keep_those_below_from_being_woken() {
+    let token = CancellationToken::new();
+    let tokens: Vec<_> =
+        std::iter::successors(Some(token.clone()), |above| Some(above.child_token())).take(4).collect();
+    let mut parties: Vec<_> =
+        tokens.into_iter().map(|token| Party::new(async move { token.cancelled().await })).collect();
+    parties[1].waker = hook(|touch| assert!(touch != Touch::Wake, "it will not wake"));
+    assert!(parties.iter_mut().all(|party| party.poll().is_none()));
+    assert!(catch_unwind(AssertUnwindSafe(|| token.cancel())).is_err());
+    assert_eq!(parties.iter().map(Party::wakes).collect::<Vec<_>>(), [1, 0, 1, 1]);
+    assert!(parties.iter_mut().all(|party| party.poll().is_some()));
+}
+
+#[test]
+fn tokens_that_are_dropped_leave_nothing_with_a_parent_that_lives_long() {
+    let parent = CancellationToken::new();
+    let mut below = parent.child_token();
+    for _ in 0..1_000 {
+        let children = [(); 3].map(|()| parent.child_token());
+        below = below.child_token(); // the one above it is dropped, and it is the parent's child now
+        drop(children);
+        assert_eq!(parent.places(), 2);
+    }
+    let (one, other) = (below.child_token(), below.child_token());
+    drop(below);
+    assert_eq!(parent.places(), 4, "both, the parent, and what holds the two together");
+    drop(one);
+    assert_eq!(parent.places(), 2);
+    parent.cancel();
+    assert!(other.is_cancelled() && parent.child_token().is_cancelled());
+    assert_eq!(parent.places(), 0);
+}
+
+#[test]
+fn a_chain_of_a_hundred_thousand_tokens_takes_no_stack() {
+    let on_a_small_stack = || {
+        for order in 0..3 {
+            let top = CancellationToken::new();
+            let mut chain: Vec<_> =
+                std::iter::successors(Some(top.clone()), |token| Some(token.child_token())).take(100_000).collect();
+            match order {
+                0 => drop(chain), // from the top
+                1 => while chain.pop().is_some() {},
+                _ => {
+                    let last = chain.pop().unwrap();
+                    let mut waits = Party::new(async move { last.cancelled().await }).waits();
+                    top.cancel();
+                    assert!(chain.iter().all(CancellationToken::is_cancelled));
+                    assert!(waits.poll().is_some());
+                }
+            }
+            assert_eq!(top.places(), usize::from(order < 2));
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(128 << 10).spawn(on_a_small_stack);
+    thread.unwrap().join().unwrap();
+}
+
+#[test]
+fn what_runs_until_it_is_cancelled_wins_if_both_come_in_one_turn() {
+    let token = CancellationToken::new();
+    let (sender, receiver) = oneshot::channel();
+    let run = |token: CancellationToken, receiver: oneshot::Receiver<u32>| {
+        Party::new(async move { token.run_until_cancelled(receiver).await })
+    };
+    let mut both = run(token.clone(), receiver).waits();
+    let (other, receiver) = oneshot::channel::<u32>();
+    let mut cancelled = run(token.clone(), receiver).waits();
+    sender.send(7).unwrap();
+    token.cancel();
+    assert_eq!(both.poll(), Some(Some(Ok(7))));
+    assert_eq!(cancelled.poll(), Some(None));
+    assert!(other.is_closed(), "the future is dropped by then");
+    assert_eq!((both.is_forgotten(), cancelled.is_forgotten(), token.entries()), (true, true, 0));
+
+    let untouched = token.run_until_cancelled(async { panic!("it was cancelled before") });
+    assert!(std::pin::pin!(untouched).poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(None::<()>));
+}
+
+#[test]
+fn what_runs_until_it_is_cancelled_says_itself_what_it_waits_for_and_gives_way() {
+    let crank = Crank::new();
+    let (token, event) = (CancellationToken::new(), Event::new());
+    let rounds = Rc::new(Cell::new(0));
+    let task = spawn({
+        let (token, rounds) = (token.clone(), rounds.clone());
+        async move {
+            assert!(token.run_until_cancelled(event.wait()).await.is_none());
+            loop {
+                assert!(token.run_until_cancelled(event.wait()).await.is_none());
+                rounds.set(rounds.get() + 1);
+            }
+        }
+    });
+    crank.turn();
+    let told = all_tasks().into_iter().find(|other| other.id == task.id()).unwrap().waiting_for.to_string();
+    assert!(told.starts_with("event "), "{told}");
+    token.cancel();
+    crank.turn_with(1);
+    assert_eq!(rounds.get(), 127, "one unit of budget each, and one for the first");
+    task.abort();
+}
+
+#[test]
+fn a_tracker_waits_until_it_is_closed_and_all_have_ended_in_whatever_way() {
+    let crank = Crank::new();
+    let tracker = TaskTracker::new();
+    /// What a future holds: it is tracked until this is gone.
+    struct Held(TaskTracker);
+    impl Drop for Held {
+        fn drop(&mut self) {
+            assert!(!self.0.is_empty());
+        }
+    }
+    let forever = |held: Held| async move {
+        let _held = held;
+        pending::<()>().await
+    };
+    let aborted = tracker.spawn(forever(Held(tracker.clone())));
+    let ends = tracker.spawn(async {});
+    let panics = tracker.spawn(async { panic!("tracked all the same") });
+    let never_polled = tracker.track_future(forever(Held(tracker.clone())));
+    let mut waits = Party::new({
+        let tracker = tracker.clone();
+        async move { tracker.wait().await }
+    })
+    .waits();
+    crank.turn();
+    assert!(ends.is_finished() && panics.is_finished());
+    assert_eq!(tracker.len(), 2);
+    drop(panics);
+    assert!(tracker.close() && !tracker.close());
+    let late = tracker.token(); // closed takes more
+    drop(never_polled);
+    aborted.abort();
+    crank.turn();
+    assert_eq!((tracker.len(), waits.wakes()), (1, 0));
+    drop(late.clone());
+    drop(late);
+    assert_eq!(waits.wakes(), 1);
+    assert!(tracker.reopen());
+    let _next = tracker.token();
+    assert!(waits.poll().is_some(), "it was told");
+    assert!(Party::new(async move { tracker.wait().await }).poll().is_none(), "open, and one is tracked");
+}
+
 // ----------------------------------------------------------------------------------------------------- random histories
 
 /// A semaphore as anyone would write it who need not be fast.
@@ -1710,4 +1986,57 @@ fn random_histories_of_notify_are_those_of_its_model() {
 enum End {
     First,
     Last,
+}
+
+#[test]
+fn random_histories_of_tokens_are_those_of_a_tree_that_forgets_nobody() {
+    struct Known {
+        token: Option<CancellationToken>,
+        parent: Option<usize>,
+        cancelled: bool,
+        waits: Option<Party<()>>,
+    }
+    for seed in 1..=64 {
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        let root = CancellationToken::new();
+        let mut known = vec![Known { token: Some(root.clone()), parent: None, cancelled: false, waits: None }];
+        for _ in 0..1_000 {
+            let which = random.below(known.len());
+            match (random.below(12), known[which].token.clone()) {
+                (0..=3, Some(token)) => {
+                    let cancelled = known[which].cancelled;
+                    let token = Some(token.child_token());
+                    known.push(Known { token, parent: Some(which), cancelled, waits: None });
+                }
+                (4..=5, Some(token)) if known[which].waits.is_none() => {
+                    let mut party = Party::new(async move { token.cancelled().await });
+                    match party.poll() {
+                        Some(()) => assert!(known[which].cancelled),
+                        None => known[which].waits = Some(party),
+                    }
+                }
+                (6..=10, Some(_)) if which > 0 => known[which].token = None,
+                (11, Some(token)) if which > 0 => {
+                    token.cancel();
+                    // A parent is known before its children.
+                    for number in which..known.len() {
+                        let above = known[number].parent.is_some_and(|parent| known[parent].cancelled);
+                        known[number].cancelled |= above || number == which;
+                    }
+                }
+                _ => {}
+            }
+            for one in &mut known {
+                assert!(one.token.as_ref().is_none_or(|token| token.is_cancelled() == one.cancelled));
+                if let Some(mut party) = one.waits.take() {
+                    assert_eq!(party.wakes(), usize::from(one.cancelled));
+                    let went = party.wakes() > 0 && party.poll().is_some();
+                    one.waits = (!went).then_some(party);
+                }
+            }
+            let alive = known.iter().filter(|one| !one.cancelled && (one.token.is_some() || one.waits.is_some()));
+            assert!(root.places() < 2 * alive.count());
+        }
+    }
 }

@@ -23,8 +23,8 @@ use std::cell::{Cell, RefCell};
 use std::mem::{forget, replace};
 use std::task::{Context, Poll, Waker};
 
-use crate::key::Key;
-use crate::{budget, cell};
+use super::waker_slot::number;
+use crate::budget;
 
 /// No entry: the end of a line.
 const NIL: u32 = u32::MAX;
@@ -156,15 +156,8 @@ impl<T: Copy> WaitList<T> {
         payload: impl FnOnce() -> T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
-        // A loop's own waker is a number: this is a clone of it then, and no foreign code ran.
-        let ours = cell::waker(Key::from_bits(cx.waker().data().addr() as u64));
-        let waker = if ours.will_wake(cx.waker()) {
-            ours
-        } else {
-            match clone_of_foreign(cx.waker(), &may_go) {
-                Some(waker) => waker,
-                None => return budget::poll_proceed(cx).map(|()| None),
-            }
+        let Some(waker) = number(cx.waker()).or_else(|| clone_of_foreign(cx.waker(), &may_go)) else {
+            return budget::poll_proceed(cx).map(|()| None);
         };
         *place = Some(self.push(Some(waker), payload()));
         note();

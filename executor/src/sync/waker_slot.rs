@@ -12,6 +12,9 @@
 use std::cell::Cell;
 use std::task::Waker;
 
+use crate::cell;
+use crate::key::Key;
+
 #[derive(Default)]
 pub(crate) struct WakerSlot(Cell<Option<Waker>>);
 
@@ -19,6 +22,14 @@ impl WakerSlot {
     /// Sees to it that `waker` is who is woken. The caller then looks again at what it waits for.
     #[inline]
     pub(crate) fn register(&self, waker: &Waker) {
+        match number(waker) {
+            Some(ours) => drop(self.0.replace(Some(ours))),
+            None => self.register_foreign(waker),
+        }
+    }
+
+    #[cold]
+    fn register_foreign(&self, waker: &Waker) {
         let before = self.0.take();
         if before.as_ref().is_some_and(|before| before.will_wake(waker)) {
             return self.0.set(before);
@@ -40,4 +51,11 @@ impl WakerSlot {
     pub(crate) fn clear(&self) {
         drop(self.0.take());
     }
+}
+
+/// A clone of `waker`, if it is a loop's own: a number, and so no foreign code ran.
+#[inline]
+pub(super) fn number(waker: &Waker) -> Option<Waker> {
+    let ours = cell::waker(Key::from_bits(waker.data().addr() as u64));
+    ours.will_wake(waker).then_some(ours)
 }

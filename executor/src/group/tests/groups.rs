@@ -4,10 +4,6 @@ use super::*;
 
 type Fails<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-fn it_slips() {
-    panic!("it slipped");
-}
-
 #[test]
 fn the_block_waits_for_all_children_and_returns_the_bodys_value() {
     doc(async {
@@ -109,6 +105,44 @@ fn failures_during_the_clean_up_are_all_in_the_error_in_their_order() {
         });
         assert_eq!(slips(&failed.await.unwrap_err()), [1, 3, 2]);
     });
+}
+
+/// What Python's loop does: the group hears of an end through a call that stands in line behind whoever was ready.
+#[test]
+fn children_that_were_ready_when_one_failed_have_their_turn_before_all_are_asked() {
+    for body_is_over in [false, true] {
+        doc(async move {
+            let (log, say) = log();
+            let (dropped, ran) = (say.clone(), say);
+            let failed = group(async |g| {
+                let fails = |n| async move { Err::<(), _>(Slipped(n)) };
+                g.spawn(fails(1)).unwrap();
+                g.spawn(async { it_slips() }).unwrap();
+                let siblings = g.clone();
+                g.spawn(async move {
+                    // Taken, since nobody was asked yet, and asked before its first poll.
+                    let late = siblings.spawn(async move { ran("never runs") });
+                    turns(1).await;
+                    late.map(drop)
+                })
+                .unwrap();
+                g.spawn(async move {
+                    let _bell = Bell(move || dropped("waiting one is dropped"));
+                    pending::<()>().await;
+                })
+                .unwrap();
+                g.spawn(fails(3)).unwrap();
+                if !body_is_over {
+                    pending::<()>().await;
+                }
+            });
+            let failed = failed.await.unwrap_err();
+            assert_eq!((slips(&failed), failed.errors().len()), (vec![1, 3], 3), "{failed}");
+            assert!(failed.errors()[1].downcast_ref::<JoinError>().unwrap().is_panic());
+            assert_eq!(*log.borrow(), ["waiting one is dropped"]);
+            assert_eq!(all_tasks().len(), 1);
+        });
+    }
 }
 
 #[test]

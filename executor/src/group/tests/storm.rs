@@ -2,26 +2,6 @@
 
 use super::*;
 
-/// Counts what was made and is not dropped yet.
-#[derive(Clone, Default)]
-struct Living(Rc<Cell<i64>>, Rc<Cell<u64>>);
-
-struct Life(Rc<Cell<i64>>);
-
-impl Living {
-    fn one(&self) -> Life {
-        self.0.set(self.0.get() + 1);
-        self.1.set(self.1.get() + 1);
-        Life(self.0.clone())
-    }
-}
-
-impl Drop for Life {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() - 1);
-    }
-}
-
 /// xorshift64*, Vigna 2016.
 #[derive(Clone)]
 struct Random(Rc<Cell<u64>>);
@@ -90,13 +70,79 @@ fn cancelled_or_aborted_after_any_number_of_turns_a_tree_of_groups_leaves_nothin
     }
 }
 
+/// One after the other, whatever waits for several.
+async fn in_every_way(living: Living) -> usize {
+    let _life = living.one();
+    let clean = |n: usize| {
+        let living = living.clone();
+        async move {
+            let _life = living.one();
+            let caught = catch(turns(n)).await;
+            turns(1).await;
+            match caught {
+                Ok(()) => living.one(),
+                Err(cancelled) => match cancelled.propagate().await {},
+            }
+        }
+    };
+    let tasks = || [2, 1, 3].map(|n| spawn(clean(n)));
+    let mut count = gather(tasks()).await.unwrap().len();
+    count += gather_all(tasks()).await.len();
+    let Waited { done, pending } = wait(tasks(), When::FirstCompleted).await;
+    count += done.len() + gather(pending).await.unwrap().len();
+    let mut ended = as_completed(tasks());
+    count += usize::from(ended.next().await.is_some());
+    count += gather(ended.rest()).await.unwrap().len();
+    let (one, nested) = join((clean(1), gather(tasks()))).await;
+    count += 1 + nested.unwrap().len();
+    drop(one);
+    let plain = |n| {
+        let life = living.one();
+        async move {
+            turns(n).await;
+            life
+        }
+    };
+    drop(race((plain(2), plain(3))).await);
+    count
+}
+
+#[test]
+fn cancelled_or_aborted_after_any_number_of_turns_whatever_waits_for_several_leaves_nothing_behind() {
+    for aborted in [false, true] {
+        let mut outputs = 0;
+        for point in 0..50 {
+            outputs += doc(async move {
+                let living = Living::default();
+                let task = spawn(in_every_way(living.clone()));
+                turns(point).await;
+                let asked = if aborted { task.abort() } else { task.cancel() };
+                let outcome = task.await;
+                turns(9).await; // those that go on by themselves
+                assert_eq!((living.0.get(), all_tasks().len()), (0, 1), "at {point}, aborted: {aborted}");
+                match outcome {
+                    Ok(count) => {
+                        assert_eq!((count, asked), (16, false), "at {point}");
+                        1
+                    }
+                    Err(error) => {
+                        assert!(asked && error.is_cancelled(), "at {point}");
+                        0
+                    }
+                }
+            });
+        }
+        assert!((1..50).contains(&outputs), "{outputs} of 50 ended before they were asked");
+    }
+}
+
 /// A node of a random tree: a group whose children are nodes; some clean up, some fail, some end their group.
 fn node(
     depth: u64,
     living: Living,
     random: Random,
     targets: Rc<RefCell<Vec<AbortHandle>>>,
-) -> std::pin::Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
+) -> Pin<Box<dyn Future<Output = Result<(), ErrorGroup>>>> {
     Box::pin(async move {
         let _life = living.one();
         group(async |g| {

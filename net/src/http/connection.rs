@@ -82,9 +82,20 @@ impl Connection {
         })
     }
 
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard of late: it can carry an exchange.
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
     pub(crate) fn is_quiet(&self) -> bool {
-        match self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX) {
+        self.judge(self.stream.fd().is_ready(Direction::Read))
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
+    /// borrow may be live: others may be woken (I3).
+    pub(crate) fn is_quiet_of_late(&self) -> bool {
+        self.judge(self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
+    }
+
+    #[inline]
+    fn judge(&self, is_ready: io::Result<bool>) -> bool {
+        match is_ready {
             Ok(false) => true,
             Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
             Err(_elsewhere) => false,

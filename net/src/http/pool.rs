@@ -78,7 +78,7 @@ pub(crate) struct Pool {
 
 #[derive(Default)]
 struct State {
-    hosts: Vec<Host>,
+    hosts: Slab<Host>,
     by_name: HashMap<Box<str>, usize>,
     /// The host asked for last is often the one asked for next.
     last: usize,
@@ -123,20 +123,29 @@ pub(crate) struct Slot {
 }
 
 impl State {
+    #[inline(always)] // the second of its two calls is rare
     fn host(&mut self, name: &str) -> usize {
-        if self.hosts.get(self.last).is_some_and(|host| *host.name == *name) {
-            return self.last;
+        if self.hosts.get(self.last).is_none_or(|host| *host.name != *name) {
+            self.last = self.by_name.get(name).copied().unwrap_or_else(|| self.new_host(name));
         }
-        self.last = match self.by_name.get(name) {
-            Some(&host) => host,
-            None => {
-                let host = self.hosts.len();
-                self.hosts.push(Host { name: name.into(), open: 0, idle: Vec::new(), waiting: VecDeque::new() });
-                self.by_name.insert(name.into(), host);
-                host
-            }
-        };
         self.last
+    }
+
+    #[cold]
+    fn new_host(&mut self, name: &str) -> usize {
+        if self.hosts.len() == self.hosts.capacity() {
+            self.forget_hosts();
+        }
+        let host = Host { name: name.into(), open: 0, idle: Vec::new(), waiting: VecDeque::new() };
+        let host = self.hosts.insert(host);
+        self.by_name.insert(name.into(), host);
+        host
+    }
+
+    /// Forgets the hosts to which nobody has a connection or waits for one: before there is room made for more.
+    fn forget_hosts(&mut self) {
+        self.hosts.retain(|_, host| host.open > 0 || !host.waiting.is_empty());
+        self.by_name.retain(|_, host| self.hosts.contains(*host));
     }
 
     fn has_room(&self, host: usize, settings: &Settings) -> bool {
@@ -161,8 +170,8 @@ impl State {
         if settings.limit == 0 || self.open < settings.limit || (per_host > 0 && self.hosts[host].open >= per_host) {
             return None;
         }
-        let oldest = (0..self.hosts.len()).filter(|&host| !self.hosts[host].idle.is_empty());
-        let oldest = oldest.min_by_key(|&host| self.hosts[host].idle[0].idle_since)?;
+        let oldest = self.hosts.iter().filter_map(|(host, of)| Some((of.idle.first()?.idle_since, host)));
+        let (_, oldest) = oldest.min()?;
         self.close(oldest);
         self.idle -= 1;
         Some(self.hosts[oldest].idle.remove(0))
@@ -180,7 +189,7 @@ impl State {
     fn next_in_line(&self, settings: &Settings) -> Option<usize> {
         let may_open = |host: &Host| settings.limit_per_host == 0 || host.open < settings.limit_per_host;
         let first = |host: &Host| host.waiting.front().copied();
-        let eligible = self.hosts.iter().filter(|host| may_open(host)).filter_map(first);
+        let eligible = self.hosts.iter().map(|(_, host)| host).filter(|host| may_open(host)).filter_map(first);
         eligible.min_by_key(|&waiter| self.waiters[waiter].arrival)
     }
 
@@ -242,24 +251,23 @@ impl Pool {
 
     /// A connection or leave to open one, if nobody need wait for it.
     fn try_acquire(self: &Rc<Self>, host: usize) -> Option<Slot> {
+        let mut closed = Vec::new(); // dropped when nothing is borrowed, and `host` is not used any more
         let connection = loop {
             let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            if connection.is_quiet() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+            if connection.is_quiet_of_late() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
-            drop(connection);
+            closed.push(connection);
         };
         if connection.is_none() {
             let mut state = self.state.borrow_mut();
-            let dropped = state.make_room(host, &self.settings);
+            closed.extend(state.make_room(host, &self.settings));
             if !state.has_room(host, &self.settings) {
                 return None;
             }
             state.open(host);
-            drop(state);
-            drop(dropped);
         }
         Some(self.slot(host, connection))
     }
@@ -354,18 +362,17 @@ impl Pool {
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let timeout = self.settings.idle_timeout;
+        let is_old = |idle: &Connection| idle.idle_since + timeout <= now || !idle.is_quiet();
         let mut closed = Vec::new();
         let mut state = self.state.borrow_mut();
-        for host in 0..state.hosts.len() {
-            let idle = std::mem::take(&mut state.hosts[host].idle);
-            let is_good = |connection: &Connection| connection.idle_since + timeout > now && connection.is_quiet();
-            let (kept, old): (Vec<_>, Vec<_>) = idle.into_iter().partition(|connection| is_good(connection));
-            state.hosts[host].idle = kept;
-            state.idle -= old.len();
-            old.iter().for_each(|_| state.close(host));
-            closed.extend(old);
+        let State { hosts, open, idle, .. } = &mut *state;
+        for (_, host) in hosts.iter_mut() {
+            let before = closed.len();
+            closed.extend(host.idle.extract_if(.., |idle| is_old(idle)));
+            let old = closed.len() - before;
+            (host.open, *open, *idle) = (host.open - old, *open - old, *idle - old);
         }
-        let oldest = state.hosts.iter().filter_map(|host| host.idle.first()).map(|idle| idle.idle_since).min();
+        let oldest = hosts.iter().filter_map(|(_, host)| host.idle.first()).map(|idle| idle.idle_since).min();
         drop(state);
         drop(closed);
         oldest.map(|since| since + timeout)
@@ -427,18 +434,20 @@ impl Future for Acquire<'_> {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
-        let Acquire { pool, host, waiter: place } = &mut *self;
+        let Acquire { pool, host: name, waiter: place } = &mut *self;
         let Some(waiter) = *place else {
-            let mut state = pool.state.borrow_mut();
-            let host = state.host(host);
-            let nobody_waits = state.hosts[host].waiting.is_empty();
-            drop(state);
-            // Nobody overtakes those who wait for the same host.
-            if nobody_waits && let Some(slot) = pool.try_acquire(host) {
-                return Poll::Ready(slot);
-            }
             let waker = Some(cx.waker().clone());
             let mut state = pool.state.borrow_mut();
+            let mut host = state.host(name);
+            // Nobody overtakes those who wait for the same host.
+            if state.hosts[host].waiting.is_empty() {
+                drop(state);
+                if let Some(slot) = pool.try_acquire(host) {
+                    return Poll::Ready(slot);
+                }
+                state = pool.state.borrow_mut();
+                host = state.host(name); // it may have been forgotten meanwhile
+            }
             state.arrivals += 1;
             let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
             let waiter = state.waiters.insert(waiter);
@@ -463,7 +472,7 @@ impl Future for Acquire<'_> {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet() => self.slot(host, Some(connection)),
+            Given::Connection(connection) if connection.is_quiet_of_late() => self.slot(host, Some(connection)),
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }
@@ -494,5 +503,24 @@ impl Pool {
             Some(Given::Leave) => self.give_up(left.host),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn a_host_without_connections_is_forgotten_when_others_come_and_one_with_them_is_not() {
+        let mut state = State::default();
+        let kept = state.host("kept");
+        state.open(kept);
+        for nth in 0..10_000 {
+            let host = state.host(&format!("host{nth}"));
+            state.open(host);
+            state.close(host);
+        }
+        assert!(state.hosts.len() < 10 && state.by_name.len() == state.hosts.len());
+        assert_eq!((state.host("kept"), state.hosts[kept].open), (kept, 1));
     }
 }

@@ -90,7 +90,6 @@ fn rows(criterion: &mut Criterion) {
     sync_row(criterion, "sync: notify, stored", Exchange::Notify);
     sync_row(criterion, "sync: notify, 2 tasks", Exchange::NotifyTasks);
     sync_row(criterion, "sync: notify, 10 at once", Exchange::NotifyAll);
-    sync_row(criterion, "sync: once_cell, full", Exchange::OnceCell);
     sync_row(criterion, "JoinSet of 100, a task", Exchange::JoinSet);
     row(
         criterion,

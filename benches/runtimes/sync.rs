@@ -10,7 +10,6 @@
 //!      Channels             x                x                    x                      x
 //!      Oneshots             x                x             a channel for one             x
 //!      Notifies             x                x
-//!      OnceCells            x                x                    x
 //!      JoinSets             x                x
 //! ```
 //!
@@ -77,14 +76,6 @@ pub(crate) trait Notifies: Library {
     /// Tells all who wait.
     fn tell_all(notify: &Self::Notify);
     fn told(notify: &Self::Notify) -> impl Future<Output = ()>;
-}
-
-/// A value that is made once.
-pub(crate) trait OnceCells: Library {
-    type Cell: 'static;
-    fn cell() -> Self::Cell;
-    /// The value, which is made of `value` if it is not there.
-    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64>;
 }
 
 /// Tasks that are joined in the order in which they end.
@@ -207,18 +198,6 @@ macro_rules! alike {
                 }
             }
 
-            impl OnceCells for $library {
-                type Cell = sync::OnceCell<u64>;
-
-                fn cell() -> sync::OnceCell<u64> {
-                    sync::OnceCell::new()
-                }
-
-                fn get(cell: &sync::OnceCell<u64>, value: u64) -> impl Future<Output = &u64> {
-                    cell.get_or_init(move || async move { value })
-                }
-            }
-
             impl JoinSets for $library {
                 type Set = task::JoinSet<u64>;
 
@@ -307,18 +286,6 @@ impl Channels for Smol {
 
     async fn receive_unbounded(receiver: &mut Self::UnboundedReceiver) -> Option<u64> {
         receiver.recv().await.ok()
-    }
-}
-
-impl OnceCells for Smol {
-    type Cell = smol::lock::OnceCell<u64>;
-
-    fn cell() -> Self::Cell {
-        smol::lock::OnceCell::new()
-    }
-
-    fn get(cell: &Self::Cell, value: u64) -> impl Future<Output = &u64> {
-        cell.get_or_init(move || async move { value })
     }
 }
 

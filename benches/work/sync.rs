@@ -26,9 +26,7 @@ use super::RUNS;
 use super::channel::Slot;
 use super::meter::{Cost, Meter};
 use super::turns::yield_once;
-use crate::runtimes::sync::{
-    Channels, JoinSets, Library, LocalSync, Mutexes, Notifies, OnceCells, Oneshots, Semaphores,
-};
+use crate::runtimes::sync::{Channels, JoinSets, Library, LocalSync, Mutexes, Notifies, Oneshots, Semaphores};
 use crate::runtimes::{LocalRuntime, Runtime, Side, Smol, Windlass};
 
 /// One of the workloads.
@@ -48,7 +46,6 @@ pub(crate) enum Exchange {
     Notify,
     NotifyTasks,
     NotifyAll,
-    OnceCell,
     JoinSet,
 }
 
@@ -58,7 +55,7 @@ impl Exchange {
         match self {
             Exchange::Notify | Exchange::NotifyTasks | Exchange::NotifyAll => &[Side::Windlass, Side::LocalRuntime],
             Exchange::MutexTasks | Exchange::JoinSet => &[Side::Windlass, Side::LocalRuntime],
-            Exchange::Mutex | Exchange::OnceCell => &[Side::Windlass, Side::LocalRuntime, Side::Smol],
+            Exchange::Mutex => &[Side::Windlass, Side::LocalRuntime, Side::Smol],
             Exchange::SemaphoreTasks => &[Side::Windlass, Side::LocalRuntime, Side::LocalSync],
             _ => &[Side::Windlass, Side::LocalRuntime, Side::Smol, Side::LocalSync],
         }
@@ -89,7 +86,6 @@ impl Exchange {
             Exchange::Notify => on!(notify, Windlass, LocalRuntime),
             Exchange::NotifyTasks => on!(notify_tasks, Windlass, LocalRuntime),
             Exchange::NotifyAll => on!(notify_all, Windlass, LocalRuntime),
-            Exchange::OnceCell => on!(once_cell, Windlass, LocalRuntime, Smol),
             Exchange::JoinSet => on!(join_set, Windlass, LocalRuntime),
         }
     }
@@ -320,16 +316,6 @@ fn notify_all<L: Notifies>(times: u64) -> Cost {
         }
         for task in tasks {
             task.await.expect(RUNS);
-        }
-    })
-}
-
-/// Asks for a value that is there.
-fn once_cell<L: OnceCells>(times: u64) -> Cost {
-    as_task::<L, _>(times, |_, times| async move {
-        let cell = L::cell();
-        for _ in 0..times {
-            assert_eq!(black_box(L::get(black_box(&cell), 7).await), &7);
         }
     })
 }

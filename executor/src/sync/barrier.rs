@@ -10,10 +10,9 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
 
-use super::wait_list::{WaitList, Waiter};
+use super::wait_list::{WaitList, Waiting};
 use crate::waits::{LazyId, ResourceKind};
 
 /// Holds tasks back until a number of them have come.
@@ -79,8 +78,19 @@ impl Barrier {
     /// # Ok::<_, windlass_executor::sync::BrokenBarrier>(())
     /// # }).unwrap();
     /// ```
-    pub fn wait(&self) -> impl Future<Output = Result<BarrierWaitResult, BrokenBarrier>> {
-        Wait { barrier: self, place: None }
+    pub async fn wait(&self) -> Result<BarrierWaitResult, BrokenBarrier> {
+        let may_go = || self.broken.get() || self.waiters.len() + 1 >= self.parties;
+        let note = || self.id.note(ResourceKind::Barrier);
+        let mut waiting = Waiting::new(&self.waiters, drop);
+        match poll_fn(|cx| waiting.poll(cx, may_go, Round::Open, note)).await {
+            Some(Round::Broken) => Err(BrokenBarrier(())),
+            Some(_) => Ok(BarrierWaitResult { leader: false }),
+            None if self.broken.get() => Err(BrokenBarrier(())),
+            None => {
+                self.end_round(|| Round::Complete);
+                Ok(BarrierWaitResult { leader: true })
+            }
+        }
     }
 
     /// Breaks it: those who wait, and those who come later, get an error.
@@ -157,38 +167,6 @@ impl fmt::Debug for Barrier {
             .field("waiting", &self.waiters.len())
             .field("broken", &self.broken.get())
             .finish()
-    }
-}
-
-struct Wait<'a> {
-    barrier: &'a Barrier,
-    place: Option<Waiter>,
-}
-
-impl Future for Wait<'_> {
-    type Output = Result<BarrierWaitResult, BrokenBarrier>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Wait { barrier, ref mut place } = *self.get_mut();
-        let may_go = || barrier.broken.get() || barrier.waiters.len() + 1 >= barrier.parties;
-        let note = || barrier.id.note(ResourceKind::Barrier);
-        barrier.waiters.poll_wait(place, cx, may_go, || Round::Open, note).map(|round| match round {
-            Some(Round::Broken) => Err(BrokenBarrier(())),
-            Some(_) => Ok(BarrierWaitResult { leader: false }),
-            None if barrier.broken.get() => Err(BrokenBarrier(())),
-            None => {
-                barrier.end_round(|| Round::Complete);
-                Ok(BarrierWaitResult { leader: true })
-            }
-        })
-    }
-}
-
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.place.take() {
-            drop(self.barrier.waiters.remove(waiter));
-        }
     }
 }
 

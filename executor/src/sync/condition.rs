@@ -10,11 +10,10 @@
 //! `wait_while`. One that nobody waits for is lost, unlike with `notify`.   Next: `barrier`.
 
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::future::poll_fn;
 
 use super::mutex::{Mutex, MutexGuard};
-use super::wait_list::{WaitList, Waiter};
+use super::wait_list::{WaitList, Waiting};
 use crate::waits::{LazyId, ResourceKind};
 
 /// Lets tasks wait for a change of what a [`Mutex`] guards.
@@ -90,7 +89,15 @@ impl Condition {
     /// ```
     pub async fn wait<'a, T>(&self, guard: MutexGuard<'a, T>) -> MutexGuard<'a, T> {
         let mutex: &'a Mutex<T> = MutexGuard::mutex(&guard);
-        let heard = Wait { condition: self, guard: Some(guard), place: None }.await;
+        let mut guard = Some(guard);
+        let mut waiting = Waiting::new(&self.waiters, |left| drop(Heard { condition: self, told: left.payload }));
+        let told = poll_fn(|cx| {
+            let polled = waiting.poll(cx, || false, Told::Nothing, || self.id.note(ResourceKind::Condition));
+            drop(guard.take()); // it is in line: whoever locks now is heard
+            polled
+        });
+        let told = told.await.expect("nobody goes who was not told");
+        let heard = Heard { condition: self, told };
         let guard = mutex.lock().await;
         heard.used();
         guard
@@ -195,33 +202,6 @@ impl Drop for Heard<'_> {
     fn drop(&mut self) {
         if self.told == Told::One {
             self.condition.notify_one();
-        }
-    }
-}
-
-struct Wait<'a, 'b, T> {
-    condition: &'a Condition,
-    guard: Option<MutexGuard<'b, T>>,
-    place: Option<Waiter>,
-}
-
-impl<'a, T> Future for Wait<'a, '_, T> {
-    type Output = Heard<'a>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Heard<'a>> {
-        let condition = self.condition;
-        let note = || condition.id.note(ResourceKind::Condition);
-        let polled = condition.waiters.poll_wait(&mut self.place, cx, || false, || Told::Nothing, note);
-        drop(self.guard.take()); // it is in line: whoever locks now is heard
-        polled.map(|told| Heard { condition, told: told.expect("nobody goes who was not told") })
-    }
-}
-
-impl<T> Drop for Wait<'_, '_, T> {
-    fn drop(&mut self) {
-        if let Some(waiter) = self.place.take() {
-            let left = self.condition.waiters.remove(waiter);
-            drop(Heard { condition: self.condition, told: left.payload });
         }
     }
 }

@@ -9,10 +9,9 @@
 
 use std::cell::Cell;
 use std::fmt;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 
-use super::wait_list::{WaitList, Waiter};
+use super::until::until;
+use super::wait_list::WaitList;
 use crate::waits::{LazyId, ResourceKind};
 
 /// A flag that tasks can wait for.
@@ -101,8 +100,8 @@ impl Event {
     /// # });
     /// ```
     #[inline]
-    pub fn wait(&self) -> impl Future<Output = ()> {
-        Wait { event: self, place: None }
+    pub async fn wait(&self) {
+        until(&self.waiters, || self.set.get(), || self.id.note(ResourceKind::Event)).await;
     }
 
     #[cfg(test)]
@@ -120,30 +119,5 @@ impl Default for Event {
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event").field("set", &self.set.get()).field("waiting", &self.waiters.len()).finish()
-    }
-}
-
-struct Wait<'a> {
-    event: &'a Event,
-    place: Option<Waiter>,
-}
-
-impl Future for Wait<'_> {
-    type Output = ();
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Wait { event, ref mut place } = *self.get_mut();
-        let note = || event.id.note(ResourceKind::Event);
-        event.waiters.poll_wait(place, cx, || event.set.get(), || (), note).map(drop)
-    }
-}
-
-impl Drop for Wait<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(waiter) = self.place.take() {
-            drop(self.event.waiters.remove(waiter));
-        }
     }
 }

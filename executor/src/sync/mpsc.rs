@@ -28,7 +28,7 @@ use std::task::{Context, Poll, ready};
 use super::permits::{Claim, Closed, Permits, Take};
 use super::until::until;
 use super::wait_list::WaitList;
-use super::waker_slot::WakerSlot;
+use super::waker_slot::{Forgotten, WakerSlot};
 use crate::budget;
 use crate::waits::ResourceKind;
 
@@ -636,11 +636,13 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return 0;
         }
-        let recv = Recv { receiver: self, waits: true };
-        poll_fn(|cx| recv.receiver.poll_ready(cx)).await;
+        {
+            let _forgotten = Forgotten(&self.channel.receiver);
+            poll_fn(|cx| self.poll_ready(cx)).await;
+        }
         let before = values.len();
         while values.len() - before < limit
-            && let Some(value) = recv.receiver.channel.take()
+            && let Some(value) = self.channel.take()
         {
             values.push(value);
         }

@@ -249,7 +249,7 @@ impl Future for Notified<'_> {
         let Notified { notify, round, ref mut place } = *self.get_mut();
         let may_go = || notify.has_news_since(round);
         let note = || notify.id.note(ResourceKind::Notification);
-        notify.waiters.poll_wait(place, cx, may_go, || Told::Nothing, note).map(|told| {
+        notify.waiters.poll_wait(place, cx, may_go, Told::Nothing, note).map(|told| {
             if told.is_none() {
                 notify.hear(round);
             }

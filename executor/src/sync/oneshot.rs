@@ -16,11 +16,12 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use super::waker_slot::WakerSlot;
+use super::waker_slot::{Forgotten, WakerSlot};
 use crate::budget;
 use crate::waits::{LazyId, ResourceKind};
 
@@ -140,9 +141,9 @@ impl<T> Sender<T> {
     /// worker.await.unwrap();
     /// # });
     /// ```
-    #[inline]
-    pub fn closed(&mut self) -> Closed<'_, T> {
-        Closed { sender: self }
+    pub async fn closed(&mut self) {
+        let _forgotten = Forgotten(&self.shared.sender);
+        poll_fn(|cx| self.poll_gone(cx)).await;
     }
 
     /// As [`closed`](Sender::closed), for a future written by hand: ready if the receiver is gone or closed, else the task
@@ -155,8 +156,11 @@ impl<T> Sender<T> {
     /// std::future::poll_fn(|cx| sender.poll_closed(cx)).await;
     /// # });
     /// ```
-    #[inline]
     pub fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_gone(cx)
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.is_closed() {
             self.shared.sender.register(cx.waker());
             if !self.is_closed() {
@@ -182,36 +186,6 @@ impl<T> Drop for Sender<T> {
         if self.shared.state.get() == State::Open {
             self.give_up();
         }
-    }
-}
-
-/// The future of [`Sender::closed`].
-///
-/// ```
-/// # windlass_executor::doc(async {
-/// let (mut sender, mut receiver) = windlass_executor::sync::oneshot::channel::<u32>();
-/// let closed = sender.closed();
-/// receiver.close();
-/// closed.await;
-/// # });
-/// ```
-#[must_use = "futures do nothing unless awaited"]
-pub struct Closed<'a, T> {
-    sender: &'a mut Sender<T>,
-}
-
-impl<T> Future for Closed<'_, T> {
-    type Output = ();
-
-    #[inline]
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.sender.poll_closed(cx)
-    }
-}
-
-impl<T> Drop for Closed<'_, T> {
-    fn drop(&mut self) {
-        self.sender.shared.sender.clear();
     }
 }
 
@@ -338,11 +312,5 @@ impl<T> fmt::Debug for Sender<T> {
 impl<T> fmt::Debug for Receiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Receiver").field("state", &self.shared.state.get()).finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Closed<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Closed").finish_non_exhaustive()
     }
 }

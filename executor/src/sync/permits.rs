@@ -130,7 +130,7 @@ impl Permits {
         }
         let may_go = || self.fits(wanted) || self.closed.get();
         let note = || self.note(kind);
-        let polled = self.waiters.poll_first(place, cx, may_go, || Wish::Permits(wanted), note);
+        let polled = self.waiters.poll_first(place, cx, may_go, Wish::Permits(wanted), note);
         polled.map(|_| if self.try_take(wanted) { Ok(()) } else { Err(Closed) })
     }
 

@@ -27,7 +27,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 
 use super::until::until;
-use super::wait_list::{WaitList, Waiter};
+use super::wait_list::{WaitList, Waiting};
 use crate::waits::{LazyId, ResourceKind};
 
 pub use super::error::{RecvError, SendError, TryRecvError, TrySendError};
@@ -126,28 +126,15 @@ impl Side {
     /// the next.
     #[inline]
     async fn turn(&self, may_go: impl Fn() -> bool, serve: impl Fn(), note: impl Fn()) {
-        let mut place = Place { side: self, waiter: None, serve };
-        let turn = poll_fn(|cx| self.line.poll_wait(&mut place.waiter, cx, &may_go, || false, &note)).await;
-        if turn == Some(true) {
-            self.promised.set(self.promised.get() - 1);
-        }
-    }
-}
-
-struct Place<'a, F: Fn()> {
-    side: &'a Side,
-    waiter: Option<Waiter>,
-    serve: F,
-}
-
-impl<F: Fn()> Drop for Place<'_, F> {
-    #[inline]
-    fn drop(&mut self) {
-        let Some(waiter) = self.waiter.take() else { return };
-        let left = self.side.line.remove(waiter);
-        if left.payload {
-            self.side.promised.set(self.side.promised.get() - 1);
-            (self.serve)();
+        let use_up = || self.promised.set(self.promised.get() - 1);
+        let mut waiting = Waiting::new(&self.line, |left| {
+            if left.payload {
+                use_up();
+                serve();
+            }
+        });
+        if poll_fn(|cx| waiting.poll(cx, &may_go, false, &note)).await == Some(true) {
+            use_up();
         }
     }
 }

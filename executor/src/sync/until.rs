@@ -8,7 +8,7 @@
 
 use std::future::poll_fn;
 
-use super::wait_list::{WaitList, Waiter};
+use super::wait_list::{WaitList, Waiting};
 
 /// Completes when `holds`, or when those in `line` were told so; meanwhile it has said why by `note`. Takes a unit of
 /// budget as it completes.
@@ -17,20 +17,6 @@ use super::wait_list::{WaitList, Waiter};
 /// Dropping it leaves the line.
 #[inline]
 pub(super) async fn until(line: &WaitList<()>, holds: impl Fn() -> bool, note: impl Fn()) {
-    let mut place = Place { line, waiter: None };
-    poll_fn(|cx| line.poll_wait(&mut place.waiter, cx, &holds, || (), &note).map(drop)).await;
-}
-
-struct Place<'a> {
-    line: &'a WaitList<()>,
-    waiter: Option<Waiter>,
-}
-
-impl Drop for Place<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(waiter) = self.waiter.take() {
-            drop(self.line.remove(waiter));
-        }
-    }
+    let mut waiting = Waiting::new(line, drop);
+    poll_fn(|cx| waiting.poll(cx, &holds, (), &note).map(drop)).await;
 }

@@ -56,6 +56,42 @@ pub(crate) struct Left<T> {
     _waker: Option<Waker>,
 }
 
+/// A future's part in a line: if it is dropped while it waits, `leave` is called with what it leaves behind.
+pub(crate) struct Waiting<'a, T: Copy, F: Fn(Left<T>)> {
+    line: &'a WaitList<T>,
+    waiter: Option<Waiter>,
+    leave: F,
+}
+
+impl<'a, T: Copy, F: Fn(Left<T>)> Waiting<'a, T, F> {
+    /// Not in line yet: the first poll that has to wait is.
+    #[inline]
+    pub(crate) fn new(line: &'a WaitList<T>, leave: F) -> Self {
+        Waiting { line, waiter: None, leave }
+    }
+
+    /// As [`WaitList::poll_wait`].
+    #[inline]
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        self.line.poll_wait(&mut self.waiter, cx, may_go, payload, note)
+    }
+}
+
+impl<T: Copy, F: Fn(Left<T>)> Drop for Waiting<'_, T, F> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            (self.leave)(self.line.remove(waiter));
+        }
+    }
+}
+
 /// The futures that wait for one thing, in the order in which they came, each with a small payload of its own.
 ///
 /// Memory: 32 bytes and a payload for each of the largest number that ever waited at once.
@@ -81,24 +117,20 @@ impl<T: Copy> WaitList<T> {
     }
 
     /// Goes to the end of the line; without a waker, which comes with the next poll.
-    #[inline]
     pub(crate) fn push(&self, waker: Option<Waker>, payload: T) -> Waiter {
         let lists = &mut *self.lists.borrow_mut();
-        let prev = lists.line.tail;
-        let index = lists.insert(waker, payload, Links { prev, next: NIL, place: Place::Line });
-        lists.line.tail = index;
-        match lists.entries.get_mut(prev as usize) {
-            None => lists.line.head = index,
-            Some(prev) => prev.links.next = index,
-        }
+        lists.make_room(payload);
+        let index = lists.append(waker, payload).expect("room was made");
         self.in_line.set(self.in_line.get() + 1);
         Waiter(index)
     }
 
     /// For who need not wait in line: it has been granted `payload`, and will find it with the next poll.
     pub(crate) fn push_granted(&self, payload: T) -> Waiter {
+        let lists = &mut *self.lists.borrow_mut();
+        lists.make_room(payload);
         let links = Links { prev: NIL, next: NIL, place: Place::Out };
-        Waiter(self.lists.borrow_mut().insert(None, payload, links))
+        Waiter(lists.insert(None, payload, links).expect("room was made"))
     }
 
     /// One poll of a future that may wait here. `may_go` says whether it need not, as things are; then, or once it has
@@ -111,7 +143,7 @@ impl<T: Copy> WaitList<T> {
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
         may_go: impl Fn() -> bool,
-        payload: impl FnOnce() -> T,
+        payload: T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
         match place {
@@ -129,7 +161,7 @@ impl<T: Copy> WaitList<T> {
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
         may_go: impl Fn() -> bool,
-        payload: impl FnOnce() -> T,
+        payload: T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
         self.poll_first(place, cx, may_go, payload, note)
@@ -153,13 +185,35 @@ impl<T: Copy> WaitList<T> {
         place: &mut Option<Waiter>,
         cx: &mut Context<'_>,
         may_go: impl Fn() -> bool,
-        payload: impl FnOnce() -> T,
+        payload: T,
+        note: impl FnOnce(),
+    ) -> Poll<Option<T>> {
+        let mut lists = self.lists.borrow_mut();
+        // A loop's own waker is a number: no foreign code runs.
+        let index = number(cx.waker()).and_then(|waker| lists.append(Some(waker), payload));
+        drop(lists);
+        let Some(index) = index else { return self.poll_first_slowly(place, cx, may_go, payload, note) };
+        self.in_line.set(self.in_line.get() + 1);
+        *place = Some(Waiter(index));
+        note();
+        Poll::Pending
+    }
+
+    /// As [`poll_first`](Self::poll_first), also with a foreign waker, and if there is no room for one more.
+    #[cold]
+    #[inline(never)]
+    fn poll_first_slowly(
+        &self,
+        place: &mut Option<Waiter>,
+        cx: &mut Context<'_>,
+        may_go: impl Fn() -> bool,
+        payload: T,
         note: impl FnOnce(),
     ) -> Poll<Option<T>> {
         let Some(waker) = number(cx.waker()).or_else(|| clone_of_foreign(cx.waker(), &may_go)) else {
             return budget::poll_proceed(cx).map(|()| None);
         };
-        *place = Some(self.push(Some(waker), payload()));
+        *place = Some(self.push(Some(waker), payload));
         note();
         Poll::Pending
     }
@@ -416,29 +470,38 @@ impl<T> Lists<T> {
         if place == Place::Line { &mut self.line } else { &mut self.waking }
     }
 
+    /// Puts an entry at the end of the line; none if there is no room.
     #[inline]
-    fn insert(&mut self, waker: Option<Waker>, payload: T, links: Links) -> u32
-    where
-        T: Copy,
-    {
-        if self.free == NIL {
-            self.grow(payload);
+    fn append(&mut self, waker: Option<Waker>, payload: T) -> Option<u32> {
+        let prev = self.line.tail;
+        let index = self.insert(waker, payload, Links { prev, next: NIL, place: Place::Line })?;
+        self.line.tail = index;
+        match self.entries.get_mut(prev as usize) {
+            None => self.line.head = index,
+            Some(prev) => prev.links.next = index,
         }
-        let index = self.free;
-        let entry = &mut self.entries[index as usize];
-        let next_free = replace(&mut entry.links, links).next;
-        entry.payload = payload;
-        forget(replace(&mut entry.waker, waker)); // a free entry has none, so that there is nothing to drop
-        self.free = next_free;
-        index
+        Some(index)
     }
 
-    /// Makes one more entry, which is free.
-    #[cold]
-    fn grow(&mut self, payload: T) {
+    /// Fills a free entry; none if there is no room.
+    #[inline]
+    fn insert(&mut self, waker: Option<Waker>, payload: T, links: Links) -> Option<u32> {
+        let index = self.free;
+        let entry = self.entries.get_mut(index as usize)?; // there is none at `NIL`
+        self.free = replace(&mut entry.links, links).next;
+        entry.payload = payload;
+        forget(replace(&mut entry.waker, waker)); // a free entry has none, so that there is nothing to drop
+        Some(index)
+    }
+
+    /// Sees to it that an entry is free.
+    fn make_room(&mut self, payload: T) {
+        if self.free != NIL {
+            return;
+        }
         let index = self.entries.len();
         assert!(index < NIL as usize, "more than 2^32 - 1 futures wait");
-        let links = Links { prev: NIL, next: self.free, place: Place::Free };
+        let links = Links { prev: NIL, next: NIL, place: Place::Free };
         self.entries.push(Entry { waker: None, payload, links });
         self.free = index as u32;
     }
@@ -597,7 +660,7 @@ mod tests {
             move |touch| {
                 if touch == crate::tests::Touch::Wake {
                     let mut cx = Context::from_waker(Waker::noop());
-                    let told = list.poll_wait(&mut second.borrow_mut(), &mut cx, || false, || (), || ());
+                    let told = list.poll_wait(&mut second.borrow_mut(), &mut cx, || false, (), || ());
                     assert!(told.is_ready());
                 }
             }

@@ -53,6 +53,15 @@ impl WakerSlot {
     }
 }
 
+/// When this is dropped, who waits in there is forgotten.
+pub(super) struct Forgotten<'a>(pub(super) &'a WakerSlot);
+
+impl Drop for Forgotten<'_> {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
 /// A clone of `waker`, if it is a loop's own: a number, and so no foreign code ran.
 #[inline]
 pub(super) fn number(waker: &Waker) -> Option<Waker> {

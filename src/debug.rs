@@ -7,15 +7,21 @@
 //!     the watchdog ────────────── 100 ms: still? ──── 200 ms: still? ────────────────► holds the loop, for 100 ms so far
 //! ```
 //!
+//! The watchdog sees whatever keeps the loop from its next wait: a poll, main's too; the drop of a task's future; and what
+//! runs between polls: wakers and calls that are not ours, `on_tick`. A waker that blocks right after a wait, before any
+//! task was woken, it takes for the wait.
+//!
 //! It also names the tasks that were asleep when their loop ended, with what they waited for: a forgotten waker, a lock that
-//! nobody gave back, a server that nobody stopped. A panic that nobody will see is reported in any mode; an output that
-//! nobody takes is not, even if it is an `Err`: the loop cannot tell one type from another.
+//! nobody gave back, a server that nobody stopped. A panic that nobody will see is reported in any mode. A `Result` that nobody
+//! looked at is in this one, as the compiler's `must_use` does it: for each place that spawns such tasks once, be it `Ok` or
+//! `Err`. All that the loop knows of an output is the name of its type.
 //!
 //! Switched on by [`Builder::debug`](crate::Builder::debug), or for all loops of a process by `WINDLASS_DEBUG=1` in its
 //! environment.
 //! Not here: how the loop's own time is told apart (`watch`).   Next: `watch`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -123,7 +129,7 @@ impl fmt::Debug for Settings {
 }
 
 /// What a loop in debug mode has to say. At most ten a second, and each `StillBlocked` of a poll after twice the time of
-/// the one before.
+/// the one before; so with the others that the watchdog tells.
 ///
 /// ```
 /// use windlass::debug::{Report, Settings};
@@ -149,6 +155,26 @@ pub enum Report {
         task: Task,
         /// How long it has taken so far.
         since: Duration,
+    },
+    /// The drop of a task's future takes too long: told by the watchdog, as `StillBlocked`.
+    StillDropping {
+        /// Whose future it is.
+        task: Task,
+        /// How long it has taken so far.
+        since: Duration,
+    },
+    /// Something between two polls takes too long: told by the watchdog, as `StillBlocked`.
+    StillBetweenPolls {
+        /// How long no task was polled, and the loop did not wait.
+        since: Duration,
+    },
+    /// A task gave a `Result`, and its handle was dropped without it. Told once for each place that spawns; all are counted
+    /// in [`Metrics`](crate::Metrics).
+    UnseenResult {
+        /// Whose it was.
+        task: Task,
+        /// The output's type, as [`std::any::type_name`] has it.
+        output: &'static str,
     },
     /// The loop ended while the task slept.
     DroppedWaiting {
@@ -203,6 +229,16 @@ impl fmt::Display for Report {
             Report::StillBlocked { task, since } => {
                 write!(f, "{task} holds the loop, for {} ms so far", since.as_millis())
             }
+            Report::StillDropping { task, since } => {
+                write!(f, "{task} holds the loop while it is dropped, for {} ms so far", since.as_millis())
+            }
+            Report::StillBetweenPolls { since } => {
+                write!(f, "between two polls, a waker or a call holds the loop, for {} ms so far", since.as_millis())
+            }
+            Report::UnseenResult { task, output } => {
+                let output = output.strip_prefix("core::result::").unwrap_or(output);
+                write!(f, "{task} gave a {output} that nobody looked at")
+            }
             Report::DroppedWaiting { task, waiting_for } => {
                 write!(f, "{task} was dropped at its loop's end while it waited for {waiting_for}")
             }
@@ -217,6 +253,8 @@ pub(crate) struct Debugger {
     second: Cell<u64>,
     told_in_it: Cell<u32>,
     left_out: Cell<u64>,
+    /// Where tasks were spawned whose results nobody looked at, as far as it was told.
+    unseen_at: RefCell<HashSet<&'static Location<'static>>>,
     polled: Arc<Polled>,
 }
 
@@ -228,18 +266,24 @@ struct Polled {
 
 #[derive(Default)]
 struct Now {
-    poll: Option<Poll>,
-    /// Its name, in memory that is used again.
+    /// What it does: a poll, or what is between polls, and the drops inside of that. Nothing while it waits.
+    busy: Vec<Busy>,
+    /// The polled task's name, in memory that is used again.
     name: String,
     loop_ended: bool,
 }
 
-struct Poll {
-    id: TaskId,
-    spawned_at: &'static Location<'static>,
+struct Busy {
+    with: With,
     began_ns: u64,
     /// When there is something to say of it.
     say_at_ns: u64,
+}
+
+enum With {
+    Poll { id: TaskId, spawned_at: &'static Location<'static> },
+    Drop(Task),
+    NoTask,
 }
 
 impl Polled {
@@ -250,13 +294,19 @@ impl Polled {
 }
 
 impl Now {
-    /// What is to be said of the poll under way; the next time after twice as long.
+    /// What is to be said of what is under way; the next time after twice as long.
     fn overdue(&mut self, now_ns: u64) -> Option<Report> {
-        let poll = self.poll.as_mut().filter(|poll| poll.say_at_ns <= now_ns)?;
-        let since_ns = now_ns - poll.began_ns;
-        poll.say_at_ns = now_ns.saturating_add(since_ns);
-        let task = Task { id: poll.id, name: self.name.clone(), spawned_at: poll.spawned_at };
-        Some(Report::StillBlocked { task, since: Duration::from_nanos(since_ns) })
+        let busy = self.busy.last_mut().filter(|busy| busy.say_at_ns <= now_ns)?;
+        let since_ns = now_ns - busy.began_ns;
+        busy.say_at_ns = now_ns.saturating_add(since_ns);
+        let since = Duration::from_nanos(since_ns);
+        Some(match &busy.with {
+            With::Poll { id, spawned_at } => {
+                Report::StillBlocked { task: Task { id: *id, name: self.name.clone(), spawned_at }, since }
+            }
+            With::Drop(task) => Report::StillDropping { task: task.clone(), since },
+            With::NoTask => Report::StillBetweenPolls { since },
+        })
     }
 }
 
@@ -264,7 +314,14 @@ impl Debugger {
     pub(crate) fn new(settings: Settings) -> Self {
         let polled = Polled { now: Mutex::default(), ends: Condvar::new() };
         let [second, left_out] = [const { Cell::new(0) }; 2];
-        Debugger { settings, second, told_in_it: Cell::new(0), left_out, polled: Arc::new(polled) }
+        Debugger {
+            settings,
+            second,
+            told_in_it: Cell::new(0),
+            left_out,
+            unseen_at: RefCell::default(),
+            polled: Arc::new(polled),
+        }
     }
 
     /// Starts the watchdog, whose clock counts from `epoch` as the loop's stopwatch does. It ends when the loop is dropped.
@@ -288,15 +345,54 @@ impl Debugger {
     }
 
     pub(crate) fn poll_begins(&self, task: TaskView<'_>, now_ns: u64) {
-        let say_at_ns = now_ns.saturating_add(self.slow_poll_ns());
         let mut now = self.polled.now();
         now.name.clear();
         task.append_name(&mut now.name);
-        now.poll = Some(Poll { id: task.id(), spawned_at: task.spawned_at(), began_ns: now_ns, say_at_ns });
+        now.busy.clear();
+        now.busy.push(self.busy(With::Poll { id: task.id(), spawned_at: task.spawned_at() }, now_ns));
+    }
+
+    fn busy(&self, with: With, now_ns: u64) -> Busy {
+        Busy { with, began_ns: now_ns, say_at_ns: now_ns.saturating_add(self.slow_poll_ns()) }
+    }
+
+    /// The loop is awake, and polls nobody.
+    pub(crate) fn is_between_polls(&self, now_ns: u64) {
+        let mut now = self.polled.now();
+        now.busy.clear();
+        now.busy.push(self.busy(With::NoTask, now_ns));
+    }
+
+    /// As [`is_between_polls`](Self::is_between_polls), where it is not known whether that is known.
+    pub(crate) fn is_awake(&self, now_ns: u64) {
+        let mut now = self.polled.now();
+        if now.busy.is_empty() {
+            now.busy.push(self.busy(With::NoTask, now_ns));
+        }
+    }
+
+    /// The loop is about to wait.
+    pub(crate) fn waits(&self) {
+        self.polled.now().busy.clear();
+    }
+
+    pub(crate) fn drop_begins(&self, task: TaskView<'_>, now_ns: u64) {
+        let busy = self.busy(With::Drop(Task::of(task)), now_ns);
+        self.polled.now().busy.push(busy);
+    }
+
+    pub(crate) fn drop_ends(&self) {
+        self.polled.now().busy.pop();
+    }
+
+    pub(crate) fn drops_result(&self, task: TaskView<'_>, now_ns: u64) {
+        if self.unseen_at.borrow_mut().insert(task.spawned_at()) {
+            self.report(now_ns, || Report::UnseenResult { task: Task::of(task), output: task.output_type() });
+        }
     }
 
     pub(crate) fn poll_ends(&self, task: TaskView<'_>, began_ns: u64, now_ns: u64) {
-        self.polled.now().poll = None;
+        self.is_between_polls(now_ns);
         let took_ns = now_ns.saturating_sub(began_ns);
         if took_ns >= self.slow_poll_ns() {
             let took = Duration::from_nanos(took_ns);
@@ -308,9 +404,9 @@ impl Debugger {
         self.report(now_ns, || Report::DroppedWaiting { task: Task::of(task), waiting_for: task.waiting_for() });
     }
 
-    /// Nothing is polled any more, also if main panicked, and nothing more will be said.
+    /// Nothing is done any more, also if main panicked, and nothing more will be said.
     pub(crate) fn rest(&self) {
-        self.polled.now().poll = None;
+        self.waits();
         self.tell_left_out();
     }
 

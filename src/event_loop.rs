@@ -98,6 +98,8 @@ pub struct Tick {
     pub forced_yields: u64,
     /// Tasks spawned.
     pub spawned: u64,
+    /// Outputs of the type `Result` that were dropped, because their tasks' handles were. Counted in debug mode, else zero.
+    pub unseen_results: u64,
     /// Events from the kernel.
     pub events: u64,
     /// Events for sources that were gone.
@@ -222,6 +224,7 @@ impl Tick {
             redundant_wakes: tasks.redundant_wakes,
             forced_yields: tasks.forced_yields,
             spawned: tasks.spawned,
+            unseen_results: shared.watch.as_ref().map_or(0, |watch| watch.unseen_results()),
             events: world.events,
             stale_events: world.stale_events,
             timers: world.timers_fired,
@@ -244,6 +247,7 @@ impl Tick {
             redundant_wakes: self.redundant_wakes - before.redundant_wakes,
             forced_yields: self.forced_yields - before.forced_yields,
             spawned: self.spawned - before.spawned,
+            unseen_results: self.unseen_results - before.unseen_results,
             events: self.events - before.events,
             stale_events: self.stale_events - before.stale_events,
             timers: self.timers - before.timers,
@@ -385,9 +389,15 @@ impl Loop {
 
     /// Looks at sockets and timers; sleeps if there is nothing else to do.
     fn turn(&self, wait: Wait) {
-        let Shared { executor, reactor, polls_allowed, .. } = &*self.shared;
+        let Shared { executor, reactor, polls_allowed, watch, .. } = &*self.shared;
         let before_ns = reactor.turned_at_ns();
+        if let (Some(watch), Wait::Yes | Wait::HoldClock) = (watch, wait) {
+            watch.waits();
+        }
         reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
+        if let Some(watch) = watch {
+            watch.is_awake();
+        }
         if wait == Wait::No {
             // A row may be twice as long as the last, but no longer than its pace lets hope to take: so nobody waits for the
             // world for long.
@@ -424,6 +434,9 @@ impl Loop {
         let entered = self.shared.executor.enter(at)?;
         let reactor = self.shared.reactor.enter();
         self.shared.executor.unparked();
+        if let Some(watch) = &self.shared.watch {
+            watch.is_awake();
+        }
         // A thread that is ending has no current loop any more.
         let _ = CURRENT.try_with(|current| current.set(Some(self.shared.clone())));
         Ok(Entered { shared: &self.shared, _reactor: reactor, _executor: entered })

@@ -196,29 +196,19 @@ impl Runner {
     /// One Ctrl-C is heard. Then nobody listens any more, and the next ends the process, even if the loop hangs.
     #[cfg(feature = "signal")]
     fn wait_for_main<T>(&self, crank: &Loop, main: &JoinHandle<T>) -> Result<(), RunError> {
-        use std::cell::Cell;
-        use std::rc::Rc;
         use windlass_net::signal::{Kind, signal};
 
-        let pressed = Rc::new(Cell::new(false));
-        let listener = match self.ctrl_c {
+        let mut ctrl_c = match self.ctrl_c {
             CtrlC::IsLeftAlone => None,
-            CtrlC::CancelsMain => {
-                let mut ctrl_c = signal(Kind::INTERRUPT).map_err(RunError::no_loop)?;
-                let press = pressed.clone();
-                let listen = async move { press.set(ctrl_c.recv().await.is_ok()) };
-                Some(windlass_executor::Builder::new().name("ctrl-c").spawn(listen))
-            }
+            CtrlC::CancelsMain => Some(signal(Kind::INTERRUPT).map_err(RunError::no_loop)?),
         };
         crank.turn_until(|| {
-            if pressed.take() {
-                main.cancel_because("Ctrl-C");
+            if let Some(Poll::Ready(pressed)) = ctrl_c.as_mut().map(listen) {
+                ctrl_c = None;
+                let _alive = pressed.is_ok() && main.cancel_because("Ctrl-C");
             }
             main.is_finished()
         });
-        if let Some(listener) = listener {
-            listener.abort();
-        }
         Ok(())
     }
 
@@ -233,6 +223,16 @@ impl Runner {
             eprintln!("windlass: dropped while it cleaned up, since its grace is over: {task}");
         }
     }
+}
+
+/// Whether the signal has come. A task for that would be one more in the program's list: here it is asked once a turn, and
+/// ends the loop's sleep though it wakes nobody.
+#[cfg(feature = "signal")]
+fn listen(signal: &mut windlass_net::signal::Signal) -> Poll<io::Result<()>> {
+    let heard = std::future::poll_fn(|cx| signal.poll_recv(cx));
+    // The budget would be that of the task polled last.
+    let heard = std::pin::pin!(windlass_executor::budget::unconstrained(heard));
+    heard.poll(&mut Context::from_waker(Waker::noop()))
 }
 
 /// What `#[windlass::test]` calls.
@@ -346,5 +346,17 @@ impl std::error::Error for RunError {
             What::NoLoop(error) => Some(error),
             What::Nested { .. } | What::Cancelled => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn main_is_the_only_task_of_a_program_that_spawns_none() {
+        let tasks = run(async { windlass_executor::all_tasks() });
+        let names: Vec<&str> = tasks.iter().map(|task| &*task.name).collect();
+        assert_eq!(names, ["main"]);
     }
 }

@@ -28,6 +28,7 @@ pub(crate) struct Watch {
     poll_began_ns: Cell<u64>,
     pub(crate) histograms: Option<RefCell<Histograms>>,
     debugger: Option<Debugger>,
+    unseen_results: Cell<u64>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -62,7 +63,27 @@ impl Watch {
             poll_began_ns: Cell::new(0),
             histograms: histograms.map(RefCell::new),
             debugger,
+            unseen_results: Cell::new(0),
         }
+    }
+
+    /// The loop is about to wait.
+    pub(crate) fn waits(&self) {
+        if let Some(debugger) = &self.debugger {
+            debugger.waits();
+        }
+    }
+
+    /// The loop is awake.
+    pub(crate) fn is_awake(&self) {
+        if let Some(debugger) = &self.debugger {
+            debugger.is_awake(self.clock.now_ns());
+        }
+    }
+
+    /// How many results nobody has looked at; counted in debug mode.
+    pub(crate) fn unseen_results(&self) -> u64 {
+        self.unseen_results.get()
     }
 
     /// The loop has ended its run.
@@ -96,6 +117,9 @@ impl Instrument for Watch {
     fn woken(&self, task: TaskView<'_>) {
         let now = self.clock.now_ns();
         self.stamp(task, |stamps| stamps.ready_ns = now);
+        if let Some(debugger) = &self.debugger {
+            debugger.is_awake(now);
+        }
     }
 
     fn poll_begins(&self, task: TaskView<'_>) {
@@ -117,6 +141,27 @@ impl Instrument for Watch {
         self.record(|histograms| histograms.poll_time.record(now.saturating_sub(self.poll_began_ns.get())));
         if let Some(debugger) = &self.debugger {
             debugger.poll_ends(task, self.poll_began_ns.get(), now);
+        }
+    }
+
+    fn drops_output(&self, task: TaskView<'_>) {
+        if let Some(debugger) =
+            self.debugger.as_ref().filter(|_| task.output_type().starts_with("core::result::Result<"))
+        {
+            self.unseen_results.set(self.unseen_results.get() + 1);
+            debugger.drops_result(task, self.clock.now_ns());
+        }
+    }
+
+    fn drop_begins(&self, task: TaskView<'_>) {
+        if let Some(debugger) = &self.debugger {
+            debugger.drop_begins(task, self.clock.now_ns());
+        }
+    }
+
+    fn drop_ends(&self, _: TaskView<'_>) {
+        if let Some(debugger) = &self.debugger {
+            debugger.drop_ends();
         }
     }
 

@@ -11,17 +11,29 @@
 //!   S.cancel()      ──► C alone;   no catch within S ──► S drops what is in it
 //! ```
 //!
-//! A catch that is pending stands in a small tree that is kept for its task (`extras`): which one is around it, and the
-//! waker it was polled with. So nothing between has to know of cancelling, and futures of other crates are simply dropped.
-//! A request that nobody takes in the task's next turn, because that catch is not polled any more, goes on outwards: it is
-//! never lost. [`Cancelled::propagate`] hands one on by will.
+//! A scope (a catch is one) that has been polled stands in a small tree that is kept for its task (`extras`): what kind it
+//! is, which is around it, the waker it was polled with. So nothing between has to know of cancelling, and futures of other
+//! crates are simply dropped. What becomes of a request is decided at the ends of turns:
 //!
-//! Two requests may meet: a catch inside a scope takes what the task was asked, and while it cleans up the scope is ended,
-//! clean-up and all. Then the one from further out goes on outwards; the scope remembers what passed through it.
+//! ```text
+//!   asked in its own turn ── turn ends ──┐                                  ┌─ taken, by one or by all ──► that is it
+//!   asked otherwise ─────────────────────┴─► with the innermost ─► next turn ┤
+//!                                        ┌─► that have ears                  └─ by nobody: now they have no ears,
+//!                                        └────────────────────────────────────  until they are polled again
+//!   handed on ──► with the next outwards, and the turn after this one decides likewise
+//!   nobody has ears ──► the scope that asked has it for its next poll; a task is dropped
+//!
+//!   a scope: out of any tree ──► in its task's ──► over        (ended while it had let something pass: out again, for good)
+//! ```
+//!
+//! So it may come late, and is never lost. Two requests may meet. Where both are taken by one catch, the one from further out
+//! is what it gets. A catch inside a scope may have taken what the task was asked, and while it cleans up the scope is
+//! ended, clean-up and all: then what passed the scope goes on outwards, and the scope never resolves.
 //!
 //! Not here: dropping (`join`), time-outs and groups, which stand on [`Scope`].   Next: `extras`, `join`.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -46,7 +58,7 @@ use crate::{extras, task};
 #[must_use = "hand it on with `propagate`, or end the task"]
 pub struct Cancelled {
     reason: Option<Arc<str>>,
-    /// The scope that asked; none if the whole task was asked.
+    /// The scope that asked; none if it goes all the way out.
     from: Option<NodeId>,
 }
 
@@ -147,7 +159,7 @@ impl std::error::Error for Cancelled {}
 /// # });
 /// ```
 pub fn catch<F: IntoFuture>(future: F) -> Scope<F::IntoFuture> {
-    Scope { inner: Some(future.into_future()), node: Node::new(Kind::Catch, Rc::default()) }
+    Scope { inner: Some(future.into_future()), node: Node { kind: Kind::Catch, place: Rc::default() } }
 }
 
 /// Runs `future`, of which the [`Canceller`] alone can make an end: a catch within it takes that first, else the future is
@@ -167,7 +179,7 @@ pub fn catch<F: IntoFuture>(future: F) -> Scope<F::IntoFuture> {
 /// ```
 pub fn scope<F: IntoFuture>(future: F) -> (Scope<F::IntoFuture>, Canceller) {
     let place = Rc::default();
-    let scope = Scope { inner: Some(future.into_future()), node: Node::new(Kind::Scope, Rc::clone(&place)) };
+    let scope = Scope { inner: Some(future.into_future()), node: Node { kind: Kind::Scope, place: Rc::clone(&place) } };
     (scope, Canceller { place })
 }
 
@@ -187,31 +199,24 @@ impl<F: Future> Future for Scope<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Some(cancelled) = this.node.take_request() {
-            let further_out = this.node.take_passed();
+        if this.inner.is_none() {
+            assert!(!this.node.is_over(), "a scope was awaited again: it ends once");
+            return Poll::Pending; // until what it has handed on drops it
+        }
+        if let Some(cancelled) = this.node.take() {
             this.inner.set(None);
-            return match further_out {
-                None => {
-                    this.node.leave(Place::Over(None));
-                    Poll::Ready(Err(cancelled))
-                }
-                Some(further_out) => {
-                    this.node.leave(Place::HandedOn);
-                    hand_on(further_out);
-                    Poll::Pending
-                }
-            };
+            let Some(further_out) = this.node.leave(Place::Over) else { return Poll::Ready(Err(cancelled)) };
+            this.node.leave(Place::default());
+            hand_on(further_out);
+            return Poll::Pending;
         }
-        if this.node.has_handed_on() {
-            return Poll::Pending; // until what is around drops it
-        }
-        let inner = this.inner.as_mut().as_pin_mut().expect("a scope was awaited again: it ends once");
         let inside = this.node.enter(cx);
+        let inner = this.inner.as_mut().as_pin_mut().expect("it was there before it was entered");
         let polled = inner.poll(cx);
         drop(inside);
         polled.map(|output| {
             this.inner.set(None);
-            this.node.leave(Place::Over(None));
+            this.node.leave(Place::Over);
             Ok(output)
         })
     }
@@ -224,16 +229,14 @@ pub struct Canceller {
 }
 
 impl Canceller {
-    /// Whether it was this scope that asked.
-    pub(crate) fn has_asked(&self, cancelled: &Cancelled) -> bool {
-        matches!(&*self.place.borrow(), Place::In(_, id) if cancelled.from == Some(*id))
-    }
-
-    /// What was asked from further out of a catch in the scope, which is over.
-    pub(crate) fn passed(&self) -> Option<Cancelled> {
+    /// What goes on outwards where what is in the scope ends with `cancelled`. If it was the scope that asked, only what was
+    /// taken in it from further out, if anything was.
+    pub(crate) fn outwards(&self, cancelled: Cancelled) -> Option<Cancelled> {
         match &*self.place.borrow() {
-            Place::Over(passed) => passed.clone(),
-            _ => None,
+            Place::In(task, id) if cancelled.from == Some(*id) => {
+                extras::look(task, |extras| extras.nodes.get(*id)?.passed.clone()).flatten()
+            }
+            _ => Some(cancelled),
         }
     }
 
@@ -246,19 +249,15 @@ impl Canceller {
     /// assert!(!canceller.cancel(Cancelled::new()));
     /// ```
     pub fn cancel(&self, cancelled: Cancelled) -> bool {
-        let mut place = self.place.borrow_mut();
-        match &*place {
-            Place::Over(_) | Place::HandedOn => false,
-            Place::Fresh(_) => {
-                *place = Place::Fresh(Some(cancelled));
-                true
+        let (task, id) = match &mut *self.place.borrow_mut() {
+            Place::Out(asked) => {
+                *asked = Some(Cancelled { from: None, ..cancelled });
+                return true;
             }
-            Place::In(task, id) => {
-                let (task, id) = (task.clone(), *id);
-                drop(place); // wakers run
-                request(&task, Some(id), cancelled)
-            }
-        }
+            Place::In(task, id) => (task.clone(), *id),
+            Place::Over => return false,
+        };
+        ask(&task, Cancelled { from: Some(id), ..cancelled }) // with nothing borrowed: wakers run (I3)
     }
 }
 
@@ -305,88 +304,13 @@ pub fn shield<F: Future<Output: 'static> + 'static>(future: F) -> JoinHandle<F::
     task::spawn(future)
 }
 
-/// Has a request that was taken delivered once more, after this turn, to whatever the task waits for then.
-pub(crate) fn ask_again(cancelled: Cancelled) {
-    let task = in_turn().expect("it was taken in a turn");
-    if with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
-        extras::with(&task, |extras| extras.nodes.later.push(cancelled));
+/// Asks a whole task to stop. False if it has ended.
+pub(crate) fn request(task: &TaskRef, cancelled: Cancelled) -> bool {
+    let cancelled = Cancelled { from: None, ..cancelled };
+    if is_alive(task) {
+        extras::with(task, |extras| extras.nodes.count(&cancelled));
     }
-}
-
-/// Of two requests that were taken the one from further out.
-pub(crate) fn wider(earlier: Cancelled, later: Cancelled) -> Cancelled {
-    let known = in_turn()
-        .and_then(|task| extras::look(&task, |extras| extras.nodes.further_out(Some(earlier.clone()), later.clone())));
-    known.unwrap_or(later)
-}
-
-/// Hands a request on from the place whose poll is under way to the next outwards; past the last the task is dropped.
-#[cold]
-fn hand_on(cancelled: Cancelled) {
-    let (task, around) = (in_turn().expect("propagate was awaited outside a running loop"), AROUND.get());
-    match extras::with(&task, |extras| extras.nodes.hand_on(around, cancelled)).flatten() {
-        Some(waker) => {
-            waker.wake();
-            with_current(|core| core.is_some_and(|core| core.cancel_current(task.key)));
-        }
-        None => {
-            assert!(
-                task.state.get() != State::Root,
-                "main was cancelled as a whole, and block_on waits for its output"
-            );
-            with_current(|core| core.is_some_and(|core| core.doom_current(task.key)));
-        }
-    }
-}
-
-/// Asks a task to stop: `from` a scope in it, or the whole. False if there is nothing to stop any more.
-pub(crate) fn request(task: &TaskRef, from: Option<NodeId>, cancelled: Cancelled) -> bool {
-    let cancelled = Cancelled { from, ..cancelled };
-    if !matches!(task.state.get(), State::Alive | State::Requested | State::Root | State::Busy) {
-        return false;
-    }
-    if from.is_none() {
-        extras::with(task, |extras| extras.nodes.asked(&cancelled));
-    }
-    if task.state.get() != State::Busy {
-        return deliver(task, cancelled);
-    }
-    // In its own turn nobody knows yet what it will wait for: delivered when that is over.
-    let later = with_current(|core| core.is_some_and(|core| core.cancel_current(task.key)));
-    later && extras::with(task, |extras| extras.nodes.later.push(cancelled)).is_some()
-}
-
-/// Delivers a request to the innermost catches, or drops the task. False if the scope that asked is gone.
-fn deliver(task: &TaskRef, cancelled: Cancelled) -> bool {
-    let whole = cancelled.from.is_none();
-    let wakers = extras::with(task, |extras| extras.nodes.mark(cancelled)).unwrap_or_default();
-    if wakers.is_empty() {
-        return whole && join::abort(task);
-    }
-    if task.state.get() == State::Alive {
-        task.state.set(State::Requested); // its next turn shows whether it is taken
-    }
-    wakers.into_iter().for_each(Waker::wake);
-    true
-}
-
-/// After a turn: delivers what was asked during it. The next turn shows whether what was handed on is taken.
-pub(crate) fn deliver_later(task: &TaskRef) {
-    let after_turn = |nodes: &mut Nodes| (nodes.begin_waiting(), std::mem::take(&mut nodes.later));
-    let (handed_on, later) = extras::look(task, |extras| after_turn(&mut extras.nodes)).unwrap_or_default();
-    if handed_on && task.state.get() == State::Alive {
-        task.state.set(State::Requested);
-    }
-    for cancelled in later {
-        deliver(task, cancelled);
-    }
-}
-
-/// After the turn of a task that was asked: what was not taken goes on outwards.
-pub(crate) fn escalate(task: &TaskRef) {
-    for cancelled in extras::look(task, |extras| extras.nodes.give_up()).unwrap_or_default() {
-        deliver(task, cancelled);
-    }
+    ask(task, cancelled)
 }
 
 /// How often the task was asked to stop, and why the last time.
@@ -394,9 +318,78 @@ pub(crate) fn requests(task: &TaskRef) -> (u32, Option<Arc<str>>) {
     extras::look(task, |extras| (extras.nodes.requests, extras.nodes.reason.clone())).unwrap_or_default()
 }
 
+/// Has a request that was taken delivered once more, after this turn, to whatever the task waits for then.
+pub(crate) fn ask_again(cancelled: Cancelled) {
+    ask(&in_turn().expect("it was taken in a turn"), cancelled);
+}
+
+/// Of two requests that were taken the one from further out.
+pub(crate) fn wider(earlier: Cancelled, later: Cancelled) -> Cancelled {
+    let wider = |task: TaskRef| extras::look(&task, |extras| extras.nodes.wider(earlier.clone(), later.clone()));
+    in_turn().and_then(wider).unwrap_or(later)
+}
+
+/// After a turn in which a request was under way: what nobody took goes on outwards, what came up in it is delivered.
+pub(crate) fn after_turn(task: &TaskRef) {
+    let Some((waits, given_up)) = extras::look(task, |extras| extras.nodes.judge()) else { return };
+    if waits {
+        watch(task);
+    }
+    for cancelled in given_up {
+        deliver(task, cancelled);
+    }
+}
+
+/// Delivers a request; in the task's own turn, where nobody knows yet what it will wait for, when that is over.
+fn ask(task: &TaskRef, cancelled: Cancelled) -> bool {
+    let may_be_in_turn = matches!(task.state.get(), State::Busy | State::Root);
+    if may_be_in_turn && with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
+        return extras::with(task, |extras| extras.nodes.put(cancelled, BTreeSet::new(), Stage::Delivered)).is_some();
+    }
+    is_alive(task) && task.state.get() != State::Busy && deliver(task, cancelled)
+}
+
+fn is_alive(task: &TaskRef) -> bool {
+    matches!(task.state.get(), State::Alive | State::Requested | State::Root | State::Busy)
+}
+
+/// Delivers a request to the innermost catches; a task that has none is dropped. False if the scope that asked is gone.
+fn deliver(task: &TaskRef, cancelled: Cancelled) -> bool {
+    let whole = cancelled.from.is_none();
+    let Some(wakers) = extras::look(task, |extras| extras.nodes.deliver(cancelled)).flatten() else {
+        return whole && join::abort(task);
+    };
+    watch(task);
+    wakers.into_iter().for_each(Waker::wake);
+    true
+}
+
+/// Has [`after_turn`] called after the task's next turn. After those of a main future it always is.
+fn watch(task: &TaskRef) {
+    if task.state.get() == State::Alive {
+        task.state.set(State::Requested);
+    }
+}
+
+/// Hands a request on from the place whose poll is under way to the next outwards; past the last the task is dropped.
+#[cold]
+fn hand_on(cancelled: Cancelled) {
+    let task = in_turn().expect("propagate was awaited outside a running loop");
+    let taker = extras::look(&task, |extras| extras.nodes.hand_on(AROUND.get(), cancelled)).flatten();
+    let Some(waker) = taker else {
+        assert!(task.state.get() != State::Root, "main was cancelled as a whole, and block_on waits for its output");
+        with_current(|core| core.is_some_and(|core| core.doom_current(task.key)));
+        return;
+    };
+    waker.into_iter().for_each(Waker::wake);
+    with_current(|core| core.is_some_and(|core| core.cancel_current(task.key)));
+}
+
 thread_local! {
     /// The innermost scope whose poll is under way.
     static AROUND: Cell<Option<NodeId>> = const { Cell::new(None) };
+    /// How many places there were: no two have one number, also in different tasks.
+    static SERIAL: Cell<u64> = const { Cell::new(0) };
 }
 
 /// The task whose turn it is.
@@ -405,8 +398,8 @@ fn in_turn() -> Option<TaskRef> {
 }
 
 /// A place in a task's tree. The serial number tells two users of one index apart.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct NodeId {
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct NodeId {
     index: usize,
     serial: u64,
 }
@@ -422,181 +415,165 @@ enum Kind {
 /// Where a scope is.
 #[derive(Debug)]
 enum Place {
-    /// Not polled yet; perhaps asked already.
-    Fresh(Option<Cancelled>),
+    /// In no tree, not yet or not any more; perhaps asked already.
+    Out(Option<Cancelled>),
     In(TaskRef, NodeId),
-    /// With what was asked from further out of a catch in it.
-    Over(Option<Cancelled>),
-    /// It was ended while a request from further out had passed it, and waits for that to drop it.
-    HandedOn,
+    Over,
 }
 
 impl Default for Place {
     fn default() -> Self {
-        Place::Fresh(None)
+        Place::Out(None)
     }
 }
 
-/// The tree of one task: scopes that have been polled and are not over.
+/// The tree of one task, of the scopes that have been polled and are not over, and the requests under way in it.
 #[derive(Default)]
 pub(crate) struct Nodes {
     entries: Slab<Entry>,
-    serial: u64,
+    under_way: Vec<Request>,
     requests: u32,
     reason: Option<Arc<str>>,
-    /// What was asked in the task's own turn.
-    later: Vec<Cancelled>,
-    /// What was asked of scopes that were dropped before they took it.
-    left: Vec<Cancelled>,
-    /// Who asked, of the requests that were taken since their last delivery.
-    taken: Vec<Option<NodeId>>,
 }
 
 struct Entry {
     serial: u64,
     kind: Kind,
+    /// As of its last poll.
     around: Option<NodeId>,
-    waker: Waker,
-    request: Option<Cancelled>,
-    /// What went through this scope from further out, to a catch in it: the furthest.
+    /// None from a delivery to the next poll.
+    waker: Option<Waker>,
+    /// What was taken in this scope and came from further out: the furthest.
     passed: Option<Cancelled>,
-    /// The request was handed on to it in the turn that is under way: it could not take it yet.
-    fresh: bool,
-    /// It did not take a request that it had: nobody polls it.
-    deaf: bool,
+}
+
+struct Request {
+    cancelled: Cancelled,
+    /// Who may take it: nobody yet if it was asked in the task's own turn.
+    at: BTreeSet<NodeId>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Stage {
+    /// In the turn that is under way: the next will show.
+    HandedOn,
+    /// This turn shows whether it is taken.
+    Delivered,
+    /// Somebody took it. Others may, in the same turn.
+    Taken,
 }
 
 impl Nodes {
-    fn get(&mut self, id: NodeId) -> Option<&mut Entry> {
-        self.entries.get_mut(id.index).filter(|entry| entry.serial == id.serial)
-    }
-
-    fn asked(&mut self, cancelled: &Cancelled) {
+    fn count(&mut self, cancelled: &Cancelled) {
         self.requests += 1;
         self.reason.clone_from(&cancelled.reason);
     }
 
     fn insert(&mut self, kind: Kind, around: Option<NodeId>, waker: Waker) -> NodeId {
-        self.serial += 1;
-        let entry =
-            Entry { serial: self.serial, kind, around, waker, request: None, passed: None, fresh: false, deaf: false };
-        NodeId { index: self.entries.insert(entry), serial: self.serial }
+        let serial = SERIAL.get() + 1;
+        SERIAL.set(serial);
+        let entry = Entry { serial, kind, around, waker: Some(waker), passed: None };
+        NodeId { index: self.entries.insert(entry), serial }
     }
 
-    /// Marks the innermost catches, of the whole tree or within the scope that asked, or that scope; their wakers come out.
-    fn mark(&mut self, cancelled: Cancelled) -> Vec<Waker> {
-        let within = cancelled.from;
-        let mut innermost: Vec<NodeId> = self.listening().filter(|&id| self.is_within(id, within)).collect();
-        let around: Vec<NodeId> = innermost.iter().flat_map(|&id| self.ways_out(id)).collect();
-        innermost.retain(|id| !around.contains(id));
-        if innermost.is_empty() {
-            innermost.extend(within);
-        }
-        self.taken.retain(|&from| from != within);
-        let mut wakers = Vec::new();
-        for id in innermost {
-            self.pass_through(id, &cancelled);
-            let earlier = self.get(id).and_then(|entry| entry.request.take());
-            let request = self.further_out(earlier, cancelled.clone());
-            if let Some(entry) = self.get(id).filter(|entry| !entry.deaf) {
-                entry.request = Some(request);
-                wakers.push(std::mem::replace(&mut entry.waker, Waker::noop().clone()));
-            }
-        }
-        wakers
+    /// Removes a scope that is over. What waits for it there will not be taken.
+    fn remove(&mut self, id: NodeId) -> Option<Entry> {
+        self.get(id)?;
+        Some(self.entries.remove(id.index))
     }
 
-    /// Tells the scopes between whoever asked and the catch that is marked.
-    fn pass_through(&mut self, marked: NodeId, cancelled: &Cancelled) {
-        let from = cancelled.from;
-        let between = self.ways_out(marked).take_while(|&id| Some(id) != from && self.is_within(id, from));
-        let scopes: Vec<NodeId> = between.filter(|id| self.entries[id.index].kind == Kind::Scope).collect();
-        for id in scopes {
-            let earlier = self.get(id).and_then(|entry| entry.passed.take());
-            let furthest = self.further_out(earlier, cancelled.clone());
-            if let Some(entry) = self.get(id) {
-                entry.passed = Some(furthest);
+    fn get(&mut self, id: NodeId) -> Option<&mut Entry> {
+        self.entries.get_mut(id.index).filter(|entry| entry.serial == id.serial)
+    }
+
+    fn put(&mut self, cancelled: Cancelled, at: BTreeSet<NodeId>, stage: Stage) {
+        self.under_way.push(Request { cancelled, at, stage });
+    }
+
+    /// Puts a request to the innermost catches, of the whole tree or within the scope that asked, or to that scope; their
+    /// wakers come out. None if there is nobody.
+    fn deliver(&mut self, cancelled: Cancelled) -> Option<Vec<Waker>> {
+        let mut at = self.innermost(cancelled.from);
+        if at.is_empty() {
+            at.extend(cancelled.from.filter(|&id| self.get(id).is_some()));
+        }
+        let wakers = at.iter().filter_map(|&id| self.get(id)?.waker.take()).collect();
+        let asked = !at.is_empty();
+        asked.then(|| {
+            self.put(cancelled, at, Stage::Delivered);
+            wakers
+        })
+    }
+
+    /// Puts a request to the next from `around` outwards that takes it; its waker comes out.
+    fn hand_on(&mut self, around: Option<NodeId>, cancelled: Cancelled) -> Option<Option<Waker>> {
+        let takes = |id: &NodeId| Some(*id) == cancelled.from || self.entries[id.index].kind == Kind::Catch;
+        let taker = self.outwards(around).find(takes)?;
+        self.put(cancelled, BTreeSet::from([taker]), Stage::HandedOn);
+        Some(self.get(taker)?.waker.take())
+    }
+
+    /// All that waits for the one that is polled, as one. The scopes between it and whoever asked remember that.
+    fn take(&mut self, id: NodeId) -> Option<Cancelled> {
+        let mut here = Vec::new();
+        for request in &mut self.under_way {
+            if request.at.remove(&id) {
+                request.stage = Stage::Taken;
+                here.push(request.cancelled.clone());
             }
         }
+        let mut taken = here.into_iter().reduce(|earlier, later| self.wider(earlier, later))?;
+        let within = self.outwards(Some(id)).take_while(|&id| Some(id) != taken.from);
+        let scopes: Vec<NodeId> = within.filter(|id| self.entries[id.index].kind == Kind::Scope).collect();
+        for scope in scopes {
+            let passed = &self.entries[scope.index].passed;
+            let furthest = passed.clone().map_or(taken.clone(), |earlier| self.wider(earlier, taken.clone()));
+            self.entries[scope.index].passed = Some(furthest);
+        }
+        taken.from = taken.from.filter(|&from| from != id); // who asked has it: from here it goes all the way out
+        Some(taken)
+    }
+
+    /// What nobody took in this turn, and whether anything waits for the next.
+    fn judge(&mut self) -> (bool, Vec<Cancelled>) {
+        let judged = self.under_way.extract_if(.., |request| request.stage != Stage::HandedOn);
+        let given_up = judged.filter(|request| request.stage == Stage::Delivered).map(|request| request.cancelled);
+        let given_up = given_up.collect();
+        self.under_way.iter_mut().for_each(|request| request.stage = Stage::Delivered);
+        (!self.under_way.is_empty(), given_up)
+    }
+
+    fn innermost(&self, within: Option<NodeId>) -> BTreeSet<NodeId> {
+        let ids = self.entries.iter().map(|(index, entry)| NodeId { index, serial: entry.serial });
+        let is_within = |&id: &NodeId| within.is_none() || self.outwards(Some(id)).any(|id| Some(id) == within);
+        let catches: BTreeSet<NodeId> = ids.filter(|&id| self.listens(id)).filter(is_within).collect();
+        let around: BTreeSet<NodeId> = catches.iter().flat_map(|&id| self.outwards(Some(id)).skip(1)).collect();
+        &catches - &around
+    }
+
+    /// Whether it is a catch that somebody polls: it has left its waker, or that was woken for a request that still waits.
+    fn listens(&self, id: NodeId) -> bool {
+        let entry = &self.entries[id.index];
+        let is_asked = || self.under_way.iter().any(|request| request.at.contains(&id));
+        entry.kind == Kind::Catch && (entry.waker.is_some() || is_asked())
+    }
+
+    /// `id` and those around it, from the inside out.
+    fn outwards(&self, id: Option<NodeId>) -> impl Iterator<Item = NodeId> {
+        let entry = |id: &NodeId| self.entries.get(id.index).filter(|entry| entry.serial == id.serial);
+        let there = move |id: &NodeId| entry(id).is_some();
+        std::iter::successors(id.filter(there), move |id| entry(id)?.around.filter(there))
     }
 
     /// The one of two requests that comes from further out; of two from the same place, the later.
-    fn further_out(&self, earlier: Option<Cancelled>, later: Cancelled) -> Cancelled {
-        let is_further = |earlier: &Cancelled| match (earlier.from, later.from) {
+    fn wider(&self, earlier: Cancelled, later: Cancelled) -> Cancelled {
+        let is_wider = match (earlier.from, later.from) {
             (None, Some(_)) => true,
-            (Some(earlier), Some(later)) => self.ways_out(later).any(|id| id == earlier),
+            (Some(_), Some(_)) => self.outwards(later.from).skip(1).any(|id| Some(id) == earlier.from),
             (_, None) => false,
         };
-        earlier.filter(is_further).unwrap_or(later)
-    }
-
-    /// The catches that somebody polls.
-    fn listening(&self) -> impl Iterator<Item = NodeId> {
-        let listens = |entry: &Entry| entry.kind == Kind::Catch && !entry.deaf;
-        let entries = self.entries.iter().filter(move |(_, entry)| listens(entry));
-        entries.map(|(index, entry)| NodeId { index, serial: entry.serial })
-    }
-
-    /// Those around `id`, from the inside out.
-    fn ways_out(&self, id: NodeId) -> impl Iterator<Item = NodeId> {
-        let around = |id: &NodeId| self.entries.get(id.index).filter(|entry| entry.serial == id.serial)?.around;
-        std::iter::successors(around(&id), around)
-    }
-
-    fn is_within(&self, id: NodeId, scope: Option<NodeId>) -> bool {
-        scope.is_none_or(|scope| self.ways_out(id).any(|around| around == scope))
-    }
-
-    /// Hands a request on, from inside of `around`, to the next that takes it; its waker comes out.
-    fn hand_on(&mut self, around: Option<NodeId>, cancelled: Cancelled) -> Option<Waker> {
-        let outwards = around.into_iter().chain(around.into_iter().flat_map(|id| self.ways_out(id)));
-        let takes = |id: &NodeId| Some(*id) == cancelled.from || self.entries[id.index].kind == Kind::Catch;
-        let taker = outwards.into_iter().find(takes)?;
-        let earlier = self.get(taker)?.request.take();
-        let request = self.further_out(earlier, cancelled);
-        let entry = self.get(taker)?;
-        entry.request = Some(request);
-        entry.fresh = true;
-        Some(std::mem::replace(&mut entry.waker, Waker::noop().clone()))
-    }
-
-    /// The requests that nobody took, and now nobody will: one of each that asked.
-    fn give_up(&mut self) -> Vec<Cancelled> {
-        let mut given_up = std::mem::take(&mut self.left);
-        for (_, entry) in self.entries.iter_mut().filter(|(_, entry)| !entry.fresh) {
-            if let Some(request) = entry.request.take() {
-                entry.deaf = true;
-                given_up.push(request);
-            }
-        }
-        let mut known = std::mem::take(&mut self.taken);
-        given_up.retain(|request| {
-            !known.contains(&request.from) && {
-                known.push(request.from);
-                true
-            }
-        });
-        given_up
-    }
-
-    /// What was handed on in the last turn may be taken in the next. True if anything was.
-    fn begin_waiting(&mut self) -> bool {
-        let fresh = self.entries.iter_mut().map(|(_, entry)| std::mem::take(&mut entry.fresh));
-        fresh.fold(false, |any, fresh| any | fresh)
-    }
-
-    fn take_request(&mut self, id: NodeId) -> Option<Cancelled> {
-        let request = self.get(id)?.request.take()?;
-        self.taken.push(request.from);
-        Some(request)
-    }
-
-    /// Removes a scope that is over. What it was asked and did not take is for those around it.
-    fn remove(&mut self, id: NodeId) -> Option<Entry> {
-        self.get(id)?;
-        let mut entry = self.entries.remove(id.index);
-        self.left.extend(entry.request.take());
-        Some(entry)
+        if is_wider { earlier } else { later }
     }
 }
 
@@ -623,40 +600,29 @@ impl Drop for Inside {
 }
 
 impl Node {
-    fn new(kind: Kind, place: Rc<RefCell<Place>>) -> Self {
-        Node { kind, place }
+    fn is_over(&self) -> bool {
+        matches!(*self.place.borrow(), Place::Over)
     }
 
     /// What it was asked, if it was.
-    fn take_request(&self) -> Option<Cancelled> {
+    fn take(&self) -> Option<Cancelled> {
         match &mut *self.place.borrow_mut() {
-            Place::Fresh(early) => early.take(),
-            Place::In(task, id) => extras::look(task, |extras| extras.nodes.take_request(*id)).flatten(),
-            Place::Over(_) | Place::HandedOn => None,
+            Place::Out(asked) => asked.take(),
+            Place::In(task, id) => extras::look(task, |extras| extras.nodes.take(*id)).flatten(),
+            Place::Over => None,
         }
-    }
-
-    /// What passed through it from further out.
-    fn take_passed(&self) -> Option<Cancelled> {
-        let place = self.place.borrow();
-        let Place::In(task, id) = &*place else { return None };
-        extras::look(task, |extras| extras.nodes.get(*id)?.passed.take()).flatten()
-    }
-
-    fn has_handed_on(&self) -> bool {
-        matches!(&*self.place.borrow(), Place::HandedOn)
     }
 
     /// Takes its place in the tree of the task in whose turn it is polled, or keeps it.
     fn enter(&self, cx: &mut Context<'_>) -> Inside {
         let turn = with_current(|core| core.map_or(Key::NONE, Core::turn));
-        let id = match &*self.place.borrow() {
+        let here = match &*self.place.borrow() {
             Place::In(task, id) if task.key == turn => Some((task.clone(), *id)),
             _ => None,
         };
-        let id = match id {
+        let id = match here {
             Some((task, id)) => {
-                self.listen(&task, id, cx);
+                Self::listen(&task, id, cx);
                 Some(id)
             }
             None => self.register(cx),
@@ -664,18 +630,16 @@ impl Node {
         Inside(AROUND.replace(id.or(AROUND.get())))
     }
 
-    /// Leaves its waker.
-    fn listen(&self, task: &TaskRef, id: NodeId, cx: &mut Context<'_>) {
+    /// Leaves its waker, and says what is around it now: that may have changed.
+    fn listen(task: &TaskRef, id: NodeId, cx: &mut Context<'_>) {
         let known = extras::look(task, |extras| {
-            extras.nodes.get(id).map(|entry| {
-                entry.deaf = false;
-                entry.waker.will_wake(cx.waker())
-            })
+            let entry = extras.nodes.get(id)?;
+            entry.around = AROUND.get();
+            Some(entry.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())))
         });
         if known.flatten() == Some(false) {
             let waker = cx.waker().clone();
-            let swap = |entry: &mut Entry| std::mem::replace(&mut entry.waker, waker);
-            let before = extras::look(task, |extras| extras.nodes.get(id).map(swap));
+            let before = extras::look(task, |extras| extras.nodes.get(id)?.waker.replace(waker));
             drop(before); // with nothing borrowed (I3)
         }
     }
@@ -686,28 +650,23 @@ impl Node {
         let task = in_turn()?;
         let waker = cx.waker().clone();
         let id = extras::with(&task, |extras| extras.nodes.insert(self.kind, AROUND.get(), waker))?;
-        self.place.replace(Place::In(task, id));
+        if let Place::Out(Some(asked)) = self.place.replace(Place::In(task.clone(), id)) {
+            ask(&task, Cancelled { from: Some(id), ..asked }); // by the waker, when it was cloned
+        }
         Some(id)
     }
 
-    /// Gives its place up.
-    fn leave(&self, for_place: Place) {
-        let before = self.place.replace(for_place);
-        if let Place::In(task, id) = &before {
-            let entry = extras::look(task, |extras| extras.nodes.remove(*id)).flatten();
-            if let (Some(entry), Place::Over(passed)) = (&entry, &mut *self.place.borrow_mut()) {
-                passed.clone_from(&entry.passed);
-            }
-            drop(entry); // with nothing borrowed (I3)
-        }
+    /// Gives its place up. What passed through it comes out.
+    fn leave(&self, to: Place) -> Option<Cancelled> {
+        let Place::In(task, id) = self.place.replace(to) else { return None };
+        let entry = extras::look(&task, |extras| extras.nodes.remove(id)).flatten()?;
+        entry.passed // the rest is dropped with nothing borrowed (I3)
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        if !matches!(*self.place.borrow(), Place::Over(_)) {
-            self.leave(Place::Over(None));
-        }
+        self.leave(Place::Over);
     }
 }
 

@@ -19,10 +19,12 @@
 //!   runs that could drop the `Enter`.
 //! - **C5** Who stands in line or has its turn is in the table, which counts for it. The table is never borrowed while
 //!   anything else runs.
+//! - **C7** What two halves share lives until both are gone, the first of which says so.
 //!
 //! Not here: when a task is polled (`executor`), how it ends (`join`), who keeps its memory (`pool`).   Next: `executor`.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::any::type_name;
 use std::cell::{Cell, UnsafeCell};
 use std::hint::unreachable_unchecked;
 use std::marker::PhantomData;
@@ -52,6 +54,7 @@ use pool::{CLASSES, KEPT, Piece};
 pub(crate) struct VTable {
     poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
     end: unsafe fn(NonNull<Header>, Option<JoinError>),
+    output_type: fn() -> &'static str,
     /// Where in the cell the output lies.
     output: usize,
     layout: Layout,
@@ -78,8 +81,14 @@ impl<F: Future> TaskCell<F> {
     const LAYOUT: Layout = pool::rounded(Layout::new::<Self>());
     const OUTPUT: usize = offset_of!(Self, stage) + align_of::<Stage<F>>();
     const CLASS: usize = pool::class_of(Self::LAYOUT);
-    const VTABLE: VTable =
-        VTable { poll: Self::poll, end: Self::end, output: Self::OUTPUT, layout: Self::LAYOUT, class: Self::CLASS };
+    const VTABLE: VTable = VTable {
+        poll: Self::poll,
+        end: Self::end,
+        output_type: type_name::<F::Output>,
+        output: Self::OUTPUT,
+        layout: Self::LAYOUT,
+        class: Self::CLASS,
+    };
 
     #[inline(always)] // the future is moved once
     fn make(future: F, pool: &Pool, id: u64, key: Key, at: &'static Location<'static>) -> TaskRef {
@@ -151,12 +160,9 @@ impl TaskRef {
         if self.state.get() != State::Empty || self.has_joiner() || self.extras.get() {
             self.clear();
         }
-        let (place, vtable) = (self.0.cast(), self.vtable);
-        let kept = with_current(|core| core.is_some_and(|core| core.pool.keep(place, vtable.class)));
-        if !kept {
-            // SAFETY: C1; `TaskCell::make` had it from a pool, with this layout.
-            unsafe { dealloc(place.cast().as_ptr(), vtable.layout) }
-        }
+        let VTable { layout, class, .. } = *self.vtable;
+        // SAFETY: C1; `TaskCell::make` had it from a pool.
+        unsafe { give_back(self.0.cast(), layout, class) }
     }
 
     #[cold]
@@ -223,6 +229,51 @@ impl Drop for TaskRef {
         self.refs.set(left);
         if left == 0 {
             self.free();
+        }
+    }
+}
+
+/// One of two owners of a value, whose memory is the loop's. Stays on its thread.
+pub(crate) struct Half<T>(NonNull<Shared<T>>);
+
+struct Shared<T> {
+    other_gone: Cell<bool>,
+    value: T,
+}
+
+impl<T> Half<T> {
+    const LAYOUT: Layout = pool::rounded(Layout::new::<Shared<T>>());
+    const CLASS: usize = pool::class_of(Self::LAYOUT);
+
+    #[inline(always)] // the value is made where it lies
+    pub(crate) fn pair(value: impl FnOnce() -> T) -> [Half<T>; 2] {
+        let take = |core: Option<&Core>| Some(core?.pool.take(Self::LAYOUT, Self::CLASS));
+        let place = with_current(take).unwrap_or_else(|| fresh(Self::LAYOUT)).cast::<Shared<T>>();
+        // SAFETY: fresh memory of at least this layout.
+        unsafe { place.write(Shared { other_gone: Cell::new(false), value: value() }) };
+        [Half(place), Half(place)]
+    }
+}
+
+impl<T> std::ops::Deref for Half<T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: C7.
+        unsafe { &self.0.as_ref().value }
+    }
+}
+
+impl<T> Drop for Half<T> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: C7.
+        if unsafe { self.0.as_ref() }.other_gone.replace(true) {
+            // SAFETY: C7; nobody looks at it again.
+            let shared = unsafe { self.0.read() };
+            // SAFETY: `pair` had it from a pool; what lay there is moved out.
+            unsafe { give_back(self.0.cast(), Self::LAYOUT, Self::CLASS) };
+            drop(shared); // with nothing borrowed (I3)
         }
     }
 }
@@ -301,6 +352,16 @@ impl Drop for Pool {
                 unsafe { dealloc(self.take(layout, class).as_ptr(), layout) }
             }
         }
+    }
+}
+
+/// # Safety
+/// It is memory of this class with this layout, and nobody's any more.
+#[inline]
+unsafe fn give_back(place: NonNull<Piece>, layout: Layout, class: usize) {
+    if !with_current(|core| core.is_some_and(|core| core.pool.keep(place, class))) {
+        // SAFETY: as the caller says.
+        unsafe { dealloc(place.cast().as_ptr(), layout) }
     }
 }
 

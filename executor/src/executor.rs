@@ -232,7 +232,7 @@ impl Core {
         self.instrument().map(|instrument| Tell::new(instrument, task))
     }
 
-    fn instrument(&self) -> Option<Rc<dyn Instrument>> {
+    pub(crate) fn instrument(&self) -> Option<Rc<dyn Instrument>> {
         self.watched_by.borrow().clone()
     }
 
@@ -331,6 +331,7 @@ impl Core {
                 Polled::Pending if self.table.after.get() == After::Queue => Then::Queue,
                 Polled::Pending => self.after_turn(task),
                 Polled::Ended => {
+                    watch.ended(task);
                     join::settle(task);
                     Then::Forget
                 }
@@ -363,7 +364,7 @@ impl Core {
     fn after_turn(&self, task: &TaskRef) -> Then {
         if self.table.after.get() == After::Cancel {
             self.table.after.set(After::Queue); // it may have been woken, too
-            cancel::deliver_later(task);
+            cancel::after_turn(task);
         }
         if self.table.after.get() == After::Drop {
             join::abort(task);
@@ -393,7 +394,9 @@ impl Core {
         task.state.set(State::Alive);
         match task.poll(task.key) {
             Polled::Pending => {
-                cancel::escalate(task);
+                if self.table.after.get() != After::Cancel {
+                    cancel::after_turn(task);
+                }
                 match self.table.after.get() {
                     After::Sleep => Then::Sleep(self.reason.get()),
                     After::Queue if task.state.get() == State::Alive => Then::Queue,
@@ -401,6 +404,9 @@ impl Core {
                 }
             }
             Polled::Ended | Polled::NotAlive => {
+                if let Some(watch) = self.instrument() {
+                    watch.ended(task);
+                }
                 join::settle(task);
                 Then::Forget
             }
@@ -577,7 +583,7 @@ impl Executor {
     /// ```
     pub fn begin_root(&self, at: &'static Location<'static>) {
         // A task like any other but for its future, which lives on the caller's stack.
-        let handle = self.0.spawn(pending::<()>(), Some("main".into()), at);
+        let handle = self.0.spawn(pending::<()>(), None, at);
         join::admit(&handle, |task| self.0.admit(task));
         let task = handle.task();
         task.state.set(State::Root);
@@ -617,9 +623,7 @@ impl Executor {
         if let Some(watch) = &watch {
             watch.root_poll_ends(&task, outcome.is_ready());
         }
-        if core.table.after.get() == After::Cancel {
-            cancel::deliver_later(&task);
-        }
+        cancel::after_turn(&task);
         outcome
     }
 

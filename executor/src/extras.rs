@@ -9,7 +9,7 @@ use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::cancel::Nodes;
-use crate::cell::{Header, TaskRef};
+use crate::cell::{Header, State, TaskRef};
 use crate::join::Watcher;
 
 /// What is kept for one task.
@@ -41,18 +41,20 @@ pub(crate) fn look<R>(task: &TaskRef, f: impl FnOnce(&mut Extras) -> R) -> Optio
     there.then(|| with(task, f)).flatten()
 }
 
-/// The name of a task, or `Task-N`.
+/// The name of a task: its own, `main` or `Task-N`.
 pub(crate) fn name_of(task: &TaskRef) -> String {
     let mut name = String::new();
     append_name(task, &mut name);
     name
 }
 
-/// Appends the name of a task, or `Task-N`.
+/// Appends the name of a task: its own, `main` or `Task-N`.
 pub(crate) fn append_name(task: &TaskRef, text: &mut String) {
     let named = look(task, |extras| extras.name.as_deref().map(|name| text.push_str(name))).flatten();
-    if named.is_none() {
-        write!(text, "Task-{}", task.id()).expect("a string takes what is written");
+    match task.state.get() {
+        _ if named.is_some() => {}
+        State::Root => text.push_str("main"), // it has no name of its own, so that it has no extras
+        _ => write!(text, "Task-{}", task.id()).expect("a string takes what is written"),
     }
 }
 

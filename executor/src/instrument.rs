@@ -12,12 +12,15 @@
 //! (I3, C4). What it panics with goes no further than the panic hook.
 //! Not here: what is done with what it is told, and any clock (the facade's `debug` and `histogram`).   Next: `executor`.
 
+use std::any::type_name;
 use std::panic::Location;
 use std::rc::Rc;
 use std::time::Duration;
 
-use crate::cell::{Queued, State, TaskRef, Then};
+use crate::cell::{Handle, Queued, State, TaskRef, Then, with_current};
+use crate::executor::Core;
 use crate::extras;
+use crate::group::task_group::NoValue;
 use crate::join::quietly;
 use crate::task::TaskId;
 use crate::waits::WaitReason;
@@ -62,6 +65,16 @@ pub trait Instrument {
 
     /// The poll is over, be it by a panic. If main panicked there is no such call.
     fn poll_ends(&self, task: TaskView<'_>, next: Next) {}
+
+    /// The task has given an output, and its handle is gone: the output is dropped unseen. Told at the task's end or, if the
+    /// handle goes later, then. The children of groups are left out: their groups look at what they give.
+    fn drops_output(&self, task: TaskView<'_>) {}
+
+    /// The task's future is about to be dropped before its end. May be inside a poll, or inside another such drop.
+    fn drop_begins(&self, task: TaskView<'_>) {}
+
+    /// That is over, be it by a panic.
+    fn drop_ends(&self, task: TaskView<'_>) {}
 
     /// The loop ends, and the task will be dropped asleep.
     fn drops_waiting(&self, task: TaskView<'_>) {}
@@ -138,6 +151,11 @@ impl TaskView<'_> {
         self.0.spawned_at
     }
 
+    /// The type of its output, as [`std::any::type_name`] has it.
+    pub fn output_type(&self) -> &'static str {
+        self.0.output_type()
+    }
+
     /// What it waits for, or last waited for.
     pub fn waiting_for(&self) -> WaitReason {
         WaitReason::unpack(self.0.reason())
@@ -171,10 +189,33 @@ impl Tell {
     }
 }
 
+/// A finished task's handle goes, with its output.
+pub(crate) fn output_goes(task: &TaskRef) {
+    if let Some(watch) = of_current() {
+        watch.output_goes(task);
+    }
+}
+
+/// Calls `end`, which drops the task's future.
+pub(crate) fn while_dropped<R>(task: &TaskRef, end: impl FnOnce() -> R) -> R {
+    let Some(watch) = of_current() else { return end() };
+    let task = task.clone(); // as in `output_goes`
+    quietly(|| watch.drop_begins(TaskView(&task)));
+    let result = end();
+    quietly(|| watch.drop_ends(TaskView(&task)));
+    result
+}
+
+fn of_current() -> Option<Rc<dyn Instrument>> {
+    with_current(|core: Option<&Core>| core?.instrument())
+}
+
 /// What a run of polls does for who watches it.
 pub(crate) trait Watch {
     /// False if there is no poll to tell the end of.
     fn poll_begins(&self, task: &TaskRef) -> bool;
+    /// In that poll the task has given its output.
+    fn ended(&self, task: &TaskRef);
     fn poll_ends(&self, task: &TaskRef, then: Then);
 }
 
@@ -188,6 +229,9 @@ impl Watch for Unwatched {
     }
 
     #[inline(always)]
+    fn ended(&self, _: &TaskRef) {}
+
+    #[inline(always)]
     fn poll_ends(&self, _: &TaskRef, _: Then) {}
 }
 
@@ -198,6 +242,12 @@ impl Watch for Rc<dyn Instrument> {
             quietly(|| self.as_ref().poll_begins(TaskView(task)));
         }
         alive
+    }
+
+    fn ended(&self, task: &TaskRef) {
+        if task.handle.get() == Handle::None {
+            self.output_goes(task);
+        }
     }
 
     fn poll_ends(&self, task: &TaskRef, then: Then) {
@@ -229,6 +279,16 @@ impl dyn Instrument {
             _ => Next::Sleeps,
         };
         quietly(|| self.poll_ends(TaskView(task), next));
+    }
+
+    /// Nobody will see the output.
+    fn output_goes(&self, task: &TaskRef) {
+        let is_of_group =
+            task.output_type().strip_suffix('>').is_some_and(|name| name.ends_with(type_name::<NoValue>()));
+        if !is_of_group {
+            let task = task.clone(); // who calls may keep his in a register, since nobody else is shown it
+            quietly(|| self.drops_output(TaskView(&task)));
+        }
     }
 
     /// The loop drops all its tasks, this one among them.

@@ -25,7 +25,7 @@ use crate::cell::{Handle, State, TaskRef, Typed, waker, with_current};
 use crate::extras::{self, Extras};
 use crate::group::handles::{self, AbortHandle, Shared};
 use crate::group::set::Finished;
-use crate::instrument::Tell;
+use crate::instrument::{self, Tell};
 use crate::task::TaskId;
 use crate::waits::{self, WaitReason};
 
@@ -148,7 +148,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn cancel(&self) -> bool {
-        cancel::request(&self.task.0, None, Cancelled::new())
+        cancel::request(&self.task.0, Cancelled::new())
     }
 
     /// As [`cancel`](JoinHandle::cancel), saying why.
@@ -161,7 +161,7 @@ impl<T: 'static> JoinHandle<T> {
     /// # });
     /// ```
     pub fn cancel_because(&self, reason: impl Into<Arc<str>>) -> bool {
-        cancel::request(&self.task.0, None, Cancelled::because(reason))
+        cancel::request(&self.task.0, Cancelled::because(reason))
     }
 
     /// What ends this task from anywhere.
@@ -289,7 +289,12 @@ fn drop_rest<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
             report(task, &error);
             quietly(|| drop(error));
         }
-        output => quietly(|| drop(output)),
+        output => {
+            if let Some(Ok(_)) = output {
+                instrument::output_goes(task);
+            }
+            quietly(|| drop(output));
+        }
     }
 }
 
@@ -614,7 +619,8 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
 
 /// Ends a claimed task by dropping its future.
 pub(crate) fn abort_claimed(task: &TaskRef) {
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| task.end(Some(JoinError::cancelled(task))))) {
+    let end = || catch_unwind(AssertUnwindSafe(|| task.end(Some(JoinError::cancelled(task)))));
+    if let Err(panic) = instrument::while_dropped(task, end) {
         return end_with_panic(task, panic);
     }
     quietly(|| settle(task));

@@ -52,7 +52,7 @@ impl Executor {
         tasks.retain(|task| task.state.get() != State::Root);
         tasks.sort_by_key(|task| task.id());
         for task in &tasks {
-            cancel::request(task, None, Cancelled::because(why.clone()));
+            cancel::request(task, Cancelled::because(why.clone()));
         }
         tasks.reverse();
         Leftovers { tasks }

@@ -129,6 +129,7 @@ fn the_watchdog_speaks_at_the_threshold_and_then_after_twice_the_time() {
         }));
         run(executor);
         assert_eq!(heard.take(), [100, 200, 400, 800]);
+        watched.watch.waits();
         assert_eq!(watched.watch.debugger.as_ref().unwrap().look(u64::MAX), None, "the poll is over");
     });
 }
@@ -339,5 +340,176 @@ fn nobody_counts_ages_unless_asked_to() {
     doc_entered(|_| {
         drop(spawn(pending::<()>()));
         assert_eq!(all_tasks()[0].age, None);
+    });
+}
+
+// --------------------------------------------------------------------------------------------- results that nobody sees
+
+/// What is spawned here has one spawn site.
+fn spawn_one(output: Result<u32, std::fmt::Error>) -> windlass_executor::JoinHandle<Result<u32, std::fmt::Error>> {
+    Builder::new().name("crank").spawn(async move { output })
+}
+
+#[test]
+fn a_result_that_nobody_looked_at_is_reported_once_for_its_spawn_site_and_counted_each_time() {
+    doc_entered(|executor| {
+        let watched = Watched::of(executor);
+        for output in [Ok(1), Err(std::fmt::Error), Ok(2)] {
+            drop(spawn_one(output));
+        }
+        run(executor);
+        let late = spawn_one(Ok(3));
+        run(executor);
+        drop(late); // it had ended
+        let said = watched.said();
+        let [said] = &said[..] else { panic!("{said:?}") };
+        assert!(said.ends_with(", gave a Result<u32, core::fmt::Error> that nobody looked at"), "{said}");
+        assert_eq!(watched.watch.unseen_results(), 4);
+    });
+}
+
+#[test]
+fn neither_a_result_that_is_awaited_nor_what_is_no_result_is_reported() {
+    doc_entered(|executor| {
+        let watched = Watched::of(executor);
+        drop(spawn(async { drop(spawn_one(Err(std::fmt::Error)).await) }));
+        drop(spawn(async { Some(7) }));
+        assert!(spawn_one(Ok(1)).abort());
+        run(executor);
+        assert!(watched.said().is_empty());
+        assert_eq!(watched.watch.unseen_results(), 0);
+    });
+}
+
+#[test]
+fn a_groups_children_are_looked_at_by_their_group() {
+    doc_entered(|executor| {
+        let watched = Watched::of(executor);
+        drop(spawn(async {
+            let failed = windlass_executor::group(async |g| g.spawn(async { Err::<(), _>("no more oil") }).map(drop));
+            assert!(failed.await.is_err());
+        }));
+        run(executor);
+        assert!(watched.said().is_empty());
+    });
+}
+
+#[test]
+fn a_leftover_that_ends_its_clean_up_with_an_error_is_named() {
+    let said = Arc::new(Mutex::new(Vec::new()));
+    let hears = said.clone();
+    let settings = Settings::new().hook(move |report| hears.lock().unwrap().push(report.to_string()));
+    crate::Runner::on(Loop::builder().paused_clock().debug(settings))
+        .run(async {
+            drop(Builder::new().name("left").spawn(async {
+                let _asked = crate::cancel::catch(pending::<()>()).await;
+                Err::<(), _>("the disk is full")
+            }));
+            yield_now().await;
+            crate::metrics().unseen_results
+        })
+        .unwrap();
+    let said = said.lock().unwrap();
+    let [said] = &said[..] else { panic!("{said:?}") };
+    assert!(said.contains("(left)") && said.ends_with("gave a Result<(), &str> that nobody looked at"), "{said}");
+}
+
+// ------------------------------------------------------------------------------------------ what blocks outside of polls
+
+/// Says what the watchdog would say 150 ms after it is dropped or called.
+struct Blocks(Rc<Watch>, Rc<Cell<u64>>, Rc<Cell<Vec<String>>>);
+
+impl Blocks {
+    fn of(watched: &Watched) -> Self {
+        Blocks(watched.watch.clone(), watched.now.clone(), Rc::default())
+    }
+
+    fn block(&self) {
+        self.1.set(self.1.get() + 150 * MS);
+        let mut said = self.2.take();
+        said.extend(self.0.debugger.as_ref().unwrap().look(self.1.get()).map(|report| report.to_string()));
+        self.2.set(said);
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.block();
+    }
+}
+
+#[test]
+fn a_drop_that_blocks_is_told_of_the_task_that_is_dropped() {
+    doc_entered(|executor| {
+        let watched = Watched::of(executor);
+        let blocks = Blocks::of(&watched);
+        let said = blocks.2.clone();
+        let victim = Builder::new().name("heavy").spawn(async move {
+            let _blocks = blocks;
+            pending::<()>().await
+        });
+        drop(Builder::new().name("aborts").spawn(async move { victim.abort() }));
+        run(executor);
+        let said = said.take();
+        let [said] = &said[..] else { panic!("{said:?}") };
+        assert!(
+            said.contains("(heavy)") && said.ends_with("holds the loop while it is dropped, for 150 ms so far"),
+            "{said}"
+        );
+    });
+}
+
+#[test]
+fn what_blocks_between_polls_is_told_and_a_wait_is_not() {
+    doc_entered(|executor| {
+        let watched = Watched::of(executor);
+        let blocks = Blocks::of(&watched);
+        drop(spawn(yield_now()));
+        run(executor);
+        blocks.block();
+        watched.watch.waits();
+        blocks.block();
+        watched.watch.is_awake();
+        blocks.block();
+        let said = "between two polls, a waker or a call holds the loop, for 150 ms so far";
+        assert_eq!(blocks.2.take(), [said, said]);
+    });
+}
+
+/// Holds the loop until the watchdog has said this of it.
+struct Holds(Rc<mpsc::Receiver<String>>, &'static str);
+
+impl Drop for Holds {
+    fn drop(&mut self) {
+        while self.0.recv().unwrap() != self.1 {}
+    }
+}
+
+/// Hand-shakes: each of the three lets go of the loop only when the watchdog has spoken of it.
+#[test]
+fn a_thread_says_that_main_or_a_drop_or_a_call_holds_the_loop() {
+    let (say, hear) = mpsc::channel();
+    let settings = Settings::new().slow_poll(Duration::from_millis(1)).hook(move |report| {
+        let what = match report {
+            Report::StillBlocked { task, .. } => format!("poll of {}", task.name),
+            Report::StillDropping { task, .. } => format!("drop of {}", task.name),
+            Report::StillBetweenPolls { .. } => "between polls".into(),
+            _ => return,
+        };
+        let _heard_before = say.send(what);
+    });
+    let hear = Rc::new(hear);
+    let crank = Loop::builder().paused_clock().debug(settings).build().unwrap();
+    let mut once = Some(Holds(hear.clone(), "between polls"));
+    crank.on_tick(move |_| drop(once.take()));
+    crank.block_on(async {
+        drop(Holds(hear.clone(), "poll of main"));
+        let held = Holds(hear.clone(), "drop of heavy");
+        let task = Builder::new().name("heavy").spawn(async move {
+            let _held = held;
+            pending::<()>().await
+        });
+        yield_now().await;
+        assert!(task.abort());
     });
 }

@@ -11,6 +11,8 @@ use std::task::Poll;
 use super::*;
 use crate::{all_tasks, doc, spawn, yield_now};
 
+mod histories;
+
 pub(crate) type Log = Rc<RefCell<Vec<&'static str>>>;
 
 pub(crate) fn log() -> (Log, impl Fn(&'static str) + Clone) {
@@ -562,4 +564,200 @@ fn outside_a_loop_a_catch_is_the_future_alone() {
     let mut caught = pin!(catch(async { 7 }));
     let polled = caught.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(polled, Poll::Ready(Ok(7))));
+}
+
+/// Polls it once, and leaves it at that.
+async fn poll_once<F: Future + Unpin>(future: &mut F) {
+    let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx)));
+    assert!(polled.await.is_pending());
+}
+
+#[test]
+fn in_the_main_future_too_what_a_catch_does_not_take_goes_outwards() {
+    doc(async {
+        let (scope, canceller) = scope(async {
+            let mut lies = Box::pin(catch(pending::<()>()));
+            poll_once(&mut lies).await;
+            pending::<()>().await;
+        });
+        let mut scope = Box::pin(scope);
+        poll_once(&mut scope).await;
+        canceller.cancel(Cancelled::because("too late"));
+        assert_eq!(scope.await.unwrap_err().reason(), Some("too late"));
+    });
+}
+
+#[test]
+fn a_main_future_that_ends_its_scope_in_its_own_turn_lets_the_catch_in_it_clean_up() {
+    doc(async {
+        let asks = Rc::new(RefCell::new(None::<Canceller>));
+        let own = asks.clone();
+        let (scope, canceller) = scope(async move {
+            own.take().unwrap().cancel(Cancelled::new());
+            catch(yield_now()).await.is_err()
+        });
+        asks.replace(Some(canceller));
+        assert!(scope.await.unwrap(), "the catch took it");
+    });
+}
+
+#[test]
+fn a_request_handed_on_to_a_catch_that_ends_in_that_turn_is_not_lost() {
+    doc(async {
+        let task = spawn(async {
+            let mut handed_on = false;
+            let asked = async {
+                let Err(cancelled) = catch(pending::<()>()).await else { return };
+                cancelled.propagate().await;
+            };
+            let mut first = Box::pin(catch(asked));
+            let mut turn = 0;
+            let race = poll_fn(|cx| {
+                turn += 1;
+                handed_on = turn == 2;
+                assert!(first.as_mut().poll(cx).is_pending());
+                if handed_on { Poll::Ready(()) } else { Poll::Pending }
+            });
+            race.await; // the other branch has won in the turn in which the inner catch hands on
+            drop(first);
+            pending::<()>().await;
+        });
+        turns(1).await;
+        task.cancel();
+        turns(3).await;
+        assert!(task.is_finished());
+    });
+}
+
+#[test]
+fn a_scope_that_nobody_polls_keeps_what_it_was_asked() {
+    doc(async {
+        let (scope, canceller) = scope(pending::<()>());
+        let go = Rc::new(Cell::new(false));
+        let resumed = go.clone();
+        let task = spawn(async move {
+            let mut scope = Box::pin(scope);
+            poll_once(&mut scope).await;
+            while !resumed.get() {
+                yield_now().await;
+            }
+            scope.await.is_err()
+        });
+        turns(1).await;
+        assert!(canceller.cancel(Cancelled::new()));
+        turns(3).await;
+        assert!(canceller.cancel(Cancelled::new()), "it is not over");
+        go.set(true);
+        assert!(task.await.unwrap());
+    });
+}
+
+#[test]
+fn a_catch_that_was_begun_elsewhere_is_inside_whom_it_is_polled_by() {
+    doc(async {
+        let (log, say) = log();
+        let task = spawn(async move {
+            let mut inner = Box::pin(async {
+                let caught = catch(pending::<()>()).await;
+                say(if caught.is_err() { "inner" } else { "missed" });
+                turns(2).await;
+            });
+            poll_once(&mut inner).await;
+            let (scope, canceller) = scope(inner);
+            let outer = catch(scope);
+            spawn(async move { canceller.cancel(Cancelled::new()) });
+            outer.await.unwrap().unwrap();
+            say("it has cleaned up");
+        });
+        task.await.unwrap();
+        assert_eq!(*log.borrow(), ["inner", "it has cleaned up"]);
+    });
+}
+
+#[test]
+fn what_a_sibling_of_the_scope_took_did_not_pass_the_scope() {
+    doc(async {
+        let (scope, canceller) = scope(async {
+            let mut lies = Box::pin(catch(pending::<()>()));
+            poll_once(&mut lies).await;
+            pending::<()>().await;
+        });
+        let task = spawn(async move {
+            let (mut scope, mut sibling) = (pin!(scope), pin!(catch(pending::<()>())));
+            let (mut scope_over, mut sibling_over) = (false, false);
+            poll_fn(|cx| {
+                scope_over = scope_over || scope.as_mut().poll(cx).is_ready();
+                sibling_over = sibling_over || sibling.as_mut().poll(cx).is_ready();
+                if scope_over && sibling_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+        turns(1).await;
+        task.cancel();
+        turns(2).await;
+        canceller.cancel(Cancelled::new());
+        turns(2).await;
+        assert!(task.is_finished());
+        task.await.expect("the sibling took the cancel, and the scope ended by its own");
+    });
+}
+
+#[test]
+fn a_scopes_request_is_not_lost_to_one_that_only_others_took() {
+    doc(async {
+        let (scope, canceller) = scope(async {
+            let mut lies = Box::pin(catch(pending::<()>()));
+            poll_once(&mut lies).await;
+            pending::<()>().await;
+        });
+        let task = spawn(async move {
+            let (mut scope, mut sibling) = (pin!(scope), pin!(catch(pending::<()>())));
+            let mut scope_over = false;
+            let mut sibling_over = false;
+            poll_fn(|cx| {
+                sibling_over = sibling_over || sibling.as_mut().poll(cx).is_ready();
+                scope_over = scope_over || scope.as_mut().poll(cx).is_ready();
+                if scope_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        });
+        turns(1).await;
+        task.cancel(); // reaches the catch that lies in the scope, and the sibling, who takes it
+        canceller.cancel(Cancelled::new());
+        turns(4).await;
+        assert!(task.is_finished(), "the scope was asked, too");
+    });
+}
+
+#[test]
+fn a_request_of_another_tasks_scope_is_not_taken_for_ones_own() {
+    doc(async {
+        let (theirs, canceller) = scope(async { catch(pending::<()>()).await.unwrap_err() });
+        let first = spawn(async move { theirs.await.unwrap() });
+        turns(1).await;
+        canceller.cancel(Cancelled::because("theirs"));
+        let foreign = first.await.unwrap();
+        let second = spawn(async move {
+            let (ours, _canceller) = scope(async { foreign.propagate().await });
+            drop(ours.await);
+        });
+        assert!(second.await.unwrap_err().is_cancelled(), "nobody there had asked");
+    });
+}
+
+#[test]
+fn a_scope_that_the_waker_asks_while_it_is_cloned_ends() {
+    use crate::tests::{Touch, hook};
+    doc(async {
+        let (scope, canceller) = scope(pending::<()>());
+        let mut scope = Box::pin(scope);
+        let hooked = hook(move |touch| {
+            if touch == Touch::Clone {
+                canceller.cancel(Cancelled::new());
+            }
+        });
+        assert!(scope.as_mut().poll(&mut Context::from_waker(&hooked)).is_pending());
+        turns(1).await;
+        assert!(scope.await.is_err());
+    });
 }

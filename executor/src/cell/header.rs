@@ -141,6 +141,11 @@ impl Header {
         there
     }
 
+    /// As `std::any::type_name` has it.
+    pub(crate) fn output_type(&self) -> &'static str {
+        (self.vtable.output_type)()
+    }
+
     #[inline]
     pub(crate) fn is_queued(&self) -> bool {
         self.queued.get() == Queued::Yes

@@ -96,7 +96,7 @@ impl AbortHandle {
     /// # });
     /// ```
     pub fn cancel(&self) -> bool {
-        self.reach(|task| cancel::request(task, None, Cancelled::new()))
+        self.reach(|task| cancel::request(task, Cancelled::new()))
     }
 
     /// As [`JoinHandle::cancel_because`]. False if the task had ended, or its loop is gone.
@@ -110,7 +110,7 @@ impl AbortHandle {
     /// ```
     pub fn cancel_because(&self, reason: impl Into<Arc<str>>) -> bool {
         let reason = reason.into();
-        self.reach(move |task| cancel::request(task, None, Cancelled::because(reason)))
+        self.reach(move |task| cancel::request(task, Cancelled::because(reason)))
     }
 
     fn reach(&self, end: impl FnOnce(&TaskRef) -> bool + Send + 'static) -> bool {

@@ -84,8 +84,7 @@ where
         Ok(Ok(Ok(Ok(returned)))) => value = Some(returned),
         Ok(Ok(Ok(Err(error)))) => asked = inner.body_failed(error),
         Ok(Ok(Err(panic))) => panicked = Some(panic),
-        // While it dealt with a cancellation from outside, perhaps.
-        Ok(Err(_by_the_group)) => asked = inner.passed(),
+        Ok(Err(_by_the_group)) => {}
         Err(cancelled) => asked = Some(cancelled),
     }
     if asked.is_some() || panicked.is_some() {
@@ -125,8 +124,10 @@ where
 {
     let returned = body(TaskGroup { inner: inner.clone() }).await.into_result();
     returned.map_err(|error| match error.downcast::<Cancelled>() {
-        Ok(cancelled) if inner.body.get().is_some_and(|body| body.has_asked(&cancelled)) => BoxError::from(ByTheGroup),
-        Ok(cancelled) => cancelled,
+        Ok(cancelled) => match inner.body.get().expect("it is there before it runs").outwards(*cancelled) {
+            Some(cancelled) => BoxError::from(cancelled),
+            None => BoxError::from(ByTheGroup),
+        },
         Err(error) => error,
     })
 }
@@ -461,7 +462,7 @@ impl<T> Inner<T> {
         self.stage.set(Stage::Closing);
         let why = || why.reason().map_or_else(Cancelled::new, Cancelled::because);
         for child in self.alive() {
-            cancel::request(&child, None, why()); // with nothing borrowed (I3)
+            cancel::request(&child, why()); // with nothing borrowed (I3)
         }
         if let Some(body) = self.body.get() {
             body.cancel(why());
@@ -488,18 +489,13 @@ impl<T> Inner<T> {
     fn body_failed(&self, error: BoxError) -> Option<Cancelled> {
         match error.downcast::<Cancelled>() {
             Ok(cancelled) => Some(*cancelled),
-            Err(error) if error.is::<ByTheGroup>() => self.passed(),
+            Err(error) if error.is::<ByTheGroup>() => None,
             Err(error) => {
                 self.is_first_failure(error);
                 self.close_failed();
                 None
             }
         }
-    }
-
-    /// What was asked from outside the group and taken in its body.
-    fn passed(&self) -> Option<Cancelled> {
-        self.body.get()?.passed()
     }
 
     fn poll_empty(&self, cx: &mut Context<'_>) -> Poll<()> {

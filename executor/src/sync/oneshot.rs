@@ -18,11 +18,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use super::waker_slot::{Forgotten, WakerSlot};
 use crate::budget;
+use crate::cell::Half;
 use crate::waits::{LazyId, ResourceKind};
 
 pub use super::error::{RecvError, TryRecvError};
@@ -40,8 +40,8 @@ pub use super::error::{RecvError, TryRecvError};
 /// ```
 #[inline]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
-    let shared = Rc::<Shared<T>>::default(); // made where it lies: `new` would copy it there
-    (Sender { shared: shared.clone() }, Receiver { shared })
+    let [sends, receives] = Half::pair(Shared::default);
+    (Sender { shared: sends }, Receiver { shared: receives })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -90,7 +90,7 @@ impl<T> Default for Shared<T> {
 /// # });
 /// ```
 pub struct Sender<T> {
-    shared: Rc<Shared<T>>,
+    shared: Half<Shared<T>>,
 }
 
 impl<T> Sender<T> {
@@ -210,7 +210,7 @@ impl<T> Drop for Sender<T> {
 /// ```
 #[must_use = "futures do nothing unless awaited"]
 pub struct Receiver<T> {
-    shared: Rc<Shared<T>>,
+    shared: Half<Shared<T>>,
 }
 
 impl<T> Receiver<T> {

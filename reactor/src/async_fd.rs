@@ -21,12 +21,13 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use windlass_executor::waits::{self, WaitReason};
 use windlass_executor::{LoopId, budget};
 
-use crate::reactor::{Inner, add, of_thread, with_current};
+use crate::reactor::{Inner, add, hear, of_thread, with_current};
 use crate::sources::{Direction, Side, SourceKey};
 
 /// A file descriptor that tasks can wait on: a socket, a pipe, anything that epoll can watch.
@@ -57,16 +58,6 @@ pub struct AsyncFd<T: AsFd + Send + 'static> {
     io: Option<T>,
     key: SourceKey,
     loop_id: LoopId,
-}
-
-/// How much an operation did of what it was asked to.
-enum Done {
-    /// All, or it failed.
-    Fully,
-    /// Less: the kernel's buffer is drained.
-    Partly,
-    /// It would have blocked.
-    NotAtAll,
 }
 
 impl<T: AsFd + Send + 'static> AsyncFd<T> {
@@ -130,8 +121,8 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     fn with_side<R>(&self, direction: Direction, f: impl FnOnce(&Inner, &mut Side) -> R) -> io::Result<R> {
         with_current(|reactor| {
             let mut sources = reactor.sources.borrow_mut();
-            let ours = reactor.loop_id == self.loop_id;
-            ours.then(|| Some(f(reactor, sources.side(self.key, direction)?))).flatten()
+            let side = sources.side(self.key, direction).filter(|_| reactor.loop_id == self.loop_id)?;
+            Some(f(reactor, side))
         })
         .flatten()
         .ok_or_else(outside)
@@ -158,9 +149,37 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
-        mut operation: impl FnMut(&T) -> io::Result<R>,
+        operation: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        self.poll_operation(direction, cx, || Ok((operation(self.get_ref())?, Done::Fully)))
+        self.poll_operation(direction, cx, operation, |_| false)
+    }
+
+    /// As [`poll_io`](Self::poll_io), on a stream socket or pipe: `operation` tells how many bytes of the `asked` it moved. If
+    /// fewer, the kernel's buffer is drained, or full, and the next operation waits without asking the kernel.
+    ///
+    /// # Errors
+    /// What `operation` failed with.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::{Read, Write};
+    /// use windlass_reactor::Direction;
+    /// theirs.write_all(b"hello")?;
+    /// let mut buffer = [0; 16];
+    /// let n = std::future::poll_fn(|cx| ours.poll_stream(Direction::Read, cx, 16, |mut io| io.read(&mut buffer))).await?;
+    /// assert_eq!(&buffer[..n], b"hello");
+    /// assert!(!ours.is_ready(Direction::Read)?); // drained
+    /// # Ok(()) });
+    /// ```
+    #[inline]
+    pub fn poll_stream(
+        &self,
+        direction: Direction,
+        cx: &mut Context<'_>,
+        asked: usize,
+        operation: impl FnMut(&T) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_operation(direction, cx, operation, |&done| 0 < done && done < asked)
     }
 
     #[inline]
@@ -168,46 +187,69 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         &self,
         direction: Direction,
         cx: &mut Context<'_>,
-        mut operation: impl FnMut() -> io::Result<(R, Done)>,
+        mut operation: impl FnMut(&T) -> io::Result<R>,
+        is_partial: impl Fn(&R) -> bool,
     ) -> Poll<io::Result<R>> {
         ready!(budget::poll_proceed(cx));
-        while self.with_side(direction, |_, side| side.ready)? {
-            match operation() {
-                // What the operation gave is foreign, and goes when the borrow has ended (I3).
-                Ok((value, done)) => return Poll::Ready(self.settle(direction, done).map(|()| value)),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.settle(direction, Done::NotAtAll)?,
-                Err(error) => {
-                    self.settle(direction, Done::Fully)?;
-                    return Poll::Ready(Err(error));
+        loop {
+            while self.begin(direction)? {
+                // What the operation gives is foreign, and goes when no borrow is live (I3).
+                match operation(self.get_ref()) {
+                    Ok(value) if is_partial(&value) => {
+                        return Poll::Ready(self.with_side(direction, |_, side| side.drained()).map(|()| value));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.would_block(direction)?,
+                    done => return Poll::Ready(done),
                 }
             }
+            ready!(self.poll_ready(direction, cx))?;
         }
-        self.poll_wait(direction, cx)
     }
 
-    /// Notes what a try says about the source.
+    /// Waits for the source to be ready in `direction`, without a try. One task may wait in each direction: the last that
+    /// polled.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// use windlass_reactor::Direction;
+    /// theirs.write_all(b"hello")?;
+    /// std::future::poll_fn(|cx| ours.poll_ready(Direction::Read, cx)).await?;
+    /// # Ok(()) });
+    /// ```
+    pub fn poll_ready(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waker = cx.waker().clone();
+        let (is_ready, leaving) = self.with_side(direction, |_, side| match side.ready {
+            true => (true, Some(waker)),
+            false => (false, side.wait_latest(waker)),
+        })?;
+        drop(leaving); // with no borrow live (I3)
+        if is_ready {
+            return Poll::Ready(Ok(()));
+        }
+        self.note(direction);
+        Poll::Pending
+    }
+
+    /// Whether an operation is worth a try. It is then under way, and counted.
     #[inline]
-    fn settle(&self, direction: Direction, done: Done) -> io::Result<()> {
+    fn begin(&self, direction: Direction) -> io::Result<bool> {
         self.with_side(direction, |reactor, side| {
-            add(&reactor.counts.syscalls, 1);
-            match done {
-                Done::Fully => {}
-                Done::Partly => side.drained(),
-                Done::NotAtAll => {
-                    add(&reactor.counts.would_block, 1);
-                    side.clear();
-                }
-            }
+            add(&reactor.counts.syscalls, u64::from(side.ready));
+            side.ready
         })
     }
 
-    fn poll_wait<R>(&self, direction: Direction, cx: &mut Context<'_>) -> Poll<io::Result<R>> {
-        let waker = cx.waker().clone();
-        let before = self.with_side(direction, |_, side| side.wait_latest(waker))?;
-        drop(before);
-        self.note(direction);
-        Poll::Pending
+    #[cold]
+    fn would_block(&self, direction: Direction) -> io::Result<()> {
+        self.with_side(direction, |reactor, side| {
+            add(&reactor.counts.would_block, 1);
+            side.clear();
+        })
     }
 
     fn note(&self, direction: Direction) {
@@ -274,6 +316,34 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         self.with_side(direction, |_, side| side.ready)
     }
 
+    /// As [`is_ready`](Self::is_ready), by what the loop has heard in the last `age`. If it has heard nothing, a task has kept it
+    /// from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
+    /// use std::io::Write;
+    /// use std::time::Duration;
+    /// use windlass_reactor::Direction;
+    /// windlass_reactor::time::resume(); // a paused clock does not grow old
+    /// theirs.write_all(b"hello")?;
+    /// assert!(ours.is_ready_of_late(Direction::Read, Duration::ZERO)?);
+    /// # Ok(()) });
+    /// ```
+    #[inline]
+    pub fn is_ready_of_late(&self, direction: Direction, age: Duration) -> io::Result<bool> {
+        let known = |reactor: &Inner, side: &mut Side| (!reactor.has_not_heard_for(age)).then_some(side.ready);
+        match self.with_side(direction, known)? {
+            Some(is_ready) => Ok(is_ready),
+            None => {
+                hear();
+                self.is_ready(direction)
+            }
+        }
+    }
+
     /// Forgets that the source was ready in `direction`: what comes next waits for an event. For descriptors that begin
     /// with something under way, such as a connect.
     ///
@@ -305,12 +375,13 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// # Ok(()) });
     /// ```
     pub fn try_io<R>(&self, direction: Direction, operation: impl FnOnce(&T) -> io::Result<R>) -> io::Result<R> {
-        if !self.with_side(direction, |_, side| side.ready)? {
+        if !self.begin(direction)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let result = operation(self.get_ref());
-        let would_block = matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        self.settle(direction, if would_block { Done::NotAtAll } else { Done::Fully })?;
+        if matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
+            self.would_block(direction)?;
+        }
         result
     }
 
@@ -378,10 +449,7 @@ where
     /// ```
     #[inline]
     pub fn poll_read_stream(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_operation(Direction::Read, cx, || {
-            let n = self.get_ref().read(buffer)?;
-            Ok((n, if n > 0 && n < buffer.len() { Done::Partly } else { Done::Fully }))
-        })
+        self.poll_stream(Direction::Read, cx, buffer.len(), |mut io| io.read(buffer))
     }
 
     /// As [`poll_read_stream`](Self::poll_read_stream), into several buffers.
@@ -402,10 +470,7 @@ where
         buffers: &mut [io::IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
         let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.poll_operation(Direction::Read, cx, || {
-            let n = self.get_ref().read_vectored(buffers)?;
-            Ok((n, if n > 0 && n < asked { Done::Partly } else { Done::Fully }))
-        })
+        self.poll_stream(Direction::Read, cx, asked, |mut io| io.read_vectored(buffers))
     }
 
     /// Writes to a stream socket or pipe; a write that takes less than it was given has filled it, and the next one
@@ -419,10 +484,7 @@ where
     /// ```
     #[inline]
     pub fn poll_write_stream(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_operation(Direction::Write, cx, || {
-            let n = self.get_ref().write(bytes)?;
-            Ok((n, if n < bytes.len() { Done::Partly } else { Done::Fully }))
-        })
+        self.poll_stream(Direction::Write, cx, bytes.len(), |mut io| io.write(bytes))
     }
 
     /// As [`poll_write_stream`](Self::poll_write_stream), from several buffers.
@@ -440,10 +502,7 @@ where
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
-        self.poll_operation(Direction::Write, cx, || {
-            let n = self.get_ref().write_vectored(buffers)?;
-            Ok((n, if n < asked { Done::Partly } else { Done::Fully }))
-        })
+        self.poll_stream(Direction::Write, cx, asked, |mut io| io.write_vectored(buffers))
     }
 
     /// Reads from a stream, as soon as there is something; 0 is its end. One task may wait: the last that polled.

@@ -64,6 +64,19 @@ impl Clock {
         }
     }
 
+    /// Whether it is later than `moment`. To compare takes half of what it takes to tell the time.
+    #[inline]
+    pub(crate) fn has_passed(&self, moment: u64) -> bool {
+        match self.stands_at.get() {
+            Some(now) => now > moment,
+            None => {
+                let system = moment.saturating_add(self.behind.get()).saturating_sub(self.ahead.get());
+                let system = self.epoch.checked_add(Duration::from_nanos(system));
+                system.is_some_and(|system| std::time::Instant::now() > system)
+            }
+        }
+    }
+
     pub(crate) fn is_paused(&self) -> bool {
         self.stands_at.get().is_some()
     }

@@ -37,7 +37,7 @@ mod timer;
 mod wheel;
 
 pub use async_fd::{AsyncFd, Readiness};
-pub use reactor::{Counts, Enter, Poller, Reactor, Unparker, Wait, count_syscalls, hear_no_later_than};
+pub use reactor::{Counts, Enter, Poller, Reactor, Unparker, Wait, count_syscalls};
 pub use sources::Direction;
 
 /// Time on the loop's clock: sleeping, time-outs, intervals, and moving a paused clock.

@@ -30,7 +30,7 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use windlass_executor::LoopId;
 
-use crate::clock::{Clock, Instant};
+use crate::clock::{Clock, nanos};
 use crate::sources::{Happened, SourceKey, Sources, Wakers};
 use crate::wheel::{Fired, Wheel};
 
@@ -514,8 +514,13 @@ impl Inner {
         }
     }
 
-    /// Asks the kernel between two turns. No borrow of the thread's current reactor is held: wakers run (I3).
-    #[cold]
+    /// Whether what it knows of its sources may be older than `age`.
+    #[inline]
+    pub(crate) fn has_not_heard_for(&self, age: Duration) -> bool {
+        self.clock.has_passed(self.heard_at_ns.get().saturating_add(nanos(age)))
+    }
+
+    /// Asks the kernel between two turns.
     fn hear(&self) {
         let now = self.clock.now();
         if let Ok(happened) = self.poll_events(Some(Duration::ZERO)) {
@@ -658,20 +663,12 @@ pub fn count_syscalls(n: u64) {
     with_current(|reactor| add(&reactor.counts.syscalls, n));
 }
 
-/// Sees to it that what the current loop knows of its sources is from `moment` or later. If it is not, a task has kept the
-/// loop from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
-///
-/// ```
-/// # windlass_reactor::doc_real(async {
-/// windlass_reactor::hear_no_later_than(windlass_reactor::time::Instant::now());
-/// # });
-/// ```
-#[inline]
-pub fn hear_no_later_than(moment: Instant) {
-    let behind = |inner: &Rc<Inner>| (inner.heard_at_ns.get() < moment.0).then(|| Rc::clone(inner));
-    let behind = CURRENT.try_with(|current| current.borrow().as_ref().and_then(behind)).ok().flatten();
-    if let Some(inner) = behind {
-        inner.hear();
+/// Has the current loop ask the kernel between two turns. No borrow of it is held: wakers run (I3).
+#[cold]
+pub(crate) fn hear() {
+    let current = CURRENT.try_with(|current| current.borrow().clone()).ok().flatten();
+    if let Some(reactor) = current {
+        reactor.hear();
     }
 }
 

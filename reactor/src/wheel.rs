@@ -368,6 +368,7 @@ impl Wheel {
         fired[first_fired..].sort_by_key(|timer| timer.deadline);
     }
 
+    #[inline]
     fn move_to_place(&mut self, index: u32) {
         let deadline = self.entries[index as usize].deadline;
         self.append(self.place(deadline), index, deadline);

@@ -22,7 +22,6 @@
 //! Not here: how the framing was decided (`head`), content codings such as gzip. Next: `request`.
 
 use super::head::{Fields, Framing, protocol, too_large};
-use super::line::Field;
 use super::{Error, ErrorKind, Limits};
 
 /// Trailer lines in one body. The few trailers in use are one line each.
@@ -217,10 +216,8 @@ impl Decoder {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn trailers(&self) -> Fields<'_> {
-        match &self.trailers {
-            Some(t) => Fields { ranges: &t.ranges, buf: &t.bytes },
-            None => Fields { ranges: &[], buf: &[] },
-        }
+        let trailers = self.trailers.as_ref().filter(|_| self.is_finished());
+        Fields { lines: trailers.map_or(&[], |trailers| &trailers.bytes[..trailers.line_start]) }
     }
 
     #[inline]
@@ -308,8 +305,10 @@ impl Decoder {
             return Err(protocol("trailers: a line ends in LF without CR"));
         }
         if line.len() == 2 {
-            trailers.read()?;
-            return Ok(State::Done);
+            let mut slots = [httparse::EMPTY_HEADER; TRAILER_LINES_MAX];
+            let read = httparse::parse_headers(&trailers.bytes, &mut slots);
+            let is_read = matches!(read, Ok(httparse::Status::Complete(_)));
+            return if is_read { Ok(State::Done) } else { Err(protocol("trailers: a line is not a header")) };
         }
         if trailers.lines >= self.trailer_lines_max {
             return Err(too_large("trailers: more lines than the limit"));
@@ -320,26 +319,13 @@ impl Decoder {
     }
 }
 
-/// Trailer lines as they came, and where the fields lie in them.
+/// Trailer lines as they came.
 #[derive(Debug, Default)]
 struct Trailers {
     bytes: Vec<u8>,
+    /// Where the line under way begins, in the end the empty one, and how many there were before it.
     line_start: usize,
     lines: usize,
-    ranges: Vec<Field>,
-}
-
-impl Trailers {
-    fn read(&mut self) -> Result<(), Error> {
-        let mut slots = [httparse::EMPTY_HEADER; TRAILER_LINES_MAX];
-        match httparse::parse_headers(&self.bytes, &mut slots) {
-            Ok(httparse::Status::Complete((_, headers))) => {
-                self.ranges = headers.iter().map(|header| Field::within(&self.bytes, header)).collect();
-                Ok(())
-            }
-            _ => Err(protocol("trailers: a line is not a header")),
-        }
-    }
 }
 
 /// What lies behind a finished reply in the same read.

@@ -1,12 +1,12 @@
 //! What the peer says first, and what follows from it.
 //!
-//! A head is parsed where it lies. Nothing of it is copied: a header is two ranges of offsets into the caller's buffer,
-//! and the list of ranges is reused from reply to reply, so that a busy connection allocates nothing for its heads.
+//! A head is parsed where it lies. Nothing of it is copied or listed, so that nothing is allocated for it: the few headers
+//! that mean something to us are looked at as they pass, and whoever wants others is shown the lines.
 //!
 //! ```text
 //!   buf:  HTTP/1.1 200 OK␍␊Server: x␍␊Content-Length: 5␍␊␍␊hello
 //!         └──────────────────── head ───────────────────┘
-//!   Lines     httparse's reading of them, made strict: where names and values lie
+//!   Lines     httparse's reading of them, made strict: where the header lines lie
 //!   Digest    three headers are looked at as they pass: Content-Length, Transfer-Encoding, Connection
 //!   Framing   what body follows, and may we stay connected
 //! ```
@@ -16,11 +16,11 @@
 //!
 //! Not here: the lines (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
 
-use super::line::{FIELDS_MAX, Field, Lines, Span, complete, is_word};
+use super::line::{FIELDS_MAX, Lines, complete, is_word};
 use super::{Error, ErrorKind, Limits};
 use std::mem::MaybeUninit;
 
-/// The head of a reply: status, headers as ranges, framing. Made once, used for reply after reply.
+/// The head of a reply: status, headers, framing.
 ///
 /// It borrows nothing. Where a method takes `buf`, it wants the bytes that [`parse`](ResponseHead::parse) saw, or a copy
 /// of them that begins at the same byte; anything else gives wrong slices or a panic.
@@ -45,14 +45,13 @@ pub struct ResponseHead {
     lines: Lines,
     status: u16,
     version: Version,
-    reason: Span,
     head_len: usize,
     interims: usize,
     interim_bytes: usize,
 }
 
 impl ResponseHead {
-    /// An empty head. The list of ranges is allocated by the first reply.
+    /// An empty head.
     ///
     /// ```
     /// assert_eq!(windlass_net::http::head::ResponseHead::new().status(), 0);
@@ -82,7 +81,7 @@ impl ResponseHead {
         if !begins_like_http1(buf) {
             return Err(protocol("reply head: it does not begin with HTTP/1."));
         }
-        let head_max = limits.head_max.min(HEAD_MAX).saturating_sub(self.interim_bytes);
+        let head_max = limits.head_max.saturating_sub(self.interim_bytes);
         if !self.lines.may_be_complete(buf, head_max, limits)? {
             return Ok(None);
         }
@@ -90,7 +89,7 @@ impl ResponseHead {
         self.lines.judge(read, buf, head_max, limits)
     }
 
-    /// Forgets the reply; the memory stays.
+    /// Forgets the reply.
     ///
     /// ```
     /// use windlass_net::http::{Limits, head::ResponseHead};
@@ -101,9 +100,7 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn clear(&mut self) {
-        let mut lines = std::mem::take(&mut self.lines);
-        lines.clear();
-        *self = ResponseHead { lines, ..ResponseHead::default() };
+        *self = ResponseHead::default();
     }
 
     /// Starts over behind an interim reply: the next [`parse`](ResponseHead::parse) wants the bytes after it.
@@ -198,7 +195,8 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn reason<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
-        self.reason.of(buf)
+        // Not httparse's reason, which is empty if it is not ASCII.
+        buf.get(REASON_START..self.lines.first_line_end).unwrap_or_default()
     }
 
     /// The headers, read from `buf`.
@@ -212,8 +210,8 @@ impl ResponseHead {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     #[inline]
-    pub fn fields<'a>(&'a self, buf: &'a [u8]) -> Fields<'a> {
-        Fields { ranges: &self.lines.ranges, buf }
+    pub fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        self.lines.fields(buf)
     }
 
     /// What body follows this head, by RFC 9112 6.3.
@@ -236,11 +234,7 @@ impl ResponseHead {
         if asked == Asked::HeadOnly || self.is_interim() || matches!(self.status, 204 | 304) {
             return Ok(Framing::None);
         }
-        Ok(match self.lines.digest.length_or_coding()? {
-            Announced::Length(n) => Framing::Length(n),
-            Announced::Chunked => Framing::Chunked,
-            Announced::Coded | Announced::Nothing => Framing::Close,
-        })
+        Ok(self.lines.digest.framing()?.unwrap_or(Framing::Close))
     }
 
     /// Whether the connection may carry another exchange once a body of this `framing` has been read.
@@ -270,9 +264,7 @@ impl ResponseHead {
         let mut reply = httparse::Response::new(&mut []);
         let parser = httparse::ParserConfig::default();
         self.head_len = complete(parser.parse_response_with_uninit_headers(&mut reply, buf, slots))?;
-        let first_line_end = self.lines.take(&buf[..self.head_len], reply.headers)?;
-        // Not httparse's reason, which is empty if it is not ASCII.
-        self.reason = Span::new(first_line_end.min(REASON_START), first_line_end);
+        self.lines.take(&buf[..self.head_len], reply.headers)?;
         self.version = Version::of(reply.version);
         self.status = match reply.code {
             Some(101) => return Err("reply head: 101, but no upgrade was asked for"),
@@ -282,9 +274,6 @@ impl ResponseHead {
         Ok(self.head_len)
     }
 }
-
-/// No limit is above this: offsets have 32 bits.
-pub(super) const HEAD_MAX: usize = u32::MAX as usize;
 
 /// Where the reason begins: behind "HTTP/1.1 200 ".
 const REASON_START: usize = 13;
@@ -378,8 +367,8 @@ impl std::fmt::Display for Version {
 /// ```
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
-    pub(super) ranges: &'a [Field],
-    pub(super) buf: &'a [u8],
+    /// As httparse has read them: each with a name, a colon and a line end.
+    pub(super) lines: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -421,9 +410,11 @@ impl<'a> Fields<'a> {
     /// assert_eq!(head.fields(buf).iter().next(), Some((&b"A"[..], &b"1"[..])));
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let buf = self.buf;
-        self.ranges.iter().map(move |field| (field.name.of(buf), field.value.of(buf)))
+    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        self.lines.split_inclusive(|&byte| byte == b'\n').map(|line| {
+            let name_len = line.iter().position(|&byte| byte == b':').expect("httparse saw a colon");
+            (&line[..name_len], line[name_len + 1..].trim_ascii())
+        })
     }
 }
 
@@ -437,79 +428,60 @@ impl std::fmt::Debug for Fields<'_> {
 /// What Content-Length, Transfer-Encoding and Connection say, all their lines taken together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Digest {
-    length: Length,
-    coding: Coding,
+    length: Option<u64>,
+    coding: Option<Coding>,
+    /// What is wrong with these two.
+    wrong: Option<&'static str>,
     close: bool,
     keep_alive: bool,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-enum Length {
-    #[default]
-    Absent,
-    Bytes(u64),
-    Bad(&'static str),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+/// The last transfer coding.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Coding {
-    #[default]
-    Absent,
-    /// The last coding so far is a known one other than chunked.
-    Coded,
     Chunked,
-    Bad(&'static str),
-}
-
-/// What a head announces about its body, before the rules that differ between requests and replies.
-pub(super) enum Announced {
-    Nothing,
-    Length(u64),
-    Chunked,
-    /// A transfer coding whose end cannot be seen.
-    Coded,
+    /// A known one whose end cannot be seen.
+    Other,
 }
 
 impl Digest {
-    /// Looks at each header once. The length of a name is at hand and tells nearly all of them apart.
-    #[inline]
-    pub(super) fn of(headers: &[httparse::Header<'_>]) -> Digest {
-        let mut digest = Digest::default();
-        for httparse::Header { name, value } in headers {
-            match name.len() {
-                10 if is_word(name.as_bytes(), b"connection") => digest.note_connection(value),
-                14 if is_word(name.as_bytes(), b"content-length") => digest.note_length(value),
-                17 if is_word(name.as_bytes(), b"transfer-encoding") => digest.note_coding(value),
-                _ => {}
-            }
+    /// Looks at a header. The length of its name is at hand and tells nearly all of them apart.
+    #[inline(always)] // it is called in one place, which is there twice
+    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
+        match name.len() {
+            10 if is_word(name, b"connection") => self.note_connection(value),
+            14 if is_word(name, b"content-length") => self.note_length(value),
+            17 if is_word(name, b"transfer-encoding") => self.note_coding(value),
+            _ => {}
         }
-        digest
     }
 
+    /// What body is announced, before the rules that differ between requests and replies. `Close` is a coding whose end
+    /// cannot be seen.
+    ///
     /// # Errors
     /// If the two headers contradict themselves or each other (9112 6.3, rules 3 to 5).
     #[inline]
-    pub(super) fn length_or_coding(&self) -> Result<Announced, Error> {
-        match (self.length, self.coding) {
-            (Length::Bad(why), _) | (_, Coding::Bad(why)) => Err(protocol(why)),
-            (Length::Absent, Coding::Absent) => Ok(Announced::Nothing),
-            (Length::Bytes(n), Coding::Absent) => Ok(Announced::Length(n)),
-            (Length::Absent, Coding::Chunked) => Ok(Announced::Chunked),
-            (Length::Absent, Coding::Coded) => Ok(Announced::Coded),
-            (Length::Bytes(_), _) => Err(protocol("framing: both content-length and transfer-encoding")),
+    pub(super) fn framing(&self) -> Result<Option<Framing>, Error> {
+        match (self.wrong, self.length, self.coding) {
+            (Some(why), ..) => Err(protocol(why)),
+            (None, Some(_), Some(_)) => Err(protocol("framing: both content-length and transfer-encoding")),
+            (None, Some(n), None) => Ok(Some(Framing::Length(n))),
+            (None, None, Some(Coding::Chunked)) => Ok(Some(Framing::Chunked)),
+            (None, None, Some(Coding::Other)) => Ok(Some(Framing::Close)),
+            (None, None, None) => Ok(None),
         }
     }
 
     /// Whether the peer stays (9112 9.3) and is sure of where its message ends (9112 6.1).
     #[inline]
     pub(super) fn keep_alive(&self, version: Version) -> bool {
-        let coded = self.coding != Coding::Absent;
-        let in_doubt = coded && (version == Version::Http10 || self.length != Length::Absent);
+        let in_doubt = self.coding.is_some() && (version == Version::Http10 || self.length.is_some());
         !self.close && (version == Version::Http11 || self.keep_alive) && !in_doubt
     }
 
     pub(super) fn has_coding(&self) -> bool {
-        self.coding != Coding::Absent
+        self.coding.is_some()
     }
 
     #[inline]
@@ -524,38 +496,37 @@ impl Digest {
         }
     }
 
-    /// `5`, or `5, 5` from a proxy that merged two lines (9110 8.6); anything else is bad and stays so.
+    /// `5`, or `5, 5` from a proxy that merged two lines (9110 8.6); anything else is wrong.
     #[inline]
     fn note_length(&mut self, value: &[u8]) {
-        if let (Length::Absent, Some(n)) = (self.length, decimal(value)) {
-            self.length = Length::Bytes(n);
+        if let (None, Some(n)) = (self.length, decimal(value)) {
+            self.length = Some(n); // nearly always this and nothing else
             return;
         }
         for element in elements(value) {
-            self.length = match (self.length, decimal(element)) {
-                (Length::Bad(why), _) => Length::Bad(why),
-                (_, None) => Length::Bad("framing: content-length is not a number"),
-                (Length::Bytes(known), Some(n)) if known != n => Length::Bad("framing: content-lengths differ"),
-                (_, Some(n)) => Length::Bytes(n),
-            };
+            let n = decimal(element);
+            if n.is_none() {
+                self.wrong = Some("framing: content-length is not a number");
+            } else if self.length.is_some() && self.length != n {
+                self.wrong = Some("framing: content-lengths differ");
+            }
+            self.length = self.length.or(n).or(Some(0));
         }
     }
 
     /// A list of codings in the order in which they were applied; lines join (9112 6.1).
     fn note_coding(&mut self, value: &[u8]) {
         for element in elements(value).filter(|element| !element.is_empty()) {
-            let chunked = is_word(element, b"chunked");
-            let known = CODINGS.iter().any(|name| element.eq_ignore_ascii_case(name));
-            self.coding = match self.coding {
-                Coding::Bad(why) => Coding::Bad(why),
-                Coding::Chunked => Coding::Bad("framing: chunked is not the last transfer coding"),
-                Coding::Absent | Coding::Coded if chunked => Coding::Chunked,
-                Coding::Absent | Coding::Coded if known => Coding::Coded,
-                Coding::Absent | Coding::Coded => Coding::Bad("framing: unknown transfer coding"),
-            };
+            let is_chunked = is_word(element, b"chunked");
+            if self.coding == Some(Coding::Chunked) {
+                self.wrong = Some("framing: chunked is not the last transfer coding");
+            } else if !is_chunked && !CODINGS.iter().any(|name| element.eq_ignore_ascii_case(name)) {
+                self.wrong = Some("framing: unknown transfer coding");
+            }
+            self.coding = Some(if is_chunked { Coding::Chunked } else { Coding::Other });
         }
-        if self.coding == Coding::Absent {
-            self.coding = Coding::Bad("framing: transfer-encoding names no coding");
+        if self.coding.is_none() {
+            self.wrong = Some("framing: transfer-encoding names no coding");
         }
     }
 }
@@ -637,19 +608,10 @@ mod tests {
     }
 
     #[test]
-    fn the_ranges_fit_a_copy_of_the_head_as_well() {
+    fn the_headers_can_be_read_in_a_copy_of_the_head_as_well() {
         let head = parsed(NGINX);
         let copy = NGINX.to_vec();
         assert_eq!(head.fields(&copy).get("SERVER"), Some(&b"nginx/1.24.0"[..]));
-    }
-
-    #[test]
-    fn a_head_used_again_allocates_nothing_more() {
-        let mut head = parsed(NGINX);
-        let before = (head.lines.ranges.as_ptr(), head.lines.ranges.capacity());
-        head.clear();
-        assert!(head.parse(NGINX, &Limits::default()).unwrap().is_some());
-        assert_eq!((head.lines.ranges.as_ptr(), head.lines.ranges.capacity()), before);
     }
 
     #[test]
@@ -971,7 +933,7 @@ mod tests {
     fn a_head_asked_for_again_is_read_again_and_not_twice() {
         let mut head = parsed(NGINX);
         assert_eq!(head.parse(NGINX, &Limits::default()).unwrap(), Some(NGINX.len()));
-        assert_eq!(head.fields(NGINX).iter().len(), 5);
+        assert_eq!(head.fields(NGINX).iter().count(), 5);
         assert_eq!(head.framing(Asked::Body).unwrap(), Framing::Length(615));
     }
 

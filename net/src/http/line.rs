@@ -4,9 +4,9 @@
 //! headers. A head that comes whole is parsed at once; one that does not is searched for its end before it is parsed again:
 //!
 //! ```text
-//!   first bytes ──► httparse ──► take: ranges, CR before each LF ──► judge ──► head
-//!                      ▲  no │                  no │                   ▲ sizes
-//!                      │     └─────────────────────┴──► find_end ──────┘
+//!   first bytes ──► httparse ──► take: CR before each LF ──► judge ──► head
+//!                      ▲  no │              no │               ▲ sizes
+//!                      │     └─────────────────┴──► find_end ──┘
 //!   more bytes ──► find_end ──► no empty line yet: wait    └──► wait
 //! ```
 //!
@@ -15,66 +15,27 @@
 //!
 //! Not here: what the first line says, what headers mean. Next: `head`.
 
-use super::head::{Digest, protocol, too_large};
+use super::head::{Digest, Fields, protocol, too_large};
 use super::{Error, Limits};
 
 /// Header lines in one head; more would make looking a header up slow, for nobody's benefit.
 pub(super) const FIELDS_MAX: usize = 100;
 
-/// A range of offsets; 32 bits, since a head is bounded long before that.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Span {
-    start: u32,
-    end: u32,
-}
-
-impl Span {
-    #[inline]
-    pub(super) fn new(start: usize, end: usize) -> Span {
-        Span { start: start as u32, end: end as u32 }
-    }
-
-    /// Where `part` lies in `buf`, of which it is a slice.
-    #[inline]
-    fn within(buf: &[u8], part: &[u8]) -> Span {
-        let start = part.as_ptr().addr() - buf.as_ptr().addr();
-        Span::new(start, start + part.len())
-    }
-
-    #[inline]
-    pub(super) fn of(self, buf: &[u8]) -> &[u8] {
-        &buf[self.start as usize..self.end as usize]
-    }
-}
-
-/// One header line: where its name and its value lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Field {
-    pub(super) name: Span,
-    pub(super) value: Span,
-}
-
-impl Field {
-    /// Where `header` lies in `buf`, in which httparse found it.
-    #[inline]
-    pub(super) fn within(buf: &[u8], header: &httparse::Header<'_>) -> Field {
-        Field { name: Span::within(buf, header.name.as_bytes()), value: Span::within(buf, header.value) }
-    }
-}
-
 /// What the heads of replies and requests have in common.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     search: Search,
-    pub(super) ranges: Vec<Field>,
+    /// Where the first line ends and where the last header line does, without and with their CRLF.
+    pub(super) first_line_end: usize,
+    fields_end: usize,
     pub(super) digest: Digest,
 }
 
 impl Lines {
-    /// Forgets the head; the memory stays.
-    pub(super) fn clear(&mut self) {
-        self.ranges.clear();
-        (self.search, self.digest) = (Search::default(), Digest::default());
+    /// The header lines of the head at the start of `buf`.
+    #[inline]
+    pub(super) fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+        Fields { lines: buf.get(self.first_line_end + 2..self.fields_end).unwrap_or_default() }
     }
 
     /// Whether it is worth parsing: at the first attempt, and once the empty line has come.
@@ -107,19 +68,24 @@ impl Lines {
         }
     }
 
-    /// Takes over the headers that httparse found in `head`, which ends with its empty line, and returns where the first
-    /// line ends. httparse saw to the LF of each line, so the one thing left to see is the CR before it.
-    #[inline]
-    pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<usize, &'static str> {
-        self.ranges.clear();
-        self.ranges.extend(headers.iter().map(|header| Field::within(head, header)));
+    /// Looks at each of the headers that httparse found in `head`, which ends with its empty line. httparse saw to the LF of
+    /// each line, so the one thing left to see is the CR before it.
+    #[inline(always)] // there are two callers, one for each side of an exchange
+    pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<(), &'static str> {
+        self.digest = Digest::default();
+        self.fields_end = head.len() - 2;
+        let mut is_strict = head.ends_with(b"\r\n\r\n");
         // Each line but the first and the empty one begins with a name.
-        let is_cr_before = |field: &Field| head.get((field.name.start as usize).wrapping_sub(2)) == Some(&b'\r');
-        if !head.ends_with(b"\r\n\r\n") || !self.ranges.iter().all(is_cr_before) {
+        let line_at = |header: &httparse::Header<'_>| header.name.as_ptr().addr() - head.as_ptr().addr();
+        for header in headers {
+            is_strict &= head[..line_at(header)].ends_with(b"\r\n");
+            self.digest.note(header.name.as_bytes(), header.value);
+        }
+        if !is_strict {
             return Err("head: a line ends in LF without CR");
         }
-        self.digest = Digest::of(headers);
-        Ok(self.ranges.first().map_or(head.len() - 2, |first| first.name.start as usize) - 2)
+        self.first_line_end = headers.first().map_or(self.fields_end, line_at) - 2;
+        Ok(())
     }
 }
 

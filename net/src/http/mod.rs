@@ -63,11 +63,13 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
-//! On these stand `client` (an exchange, and its time-out), `pool` (its connections) and `server`.
+//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
+//! and `server`.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 pub mod body;
 mod client;
+mod connection;
 mod error;
 pub mod head;
 mod line;

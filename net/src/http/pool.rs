@@ -20,11 +20,10 @@
 //! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
 //! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call, unless
 //! the loop has not turned for a while: then the reactor looks once, for all connections.
-//! Not here: what is said over a connection (`client`).
+//! Not here: what is said over a connection (`connection`).   Next: `client`.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
-use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -33,80 +32,10 @@ use std::time::Duration;
 use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
-use windlass_reactor::{Direction, count_syscalls, hear_no_later_than};
 
-use super::Limits;
-use super::body::Decoder;
-use super::head::{Framing, ResponseHead};
+use super::Url;
+use super::connection::Connection;
 use crate::net::TcpStream;
-
-/// A connection between two exchanges, with the buffers that it keeps.
-pub(crate) struct Connection {
-    pub(crate) stream: TcpStream,
-    /// What most requests to this host end in.
-    pub(crate) usual_lines: Box<[u8]>,
-    /// The request on its way out, then the reply as far as it has come.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) head: ResponseHead,
-    /// Of the body behind this head.
-    pub(crate) body: Decoder,
-    /// After the answer under way it can carry another exchange.
-    pub(crate) may_stay: bool,
-    idle_since: Instant,
-}
-
-/// A buffer larger than this is not kept for the next exchange.
-const KEPT_BYTES: usize = 16 * 1024;
-/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
-/// rule. A task that computed for longer kept it from hearing more.
-const HEARSAY_MAX: Duration = Duration::from_millis(1);
-
-impl Connection {
-    fn new(stream: TcpStream, usual_lines: Box<[u8]>) -> Box<Self> {
-        let (bytes, head) = (Vec::new(), ResponseHead::new());
-        let body = Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit");
-        Box::new(Connection {
-            stream,
-            usual_lines,
-            bytes,
-            head,
-            body,
-            may_stay: false,
-            idle_since: Instant::FAR_FUTURE,
-        })
-    }
-
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
-    fn is_quiet(&self) -> bool {
-        match self.stream.fd().is_ready(Direction::Read) {
-            Ok(false) => true,
-            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
-            Err(_elsewhere) => false,
-        }
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while before
-    /// `now`.
-    fn is_quiet_at(&self, now: Instant) -> bool {
-        hear_no_later_than(now - HEARSAY_MAX);
-        self.is_quiet()
-    }
-
-    #[cold]
-    fn ask_is_quiet(&self) -> bool {
-        count_syscalls(1);
-        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
-    }
-
-    fn clear(&mut self) {
-        self.head.clear();
-        self.bytes.clear();
-        if self.bytes.capacity() > KEPT_BYTES {
-            self.bytes = Vec::new();
-        }
-    }
-}
 
 /// How a client's connections are doing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -143,18 +72,20 @@ pub(crate) struct Settings {
 pub(crate) struct Pool {
     settings: Settings,
     state: RefCell<State>,
-    stats: RefCell<Stats>,
+    stats: Rc<RefCell<Stats>>,
     sweeping: Cell<bool>,
 }
 
 #[derive(Default)]
 struct State {
-    hosts: Vec<Host>,
+    hosts: Slab<Host>,
     by_name: HashMap<Box<str>, usize>,
     /// The host asked for last is often the one asked for next.
     last: usize,
-    /// Connections open, being opened or idle, to all hosts.
+    /// Connections open, being opened or idle, to all hosts; those of them that idle; the most that ever did not.
     open: usize,
+    idle: usize,
+    in_use_max: usize,
     waiters: Slab<Waiter>,
     arrivals: u64,
 }
@@ -182,39 +113,39 @@ enum Given {
     Leave,
 }
 
-/// Who is served by a connection that comes back.
-enum Next {
-    /// A waiter for its host, with the connection.
-    Here(usize),
-    /// A waiter for another host, with the connection's place.
-    Elsewhere,
-    Nobody,
-}
-
-/// A connection's place under the limits. Dropping it closes what is in it and lets the next in line have the place.
+/// A connection's place under the limits. When it is dropped, a connection that can carry another exchange goes back; any
+/// other is closed, and the next in line has its place.
 pub(crate) struct Slot {
     pool: Rc<Pool>,
     host: usize,
-    holds: bool,
     /// None while it is being opened.
     pub(crate) connection: Option<Box<Connection>>,
 }
 
 impl State {
+    #[inline(always)] // the second of its two calls is rare
     fn host(&mut self, name: &str) -> usize {
-        if self.hosts.get(self.last).is_some_and(|host| *host.name == *name) {
-            return self.last;
+        if self.hosts.get(self.last).is_none_or(|host| *host.name != *name) {
+            self.last = self.by_name.get(name).copied().unwrap_or_else(|| self.new_host(name));
         }
-        self.last = match self.by_name.get(name) {
-            Some(&host) => host,
-            None => {
-                let host = self.hosts.len();
-                self.hosts.push(Host { name: name.into(), open: 0, idle: Vec::new(), waiting: VecDeque::new() });
-                self.by_name.insert(name.into(), host);
-                host
-            }
-        };
         self.last
+    }
+
+    #[cold]
+    fn new_host(&mut self, name: &str) -> usize {
+        if self.hosts.len() == self.hosts.capacity() {
+            self.forget_hosts();
+        }
+        let host = Host { name: name.into(), open: 0, idle: Vec::new(), waiting: VecDeque::new() };
+        let host = self.hosts.insert(host);
+        self.by_name.insert(name.into(), host);
+        host
+    }
+
+    /// Forgets the hosts to which nobody has a connection or waits for one: before there is room made for more.
+    fn forget_hosts(&mut self) {
+        self.hosts.retain(|_, host| host.open > 0 || !host.waiting.is_empty());
+        self.by_name.retain(|_, host| self.hosts.contains(*host));
     }
 
     fn has_room(&self, host: usize, settings: &Settings) -> bool {
@@ -225,6 +156,7 @@ impl State {
     fn open(&mut self, host: usize) {
         self.open += 1;
         self.hosts[host].open += 1;
+        self.in_use_max = self.in_use_max.max(self.open - self.idle);
     }
 
     fn close(&mut self, host: usize) {
@@ -238,36 +170,43 @@ impl State {
         if settings.limit == 0 || self.open < settings.limit || (per_host > 0 && self.hosts[host].open >= per_host) {
             return None;
         }
-        let oldest = (0..self.hosts.len()).filter(|&host| !self.hosts[host].idle.is_empty());
-        let oldest = oldest.min_by_key(|&host| self.hosts[host].idle[0].idle_since)?;
+        let oldest = self.hosts.iter().filter_map(|(host, of)| Some((of.idle.first()?.idle_since, host)));
+        let (_, oldest) = oldest.min()?;
         self.close(oldest);
+        self.idle -= 1;
         Some(self.hosts[oldest].idle.remove(0))
+    }
+
+    /// The connection to `host` that has idled least.
+    fn pop_idle(&mut self, host: usize) -> Option<Box<Connection>> {
+        let connection = self.hosts[host].idle.pop()?;
+        self.idle -= 1;
+        self.in_use_max = self.in_use_max.max(self.open - self.idle);
+        Some(connection)
     }
 
     /// The first that came of those who wait for a place under the total limit only.
     fn next_in_line(&self, settings: &Settings) -> Option<usize> {
         let may_open = |host: &Host| settings.limit_per_host == 0 || host.open < settings.limit_per_host;
         let first = |host: &Host| host.waiting.front().copied();
-        let eligible = self.hosts.iter().filter(|host| may_open(host)).filter_map(first);
+        let eligible = self.hosts.iter().map(|(_, host)| host).filter(|host| may_open(host)).filter_map(first);
         eligible.min_by_key(|&waiter| self.waiters[waiter].arrival)
     }
 
     /// Who comes next when a connection to `host` comes back: the first in line for this host, unless somebody who came
     /// before waits for room under the total limit.
-    fn next_after(&self, host: usize, settings: &Settings) -> Next {
+    #[inline]
+    fn next_after(&self, host: usize, settings: &Settings) -> Option<usize> {
         let here = self.hosts[host].waiting.front().copied();
         let total_binds = settings.limit > 0 && self.open >= settings.limit && !self.waiters.is_empty();
-        let any = if total_binds { self.next_in_line(settings) } else { None };
-        let arrival = |waiter: usize| self.waiters[waiter].arrival;
-        match (here, any) {
-            (Some(here), Some(other)) if arrival(other) < arrival(here) => Next::Elsewhere,
-            (Some(here), _) => Next::Here(here),
-            (None, Some(_)) => Next::Elsewhere,
-            (None, None) => Next::Nobody,
+        if !total_binds {
+            return here;
         }
+        here.into_iter().chain(self.next_in_line(settings)).min_by_key(|&waiter| self.waiters[waiter].arrival)
     }
 
     /// Gives the waiter what it waits for, and takes it out of the line.
+    #[inline]
     fn give(&mut self, waiter: usize, given: Given) -> Option<Waker> {
         let host = self.waiters[waiter].host;
         let first = self.hosts[host].waiting.pop_front();
@@ -278,16 +217,16 @@ impl State {
     }
 
     /// What was given to the waiter, who is then one no longer.
-    fn take_given(&mut self, waiter: usize) -> Option<Given> {
+    fn take_given(&mut self, waiter: usize) -> Option<(usize, Given)> {
         let given = self.waiters[waiter].given.take()?;
-        self.waiters.remove(waiter); // its waker was taken when it was given something
-        Some(given)
+        let host = self.waiters.remove(waiter).host; // its waker was taken when it was given something
+        Some((host, given))
     }
 }
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool { settings, state: RefCell::default(), stats: RefCell::default(), sweeping: Cell::new(false) })
+        Rc::new(Pool { settings, state: RefCell::default(), stats: Rc::default(), sweeping: Cell::new(false) })
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -296,64 +235,67 @@ impl Pool {
 
     pub(crate) fn stats(&self) -> Stats {
         let state = self.state.borrow();
-        let idle = state.hosts.iter().map(|host| host.idle.len()).sum::<usize>() as u64;
-        Stats { idle, waiting: state.waiters.len() as u64, ..*self.stats.borrow() }
+        Stats {
+            in_use: (state.open - state.idle) as u64,
+            in_use_max: state.in_use_max as u64,
+            idle: state.idle as u64,
+            waiting: state.waiters.len() as u64,
+            ..*self.stats.borrow()
+        }
     }
 
     /// Waits for a connection to `host`, or for leave to open one.
-    pub(crate) fn acquire(self: &Rc<Self>, host: &str) -> Acquire {
-        let host = self.state.borrow_mut().host(host);
-        Acquire { pool: self.clone(), host, waiter: None }
+    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, host: &'a str) -> Acquire<'a> {
+        Acquire { pool: self, host, waiter: None }
     }
 
     /// A connection or leave to open one, if nobody need wait for it.
     fn try_acquire(self: &Rc<Self>, host: usize) -> Option<Slot> {
+        let mut closed = Vec::new(); // dropped when nothing is borrowed, and `host` is not used any more
         let connection = loop {
-            let idle = self.state.borrow_mut().hosts[host].idle.pop();
+            let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            let now = Instant::now();
-            if connection.is_quiet_at(now) && now - connection.idle_since < self.settings.idle_timeout {
+            if connection.is_quiet_of_late() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
-            drop(connection);
+            closed.push(connection);
         };
         if connection.is_none() {
             let mut state = self.state.borrow_mut();
-            let dropped = state.make_room(host, &self.settings);
+            closed.extend(state.make_room(host, &self.settings));
             if !state.has_room(host, &self.settings) {
                 return None;
             }
             state.open(host);
-            drop(state);
-            drop(dropped);
         }
         Some(self.slot(host, connection))
     }
 
     fn slot(self: &Rc<Self>, host: usize, connection: Option<Box<Connection>>) -> Slot {
-        self.count(|stats| {
-            stats.in_use += 1;
-            stats.in_use_max = stats.in_use_max.max(stats.in_use);
-            stats.reused += u64::from(connection.is_some());
-        });
-        Slot { pool: self.clone(), host, holds: true, connection }
+        if connection.is_some() {
+            self.count(|stats| stats.reused += 1);
+        }
+        Slot { pool: self.clone(), host, connection }
     }
 
     /// A connection has come to the end of an exchange and can carry another.
+    #[inline]
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         connection.clear();
         let mut state = self.state.borrow_mut();
         let (waker, closed) = match state.next_after(host, &self.settings) {
             // Whether it is quiet the waiter sees.
-            Next::Here(waiter) => (state.give(waiter, Given::Connection(connection)), None),
-            Next::Nobody => {
-                drop(state);
-                return self.keep(host, connection);
+            Some(waiter) if state.waiters[waiter].host == host => {
+                (state.give(waiter, Given::Connection(connection)), None)
             }
-            Next::Elsewhere => {
+            Some(_elsewhere) => {
                 state.close(host);
                 (self.serve(&mut state), Some(connection))
+            }
+            None => {
+                drop(state);
+                return self.keep(host, connection);
             }
         };
         drop(state);
@@ -370,7 +312,10 @@ impl Pool {
             return self.give_up(host);
         }
         connection.idle_since = Instant::now();
-        self.state.borrow_mut().hosts[host].idle.push(connection);
+        let mut state = self.state.borrow_mut();
+        state.idle += 1;
+        state.hosts[host].idle.push(connection);
+        drop(state);
         self.sweep();
     }
 
@@ -417,17 +362,17 @@ impl Pool {
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let timeout = self.settings.idle_timeout;
+        let is_old = |idle: &Connection| idle.idle_since + timeout <= now || !idle.is_quiet();
         let mut closed = Vec::new();
         let mut state = self.state.borrow_mut();
-        for host in 0..state.hosts.len() {
-            let idle = std::mem::take(&mut state.hosts[host].idle);
-            let is_good = |connection: &Connection| connection.idle_since + timeout > now && connection.is_quiet();
-            let (kept, old): (Vec<_>, Vec<_>) = idle.into_iter().partition(|connection| is_good(connection));
-            state.hosts[host].idle = kept;
-            old.iter().for_each(|_| state.close(host));
-            closed.extend(old);
+        let State { hosts, open, idle, .. } = &mut *state;
+        for (_, host) in hosts.iter_mut() {
+            let before = closed.len();
+            closed.extend(host.idle.extract_if(.., |idle| is_old(idle)));
+            let old = closed.len() - before;
+            (host.open, *open, *idle) = (host.open - old, *open - old, *idle - old);
         }
-        let oldest = state.hosts.iter().filter_map(|host| host.idle.first()).map(|idle| idle.idle_since).min();
+        let oldest = hosts.iter().filter_map(|(_, host)| host.idle.first()).map(|idle| idle.idle_since).min();
         drop(state);
         drop(closed);
         oldest.map(|since| since + timeout)
@@ -449,9 +394,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream, usual_lines: Box<[u8]>) {
+    pub(crate) fn fill(&mut self, stream: TcpStream, url: Url) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, usual_lines));
+        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -463,59 +408,58 @@ impl Slot {
     pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
-
-    /// The exchange has come to its end, and the connection can carry another.
-    pub(crate) fn release(mut self) {
-        if let Some(connection) = self.connection.take() {
-            self.holds = false; // the place goes with the connection
-            self.pool.count(|stats| stats.in_use -= 1);
-            self.pool.take_back(self.host, connection);
-        }
-    }
 }
 
 impl Drop for Slot {
+    #[inline]
     fn drop(&mut self) {
-        drop(self.connection.take());
-        if self.holds {
-            self.pool.count(|stats| stats.in_use -= 1);
-            self.pool.give_up(self.host);
+        match self.connection.take_if(|connection| connection.is_over()) {
+            Some(connection) => self.pool.take_back(self.host, connection),
+            None => {
+                drop(self.connection.take());
+                self.pool.give_up(self.host);
+            }
         }
     }
 }
 
 /// Waits for a [`Slot`]. Dropping it gives up the place in line, or passes on what it was given.
-pub(crate) struct Acquire {
-    pool: Rc<Pool>,
-    host: usize,
+pub(crate) struct Acquire<'a> {
+    pool: &'a Rc<Pool>,
+    host: &'a str,
     waiter: Option<usize>,
 }
 
-impl Future for Acquire {
+impl Future for Acquire<'_> {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
-        let Acquire { pool, host, waiter: place } = &mut *self;
+        let Acquire { pool, host: name, waiter: place } = &mut *self;
         let Some(waiter) = *place else {
-            // Nobody overtakes those who wait for the same host.
-            let in_line = !pool.state.borrow().hosts[*host].waiting.is_empty();
-            if !in_line && let Some(slot) = pool.try_acquire(*host) {
-                return Poll::Ready(slot);
-            }
             let waker = Some(cx.waker().clone());
             let mut state = pool.state.borrow_mut();
+            let mut host = state.host(name);
+            // Nobody overtakes those who wait for the same host.
+            if state.hosts[host].waiting.is_empty() {
+                drop(state);
+                if let Some(slot) = pool.try_acquire(host) {
+                    return Poll::Ready(slot);
+                }
+                state = pool.state.borrow_mut();
+                host = state.host(name); // it may have been forgotten meanwhile
+            }
             state.arrivals += 1;
-            let waiter = Waiter { host: *host, arrival: state.arrivals, waker, given: None };
+            let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
             let waiter = state.waiters.insert(waiter);
-            state.hosts[*host].waiting.push_back(waiter);
+            state.hosts[host].waiting.push_back(waiter);
             *place = Some(waiter);
             waits::note(WaitReason::Connection);
             return Poll::Pending;
         };
         let given = pool.state.borrow_mut().take_given(waiter);
-        if let Some(given) = given {
+        if let Some((host, given)) = given {
             *place = None;
-            return Poll::Ready(pool.accept(*host, given));
+            return Poll::Ready(pool.accept(host, given));
         }
         let waker = Some(cx.waker().clone());
         let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);
@@ -528,29 +472,55 @@ impl Future for Acquire {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_at(Instant::now()) => {
-                self.slot(host, Some(connection))
-            }
+            Given::Connection(connection) if connection.is_quiet_of_late() => self.slot(host, Some(connection)),
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }
     }
 }
 
-impl Drop for Acquire {
+impl Drop for Acquire<'_> {
+    #[inline]
     fn drop(&mut self) {
-        let Some(waiter) = self.waiter else { return };
-        let mut state = self.pool.state.borrow_mut();
+        if let Some(waiter) = self.waiter {
+            self.pool.leave(waiter);
+        }
+    }
+}
+
+impl Pool {
+    #[cold]
+    fn leave(self: &Rc<Self>, waiter: usize) {
+        let mut state = self.state.borrow_mut();
         let left = state.waiters.remove(waiter);
         if left.given.is_none() {
-            state.hosts[self.host].waiting.retain(|&other| other != waiter);
+            state.hosts[left.host].waiting.retain(|&other| other != waiter);
         }
         drop(state);
         drop(left.waker);
         match left.given {
-            Some(Given::Connection(connection)) => self.pool.take_back(self.host, connection),
-            Some(Given::Leave) => self.pool.give_up(self.host),
+            Some(Given::Connection(connection)) => self.take_back(left.host, connection),
+            Some(Given::Leave) => self.give_up(left.host),
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn a_host_without_connections_is_forgotten_when_others_come_and_one_with_them_is_not() {
+        let mut state = State::default();
+        let kept = state.host("kept");
+        state.open(kept);
+        for nth in 0..10_000 {
+            let host = state.host(&format!("host{nth}"));
+            state.open(host);
+            state.close(host);
+        }
+        assert!(state.hosts.len() < 10 && state.by_name.len() == state.hosts.len());
+        assert_eq!((state.host("kept"), state.hosts[kept].open), (kept, 1));
     }
 }

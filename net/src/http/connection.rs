@@ -1,0 +1,349 @@
+//! One connection, and what is said over it.
+//!
+//! ```text
+//!   begin ──► request ──► poll_answer ──► the peer
+//!
+//!   the peer ──► bytes: │ head │ body, decoded │ body, as it came │ ◄── poll_piece
+//!                                              └ at
+//! ```
+//!
+//! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
+//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, what
+//! comes in is read.
+//! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::ops::Range;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use windlass_reactor::time::Instant;
+use windlass_reactor::{Direction, count_syscalls};
+
+use super::body::{Decoder, Surplus, surplus};
+use super::head::{Asked, Framing, ResponseHead};
+use super::pool::Stats;
+use super::read::poll_read;
+use super::request::{Content, write_request};
+use super::{Error, ErrorKind, Limits, Url};
+use crate::net::TcpStream;
+
+pub(crate) struct Connection {
+    stream: TcpStream,
+    stats: Rc<RefCell<Stats>>,
+    /// What is asked for, in the words of an error: "get http://127.0.0.1/".
+    doing: &'static str,
+    pub(crate) url: Url,
+    /// The request, whether it is a GET with nothing of the caller's in it, and how much of it has gone out.
+    request: Vec<u8>,
+    is_plain_get: bool,
+    sent: usize,
+    /// The peer answered before it had all of the request.
+    cut_short: bool,
+    /// How many bytes have come since the request began to go out.
+    heard: usize,
+    /// The reply as far as it has come, and how far it has been decoded.
+    pub(crate) bytes: Vec<u8>,
+    at: usize,
+    pub(crate) head: ResponseHead,
+    /// Of the body behind this head.
+    pub(crate) body: Decoder,
+    /// When the body has come, the connection can carry another exchange.
+    may_stay: bool,
+    pub(crate) idle_since: Instant,
+}
+
+/// A buffer larger than this is not kept for the next exchange.
+const KEPT_BYTES: usize = 16 * 1024;
+/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
+/// rule. A task that computed for longer kept it from hearing more.
+const HEARSAY_MAX: Duration = Duration::from_millis(1);
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+        Box::new(Connection {
+            stream,
+            stats,
+            doing: "request",
+            url,
+            request: Vec::new(),
+            is_plain_get: false,
+            sent: 0,
+            cut_short: false,
+            heard: 0,
+            bytes: Vec::new(),
+            at: 0,
+            head: ResponseHead::new(),
+            body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
+            may_stay: false,
+            idle_since: Instant::FAR_FUTURE,
+        })
+    }
+
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.judge(self.stream.fd().is_ready(Direction::Read))
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
+    /// borrow may be live: others may be woken (I3).
+    pub(crate) fn is_quiet_of_late(&self) -> bool {
+        self.judge(self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
+    }
+
+    #[inline]
+    fn judge(&self, is_ready: io::Result<bool>) -> bool {
+        match is_ready {
+            Ok(false) => true,
+            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
+            Err(_elsewhere) => false,
+        }
+    }
+
+    #[cold]
+    fn ask_is_quiet(&self) -> bool {
+        count_syscalls(1);
+        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Begins an exchange: nothing of the request has gone out yet.
+    ///
+    /// # Errors
+    /// As [`write_request`].
+    pub(crate) fn begin(
+        &mut self,
+        method: &str,
+        url: &Url,
+        headers: &[(String, Vec<u8>)],
+        body: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
+        let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
+        let is_same = || std::ptr::eq(self.url.as_str(), url.as_str()) || self.url == *url;
+        if is_plain_get && self.is_plain_get && is_same() {
+            return Ok(()); // the same as the last one
+        }
+        (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);
+        self.request.clear();
+        write_request(&mut self.request, method, url, headers, Content::of(body))?;
+        self.request.extend_from_slice(body.unwrap_or_default());
+        Ok(())
+    }
+
+    /// Whether the peer has not said a word since [`begin`](Self::begin): if the connection is gone, perhaps it was before.
+    pub(crate) fn is_unheard(&self) -> bool {
+        self.heard == 0
+    }
+
+    /// Sends the request and reads until the head of the answer is there. Says in `stage` what it is at.
+    ///
+    /// # Errors
+    /// If the connection ends before that, or the head is malformed or too large.
+    pub(crate) fn poll_answer(
+        &mut self,
+        cx: &mut Context<'_>,
+        asked: Asked,
+        limits: &Limits,
+        stage: &Cell<&'static str>,
+    ) -> Poll<Result<(), Error>> {
+        stage.set("sending the request");
+        ready!(self.poll_send(cx, limits))?;
+        stage.set("waiting for an answer");
+        while self.is_unheard() || !self.read_head(limits)? {
+            match ready!(self.poll_read(cx)) {
+                Ok(0) => return Poll::Ready(Err(self.ended("the connection ended within the head"))),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(self.broke("reading the head", error))),
+            }
+        }
+        let framing = self.head.framing(asked)?;
+        self.may_stay = self.head.keep_alive(framing) && !self.cut_short;
+        self.body = Decoder::new(framing, limits)?;
+        self.at = self.head.head_len();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Sends the request, or as much of it as the peer wants to have.
+    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<(), Error>> {
+        while self.sent < self.request.len() && !self.cut_short {
+            let written = self.stream.fd().poll_write_stream(cx, &self.request[self.sent..]);
+            if let Poll::Ready(Ok(n)) = written {
+                self.sent += n;
+                self.stats.borrow_mut().bytes_out += n as u64;
+                if self.sent == self.request.len() && self.is_unheard() {
+                    // An answer takes a while: to try to read would be in vain.
+                    let answer = self.stream.fd().poll_ready(Direction::Read, cx);
+                    return answer.map_err(|error| self.broke("sending the request", error));
+                }
+                continue;
+            }
+            self.cut_short = match (written, self.poll_read(cx)) {
+                // Perhaps it said why before it went.
+                (Poll::Ready(Err(_)), Poll::Ready(Ok(1..))) => true,
+                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
+                    return Poll::Ready(Err(self.broke("sending the request", error)));
+                }
+                (_, Poll::Ready(Ok(0))) => true,
+                // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
+                // wrong with them shows when the answer is read.
+                (_, Poll::Ready(Ok(_))) => !matches!(self.read_head(limits), Ok(false)),
+                (_, Poll::Pending) => return Poll::Pending,
+            };
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether the final head is complete. Interim heads are taken out of the buffer.
+    #[inline]
+    fn read_head(&mut self, limits: &Limits) -> Result<bool, Error> {
+        while let Some(len) = self.head.parse(&self.bytes, limits)? {
+            if !self.head.is_interim() {
+                return Ok(true);
+            }
+            self.head.begin_next(limits)?;
+            self.bytes.drain(..len);
+        }
+        Ok(false)
+    }
+
+    /// The same error, with what was asked for.
+    #[cold]
+    pub(crate) fn explain(&self, error: Error) -> Error {
+        error.during(format!("{} {}", self.doing, self.url))
+    }
+
+    /// Where in `bytes` the next piece of the body lies; none at its end.
+    ///
+    /// # Errors
+    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted.
+    #[inline]
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
+        loop {
+            let piece = self.decode()?;
+            if piece.is_some() || self.body.is_finished() {
+                return Poll::Ready(Ok(piece));
+            }
+            // What was decoded has been seen: only the head stays.
+            self.at = self.head.head_len();
+            self.bytes.truncate(self.at);
+            if ready!(self.poll_read(cx)).map_err(|error| self.broke("reading the body", error))? == 0 {
+                self.may_stay = false;
+                self.body.finish_at_eof()?;
+            }
+        }
+    }
+
+    /// The next piece of the body among the bytes that are there.
+    #[inline]
+    fn decode(&mut self) -> Result<Option<Range<usize>>, Error> {
+        while !self.body.is_finished() && self.at < self.bytes.len() {
+            let step = self.body.decode(&self.bytes[self.at..])?;
+            self.at += step.consumed;
+            if !step.data.is_empty() {
+                let start = step.data.as_ptr().addr() - self.bytes.as_ptr().addr();
+                return Ok(Some(start..start + step.data.len()));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Appends what comes; 0 is the end of the stream.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let read = poll_read(&self.stream, cx, &mut self.bytes);
+        if let Poll::Ready(Ok(n)) = read {
+            self.heard += n;
+            self.stats.borrow_mut().bytes_in += n as u64;
+        }
+        read
+    }
+
+    /// Whether the connection can carry another exchange: the body of this one is all there, and nothing follows it.
+    #[inline]
+    pub(crate) fn is_over(&mut self) -> bool {
+        while let Ok(Some(_)) = self.decode() {}
+        self.may_stay && self.body.is_finished() && surplus(&self.bytes[self.at..]) != Surplus::Unasked
+    }
+
+    /// Forgets an exchange that is over.
+    pub(crate) fn clear(&mut self) {
+        self.head.clear();
+        self.at = 0;
+        self.bytes.clear();
+        if self.bytes.capacity() > KEPT_BYTES {
+            self.bytes = Vec::new();
+        }
+        if self.request.capacity() > KEPT_BYTES {
+            (self.request, self.is_plain_get) = (Vec::new(), false);
+        }
+    }
+
+    fn ended(&self, within: &'static str) -> Error {
+        Error::new(ErrorKind::Truncated, self.unless_unheard(within))
+    }
+
+    fn broke(&self, doing: &'static str, error: io::Error) -> Error {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
+        let is_reset = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe);
+        let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Other };
+        Error::io(kind, self.unless_unheard(doing), error)
+    }
+
+    fn unless_unheard(&self, what: &'static str) -> &'static str {
+        if self.is_unheard() { "the connection ended before an answer" } else { what }
+    }
+}
+
+/// The method's word in an error's text.
+pub(crate) fn doing(method: &str) -> &'static str {
+    match method {
+        "GET" => "get",
+        "HEAD" => "head",
+        "POST" => "post",
+        "PUT" => "put",
+        "DELETE" => "delete",
+        _ => "request",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::http::{Client, Reply, Server, Url};
+
+    #[test]
+    fn every_request_over_a_connection_is_the_one_that_was_asked_for() {
+        let heard = windlass_reactor::doc_real(async {
+            let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let url = |path| Url::parse(&format!("http://{}/{path}", server.local_addr().unwrap())).unwrap();
+            let (a, b) = (url("a"), url("b"));
+            windlass_executor::spawn(server.run(|request| {
+                let header = |name| String::from_utf8_lossy(request.headers().get(name).unwrap_or(b"-")).into_owned();
+                let (method, target, length) = (request.method(), request.target(), header("content-length"));
+                Reply::bytes(200, format!("{method} {target} {} {length}", header("x")))
+            }));
+            let client = Client::new();
+            let mut heard = Vec::new();
+            for request in [
+                client.get(&a),
+                client.get(&a),
+                client.get(&b),
+                client.get(&b).header("X", "y"),
+                client.get(&b),
+                client.request("DELETE", &b),
+                client.get(&b),
+                client.get(&b).body("z"),
+                client.get(&b),
+                client.get(&a.clone()),
+            ] {
+                heard.push(String::from_utf8(request.send().await.unwrap().bytes().await.unwrap()).unwrap());
+            }
+            assert_eq!(client.stats().opened, 1);
+            heard
+        });
+        let expected = "GET /a - -|GET /a - -|GET /b - -|GET /b y -|GET /b - -|DELETE /b - -|GET /b - -|GET /b - 1|\
+                        GET /b - -|GET /a - -";
+        assert_eq!(heard.join("|"), expected);
+    }
+}

@@ -1,6 +1,7 @@
 //! One buffer to read into, for all connections of a thread.
 //! Most of what arrives is small and dealt with at once. So bytes land in a large buffer that all share, and a
-//! connection keeps of them only what it has not finished with: ten thousand idle connections hold a few hundred bytes each, and none of these 64 KiB.
+//! connection keeps of them only what it has not finished with: ten thousand idle connections hold a few hundred bytes
+//! each, and none of these 64 KiB.
 //! A large buffer also means that a read is nearly always a short one, after which nobody asks the kernel again.
 //! Next: `connection` and `server`, which read through it.
 

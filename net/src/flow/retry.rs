@@ -431,6 +431,22 @@ impl<E> fmt::Debug for Retry<E> {
 /// assert_eq!(error.to_string(), "attempt 1/1 failed after 0ns: connection refused");
 /// # });
 /// ```
+///
+/// It is an [`Error`](std::error::Error) where `E` is one, which `&str` is not, nor `Box<dyn Error>`: there `?` does not take
+/// it, and [`into_last`](RetryError::into_last) or its text goes on.
+///
+/// ```
+/// use std::error::Error;
+/// use windlass_net::flow::Retry;
+/// # windlass_reactor::doc(async {
+///
+/// async fn number(text: &str) -> Result<u32, Box<dyn Error>> {
+///     let called = Retry::new(3).run(async |_| Ok::<u32, Box<dyn Error>>(text.parse()?)).await;
+///     called.map_err(|error| error.into_last().unwrap_or_else(|| "no answer in time".into()))
+/// }
+/// assert_eq!(number("six").await.unwrap_err().to_string(), "invalid digit found in string");
+/// # });
+/// ```
 #[derive(Debug)]
 pub struct RetryError<E> {
     kind: RetryErrorKind,

@@ -24,19 +24,6 @@
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
 //! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
 //!
-//! # What an example calls a crate
-//!
-//! Much of what is here comes from the three crates below this one, and the examples on its pages call it by their names. A
-//! program that depends on `windlass` alone writes:
-//!
-//! | in an example | in a program |
-//! |---|---|
-//! | `windlass_executor::sync`, `cancel`, `group`, `spawn`, `task_local` | `windlass::…`, of the same name |
-//! | `windlass_executor::yield_now`, `gather`, `JoinError`, and what else is about tasks | `windlass::task::…` |
-//! | `windlass_reactor::time` | [`windlass::time`](time) |
-//! | `windlass_reactor::AsyncFd`, `windlass_net::io` | [`windlass::io`](io) |
-//! | `windlass_net::net`, `http`, `flow`, `signal` | `windlass::…`, of the same name |
-//!
 //! # Which types may cross threads
 //!
 //! Handles are structurally `Send` where they hold keys, and `!Send` where they count references; none is `Send` by

@@ -80,7 +80,8 @@ impl Cancelled {
     /// A request without a reason.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::cancel::Cancelled::new().reason(), None);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::cancel::Cancelled::new().reason(), None);
     /// ```
     #[expect(clippy::new_without_default, reason = "a cancellation by default is nothing anybody wants")]
     pub fn new() -> Self {

@@ -551,9 +551,10 @@ impl Executor {
     /// If the thread is in a loop already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
     /// let entered = executor.enter(std::panic::Location::caller()).unwrap();
-    /// let _task = windlass_executor::spawn(async {}); // finds the loop
+    /// let _task = windlass::spawn(async {}); // finds the loop
     /// drop(entered);
     /// ```
     pub fn enter(&self, at: &'static Location<'static>) -> Result<Enter, Nested> {
@@ -784,9 +785,10 @@ impl Executor {
     /// How many calls on the blocking pool have not come back.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc_entered(|executor| {
     /// assert_eq!(executor.blocking_out(), 0);
-    /// let call = windlass_executor::spawn_blocking(|| {});
+    /// let call = windlass::task::spawn_blocking(|| {});
     /// assert_eq!(executor.blocking_out(), 1); // until the inbox was read after its end
     /// # drop(call);
     /// # });
@@ -798,9 +800,10 @@ impl Executor {
     /// The sums so far.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use std::cell::Cell;
     /// # windlass_executor::doc_entered(|executor| {
-    /// let task = executor.spawn(windlass_executor::yield_now());
+    /// let task = executor.spawn(windlass::task::yield_now());
     /// executor.run(&Cell::new(10));
     /// assert_eq!((executor.counts().polls, executor.counts().wakes), (2, 1));
     /// # drop(task);

@@ -43,8 +43,9 @@ use crate::waits::{self, WaitReason};
 /// Dropping the future that awaits a `&mut JoinHandle` loses nothing: await it again.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let task = windlass_executor::spawn(async { 6 * 7 });
+/// let task = windlass::spawn(async { 6 * 7 });
 /// assert_eq!(task.await.unwrap(), 42);
 /// # });
 /// ```
@@ -72,8 +73,9 @@ impl<T: 'static> JoinHandle<T> {
     /// The number of the task, unique in its loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { windlass_executor::current().unwrap().id });
+    /// let task = windlass::spawn(async { windlass::task::current().unwrap().id });
     /// let id = task.id();
     /// assert_eq!(task.await.unwrap(), id);
     /// # });
@@ -85,8 +87,9 @@ impl<T: 'static> JoinHandle<T> {
     /// The name that the task was given, or `Task-N`.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// assert_eq!(task.name(), format!("Task-{}", task.id()));
     /// # });
     /// ```
@@ -97,8 +100,9 @@ impl<T: 'static> JoinHandle<T> {
     /// Gives the task another name.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// task.set_name("crank");
     /// assert_eq!(task.name(), "crank");
     /// # });
@@ -110,10 +114,11 @@ impl<T: 'static> JoinHandle<T> {
     /// True once the task has ended, in whatever way.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// assert!(!task.is_finished());
-    /// windlass_executor::yield_now().await;
+    /// windlass::task::yield_now().await;
     /// assert!(task.is_finished());
     /// # });
     /// ```
@@ -126,8 +131,9 @@ impl<T: 'static> JoinHandle<T> {
     /// False if the task had ended already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// assert!(task.abort());
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
@@ -141,8 +147,9 @@ impl<T: 'static> JoinHandle<T> {
     /// its next suspension; one that has not run yet never will. False if it had ended already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// assert!(task.cancel());
     /// assert!(task.await.unwrap_err().is_cancelled()); // nothing caught it
     /// # });
@@ -154,8 +161,9 @@ impl<T: 'static> JoinHandle<T> {
     /// As [`cancel`](JoinHandle::cancel), saying why.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.cancel_because("closing time");
     /// assert!(task.await.unwrap_err().to_string().ends_with("was cancelled: closing time"));
     /// # });
@@ -167,10 +175,11 @@ impl<T: 'static> JoinHandle<T> {
     /// What ends this task from anywhere.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// let end = task.abort_handle();
-    /// let _asked = windlass_executor::spawn(async move { end.abort() });
+    /// let _asked = windlass::spawn(async move { end.abort() });
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
     /// ```
@@ -181,8 +190,9 @@ impl<T: 'static> JoinHandle<T> {
     /// A handle that can be cloned, and asked for the output any number of times.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let answer = windlass_executor::spawn(async { 42 }).shared();
+    /// let answer = windlass::spawn(async { 42 }).shared();
     /// let again = answer.clone();
     /// assert_eq!(answer.await.unwrap() + again.await.unwrap(), 84);
     /// # });
@@ -301,8 +311,9 @@ fn drop_rest<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
 /// Why a task gave no output.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let crank = windlass_executor::Builder::new().name("crank");
+/// let crank = windlass::task::Builder::new().name("crank");
 /// let error = crank.spawn(async { assert!(1 > 2, "it slipped") }).await.unwrap_err();
 /// assert!(error.to_string().ends_with("(crank) panicked: it slipped"));
 /// # });
@@ -342,8 +353,9 @@ impl JoinError {
     /// The task it speaks of.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// let id = task.id();
     /// task.abort();
     /// assert_eq!(task.await.unwrap_err().id(), id);
@@ -356,8 +368,9 @@ impl JoinError {
     /// True if the task was aborted, or dropped with its loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.abort();
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
@@ -369,8 +382,9 @@ impl JoinError {
     /// Why the task was cancelled, if whoever asked has said so.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.cancel_because("closing time");
     /// assert_eq!(task.await.unwrap_err().reason(), Some("closing time"));
     /// # });
@@ -382,8 +396,9 @@ impl JoinError {
     /// True if the task panicked.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { assert!(1 > 2) });
+    /// let task = windlass::spawn(async { assert!(1 > 2) });
     /// assert!(task.await.unwrap_err().is_panic());
     /// # });
     /// ```
@@ -397,8 +412,9 @@ impl JoinError {
     /// Gives the error back if it was no panic.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.abort();
     /// let still = task.await.unwrap_err().try_into_panic().unwrap_err();
     /// assert!(still.is_cancelled());
@@ -417,8 +433,9 @@ impl JoinError {
     /// If it was no panic.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { assert!(1 > 2, "it slipped") });
+    /// let task = windlass::spawn(async { assert!(1 > 2, "it slipped") });
     /// let panic = task.await.unwrap_err().into_panic();
     /// assert_eq!(panic.downcast_ref(), Some(&"it slipped"));
     /// # });
@@ -461,14 +478,15 @@ impl std::error::Error for JoinError {}
 /// A panic that no join handle will ever see, as given to the hook of [`set_unobserved_panic_hook`].
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::set_unobserved_panic_hook(Some(|panic| {
+/// windlass::task::set_unobserved_panic_hook(Some(|panic| {
 ///     assert_eq!(panic.name, "crank");
 ///     assert!(panic.error.is_panic() && panic.spawned_at.file().ends_with(".rs"));
 /// }));
-/// let crank = windlass_executor::Builder::new().name("crank");
+/// let crank = windlass::task::Builder::new().name("crank");
 /// drop(crank.spawn(async { assert!(1 > 2, "it slipped") }));
-/// windlass_executor::yield_now().await;
+/// windlass::task::yield_now().await;
 /// # });
 /// ```
 #[derive(Debug)]
@@ -497,10 +515,11 @@ thread_local! {
 /// again.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::set_unobserved_panic_hook(Some(|panic| eprintln!("alarm: {panic}")));
-/// drop(windlass_executor::spawn(async { panic!("nobody awaits me") }));
-/// windlass_executor::yield_now().await;
+/// windlass::task::set_unobserved_panic_hook(Some(|panic| eprintln!("alarm: {panic}")));
+/// drop(windlass::spawn(async { panic!("nobody awaits me") }));
+/// windlass::task::yield_now().await;
 /// # });
 /// ```
 pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {

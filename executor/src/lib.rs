@@ -68,6 +68,17 @@ pub use task::{
 };
 pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
 
+/// What the examples call `windlass`: the names that a program has for what is here, where the facade cannot be reached.
+#[doc(hidden)]
+pub mod windlass {
+    pub mod task {
+        pub use crate::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
+        pub use crate::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
+        pub use crate::*;
+    }
+    pub use crate::{BlockingPool, LoopId, cancel, current_loop, group, remote, spawn, sync, task_local};
+}
+
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.
 #[doc(hidden)]

@@ -19,13 +19,14 @@ use crate::task::TaskId;
 /// What a sleeping task waits for.
 ///
 /// ```
-/// use windlass_executor::waits::WaitReason;
+/// # use windlass_executor::windlass;
+/// use windlass::task::WaitReason;
 /// # windlass_executor::doc(async {
-/// let first = windlass_executor::spawn(std::future::pending::<()>());
+/// let first = windlass::spawn(std::future::pending::<()>());
 /// let id = first.id();
-/// let second = windlass_executor::spawn(first);
-/// windlass_executor::yield_now().await;
-/// let waiting = windlass_executor::all_tasks().into_iter().find(|task| task.id == second.id()).unwrap();
+/// let second = windlass::spawn(first);
+/// windlass::task::yield_now().await;
+/// let waiting = windlass::task::all_tasks().into_iter().find(|task| task.id == second.id()).unwrap();
 /// assert_eq!(waiting.waiting_for, WaitReason::Join { task: id });
 /// # });
 /// ```
@@ -72,12 +73,13 @@ pub enum WaitReason {
 /// What a task can wait for at a primitive of [`sync`](crate::sync) or [`remote`](crate::remote).
 ///
 /// ```
-/// use windlass_executor::waits::{ResourceKind, WaitReason};
+/// # use windlass_executor::windlass;
+/// use windlass::task::{ResourceKind, WaitReason};
 /// # windlass_executor::doc(async {
-/// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(0));
-/// let task = windlass_executor::spawn(async move { semaphore.acquire().await.map(drop) });
-/// windlass_executor::yield_now().await;
-/// let waiting = windlass_executor::all_tasks().into_iter().find(|info| info.id == task.id()).unwrap();
+/// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(0));
+/// let task = windlass::spawn(async move { semaphore.acquire().await.map(drop) });
+/// windlass::task::yield_now().await;
+/// let waiting = windlass::task::all_tasks().into_iter().find(|info| info.id == task.id()).unwrap();
 /// assert!(matches!(waiting.waiting_for, WaitReason::Resource { kind: ResourceKind::Permit, .. }));
 /// # });
 /// ```
@@ -197,15 +199,16 @@ impl ResourceKind {
 /// several threads share ([`remote`](crate::remote)) is counted by the process.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// use windlass_executor::waits::WaitReason;
-/// let event = std::rc::Rc::new(windlass_executor::sync::Event::new());
+/// use windlass::task::WaitReason;
+/// let event = std::rc::Rc::new(windlass::sync::Event::new());
 /// for _ in 0..2 {
 ///     let event = event.clone();
-///     drop(windlass_executor::spawn(async move { event.wait().await }));
+///     drop(windlass::spawn(async move { event.wait().await }));
 /// }
-/// windlass_executor::yield_now().await;
-/// let ids: Vec<_> = windlass_executor::all_tasks().iter().filter_map(|task| match task.waiting_for {
+/// windlass::task::yield_now().await;
+/// let ids: Vec<_> = windlass::task::all_tasks().iter().filter_map(|task| match task.waiting_for {
 ///     WaitReason::Resource { id, .. } => Some(id),
 ///     _ => None,
 /// }).collect();
@@ -352,14 +355,15 @@ impl fmt::Display for WaitReason {
 ///
 /// ```
 /// use std::{future::poll_fn, task::Poll};
-/// use windlass_executor::waits::{self, WaitReason};
+/// # use windlass_executor::windlass;
+/// use windlass::task::{WaitReason, note_wait_reason};
 /// # windlass_executor::doc(async {
-/// let pooled = windlass_executor::spawn(poll_fn(|_| {
-///     waits::note(WaitReason::Connection);
+/// let pooled = windlass::spawn(poll_fn(|_| {
+///     note_wait_reason(WaitReason::Connection);
 ///     Poll::<()>::Pending
 /// }));
-/// windlass_executor::yield_now().await;
-/// let task = windlass_executor::all_tasks().into_iter().find(|task| task.id == pooled.id()).unwrap();
+/// windlass::task::yield_now().await;
+/// let task = windlass::task::all_tasks().into_iter().find(|task| task.id == pooled.id()).unwrap();
 /// assert_eq!(task.waiting_for, WaitReason::Connection);
 /// # });
 /// ```

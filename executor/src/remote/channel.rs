@@ -30,8 +30,9 @@ use crate::waits::{self, ResourceId, ResourceKind, WaitReason};
 /// If `capacity` is 0.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::remote::channel(2);
+/// let (sender, mut receiver) = windlass::remote::channel(2);
 /// let thread = std::thread::spawn(move || {
 ///     for number in 1..=5 {
 ///         sender.blocking_send(number).unwrap(); // waits for room
@@ -101,8 +102,9 @@ impl<T> Channel<T> {
 /// Sends into the channel. Each clone is one more sender; when the last is dropped, the receiver comes to an end.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::remote::channel(8);
+/// let (sender, mut receiver) = windlass::remote::channel(8);
 /// let second = sender.clone();
 /// std::thread::spawn(move || second.try_send("from a thread").unwrap()).join().unwrap();
 /// drop(sender);
@@ -121,7 +123,8 @@ impl<T> Sender<T> {
     /// Gives `value` back if there is none, or the receiver is gone.
     ///
     /// ```
-    /// use windlass_executor::remote::{self, TrySendError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::remote::{self, TrySendError};
     /// let (sender, receiver) = remote::channel(1);
     /// sender.try_send(1).unwrap();
     /// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
@@ -152,8 +155,9 @@ impl<T> Sender<T> {
     /// Dropped before it completed, nothing was sent: `value` is dropped with it, and its place in line goes to the next.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, receiver) = windlass_executor::remote::channel(1);
+    /// let (sender, receiver) = windlass::remote::channel(1);
     /// sender.send(1).await.unwrap();
     /// let thread = std::thread::spawn(move || { receiver }.blocking_recv());
     /// sender.send(2).await.ok(); // when the thread has taken the first, if it is still there for the second
@@ -178,7 +182,8 @@ impl<T> Sender<T> {
     /// Inside a running loop, which it would stop: use [`send`](Sender::send) there.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::remote::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::remote::channel(1);
     /// sender.blocking_send("first").unwrap();
     /// let blocks = std::thread::spawn(move || sender.blocking_send("second"));
     /// drop(receiver); // lets it go
@@ -284,7 +289,8 @@ impl<T> fmt::Debug for Sender<T> {
 /// Receives from the channel. Dropping it drops what was not received, here, and lets all senders go.
 ///
 /// ```
-/// let (sender, receiver) = windlass_executor::remote::channel(1);
+/// # use windlass_executor::windlass;
+/// let (sender, receiver) = windlass::remote::channel(1);
 /// sender.try_send(String::from("not received")).unwrap();
 /// drop(receiver);
 /// assert!(sender.try_send(String::from("late")).is_err());
@@ -300,8 +306,9 @@ impl<T> Receiver<T> {
     /// Dropping it loses nothing: a value leaves the channel only as this completes.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::remote::channel(1);
+    /// let (sender, mut receiver) = windlass::remote::channel(1);
     /// std::thread::spawn(move || sender.blocking_send(7).unwrap());
     /// assert_eq!(receiver.recv().await, Some(7));
     /// assert_eq!(receiver.recv().await, None);
@@ -321,7 +328,8 @@ impl<T> Receiver<T> {
     /// Inside a running loop, which it would stop: use [`recv`](Receiver::recv) there.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::remote::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::remote::channel(1);
     /// let thread = std::thread::spawn(move || receiver.blocking_recv());
     /// sender.try_send(7).unwrap();
     /// assert_eq!(thread.join().unwrap(), Some(7));
@@ -337,7 +345,8 @@ impl<T> Receiver<T> {
     /// [`TryRecvError::Empty`] if none is; [`TryRecvError::Closed`] if none will be.
     ///
     /// ```
-    /// use windlass_executor::remote::{self, TryRecvError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::remote::{self, TryRecvError};
     /// let (sender, mut receiver) = remote::channel(1);
     /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     /// sender.try_send(7).unwrap();

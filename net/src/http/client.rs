@@ -40,11 +40,12 @@ use crate::tcp::TcpSocket;
 /// Its connections belong to the loop in which they were opened.
 ///
 /// ```
-/// use windlass_net::http::{Client, Reply, Server, Url};
+/// # use windlass_net::windlass;
+/// use windlass::http::{Client, Reply, Server, Url};
 /// # windlass_reactor::doc_real(async {
 /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
 /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
-/// windlass_executor::spawn(server.run(|_request| Reply::bytes(200, "hello")));
+/// windlass::spawn(server.run(|_request| Reply::bytes(200, "hello")));
 ///
 /// let client = Client::new();
 /// let response = client.get(&url).send().await.unwrap();

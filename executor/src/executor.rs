@@ -28,6 +28,8 @@ use crate::cell::{After, Enter, Polled, Pool, State, Table, TaskRef, Then, Typed
 use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::instrument::{Instrument, Tell, Unwatched, Watch};
 use crate::join::{self, JoinHandle};
+#[cfg(test)]
+use crate::key::GENERATION_BITS;
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
 use crate::waits;
@@ -283,6 +285,11 @@ impl Core {
         } else {
             inbox::wake(key);
         }
+    }
+
+    /// The main future's place. The state is asked, too: by now the number may be a task's (its generation starts over).
+    fn root(&self) -> Option<TaskRef> {
+        self.table.find(self.root.get()?).filter(|task| task.state.get() == State::Root)
     }
 
     #[inline]
@@ -631,7 +638,7 @@ impl Executor {
     pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         let core = &self.0;
         assert!(core.turn() == Key::NONE, "main was polled inside a poll of its loop");
-        let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
+        let task = core.root().expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
         core.table.begin_turn(task.key);
@@ -663,14 +670,11 @@ impl Executor {
     /// # });
     /// ```
     pub fn end_root(&self) {
-        let Some(key) = self.0.root.get() else { return };
-        assert!([Key::NONE, key].contains(&self.0.turn()), "main was ended inside a task's poll");
+        let Some(task) = self.0.root() else { return };
+        assert!([Key::NONE, task.key].contains(&self.0.turn()), "main was ended inside a task's poll");
         self.0.table.turn.set(Key::NONE); // if main panicked, it is still its turn
-        self.0.root.set(None);
-        if let Some(task) = self.0.table.find(key) {
-            task.state.set(State::Empty);
-            self.0.table.remove(key);
-        }
+        task.state.set(State::Empty);
+        self.0.table.remove(task.key);
     }
 
     /// Polls ready tasks, first come, first served, at most `polls_left` of them, which it counts down.
@@ -925,5 +929,10 @@ impl Executor {
     /// Asserts I1: the queue holds exactly the tasks whose bit is set, each once.
     pub(crate) fn assert_queue_agrees_with_the_bits(&self) {
         self.0.table.assert_line_agrees_with_the_bits();
+    }
+
+    /// As after 67 million spawns: the next task has the generation of the first.
+    pub(crate) fn start_generations_over(&self) {
+        self.0.last_id.set(1 << GENERATION_BITS);
     }
 }

@@ -171,6 +171,11 @@ impl Header {
         free
     }
 
+    /// Whether its poll may be under way. Who has ended is in nobody's turn, though another may have its number by now.
+    pub(crate) fn may_be_in_turn(&self) -> bool {
+        matches!(self.state.get(), State::Busy | State::Root)
+    }
+
     /// As [`claim`](Header::claim), of a future that waits.
     pub(crate) fn claim_alive(&self) -> bool {
         self.claim(State::Alive) || self.claim(State::Requested)

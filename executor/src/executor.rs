@@ -178,22 +178,19 @@ pub struct Nested {
 /// What waking a waker of ours does, on any thread.
 #[inline]
 pub(crate) fn wake(key: Key) {
-    let watched = with_current(|core| match core {
-        Some(core) => core.wake(key),
-        None => {
-            inbox::wake(key);
-            false
-        }
-    });
-    if watched {
-        tell_woken(key);
+    if with_current(|core| core.is_none_or(|core| core.wake(key))) {
+        wake_further(key);
     }
 }
 
+/// What calls foreign code in a wake-up, an instrument or what unparks another loop: nobody looks at this one now (C4).
 #[cold]
-fn tell_woken(key: Key) {
-    let tell = with_current(|core| core?.tell_woken(key));
-    tell.into_iter().for_each(Tell::woken); // nobody looks at the loop now (C4)
+fn wake_further(key: Key) {
+    let ours = |core: &&Core| core.any_key.same_loop(key);
+    match with_current(|core| core.filter(ours).map(|core| core.tell_woken(key))) {
+        Some(tell) => tell.into_iter().for_each(Tell::woken),
+        None => inbox::wake(key),
+    }
 }
 
 impl Core {
@@ -230,13 +227,13 @@ impl Core {
         self.table.find(self.table.turn.get())
     }
 
-    /// A wake-up on a thread that runs this loop. True if it is to be [told](Core::tell_woken).
+    /// A wake-up on a thread that runs this loop. True if there is more to it: it is to be [told](Core::tell_woken), or is
+    /// for another loop.
     #[inline]
     pub(crate) fn wake(&self, key: Key) -> bool {
         let woken = self.table.wake(key);
         if woken == Woken::Nobody {
-            self.wake_unknown(key);
-            return false;
+            return self.is_of_another_loop(key);
         }
         self.counts.wakes.set(self.counts.wakes.get() + 1);
         if woken == Woken::Ready {
@@ -278,13 +275,12 @@ impl Core {
         self.counts.forced_yields.set(self.counts.forced_yields.get() + 1);
     }
 
+    /// Of a key that names nobody here. One of ours is counted: its task has ended.
     #[cold]
-    fn wake_unknown(&self, key: Key) {
-        if self.any_key.same_loop(key) {
-            self.counts.stale_wakes.set(self.counts.stale_wakes.get() + 1);
-        } else {
-            inbox::wake(key);
-        }
+    fn is_of_another_loop(&self, key: Key) -> bool {
+        let is_ours = self.any_key.same_loop(key);
+        self.counts.stale_wakes.set(self.counts.stale_wakes.get() + is_ours as u64);
+        !is_ours
     }
 
     /// The main future's place. The state is asked, too: by now the number may be a task's (its generation starts over).
@@ -431,7 +427,8 @@ impl Core {
                     _ => self.after_turn(task),
                 }
             }
-            Polled::Ended | Polled::NotAlive => {
+            Polled::NotAlive => unreachable!("it was said to be alive just now"),
+            Polled::Ended => {
                 if let Some(watch) = self.instrument() {
                     watch.ended(task);
                 }

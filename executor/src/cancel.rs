@@ -284,6 +284,12 @@ impl Future for Propagate {
 /// # Errors
 /// [`JoinError`](crate::JoinError) if it panicked, or was cancelled by name.
 ///
+/// # Panics
+/// Outside a running loop.
+///
+/// # Cancel
+/// Dropping the handle detaches the task; awaited as `&mut`, it can be asked again.
+///
 /// ```
 /// # use windlass_executor::{cancel::shield, spawn, yield_now};
 /// # windlass_executor::doc(async {

@@ -1,4 +1,4 @@
-//! A task's memory, the line it stands in, and the waker that is a number.
+//! A task's memory, the line it stands in, the waker that is a number; and memory that two halves of a channel share.
 //! This is the one file of the workspace with `unsafe` in it. It makes what safe Rust cannot say:
 //!
 //! ```text

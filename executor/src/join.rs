@@ -312,6 +312,9 @@ pub struct JoinError {
     details: Option<Box<Details>>,
 }
 
+/// The name of a task that never was.
+pub(crate) const NEVER_BEGUN: &str = "never begun";
+
 struct Details {
     name: String,
     reason: Option<Arc<str>>,
@@ -324,6 +327,12 @@ impl JoinError {
         let (_, reason) = cancel::requests(task);
         let details = || Box::new(Details { name: extras::name_of(task), reason, panic: None });
         JoinError { id: TaskId(task.id()), details: task.extras.get().then(details) }
+    }
+
+    /// Of a task that was posted to a loop and never became one.
+    pub(crate) fn never_begun(reason: Option<Arc<str>>) -> Self {
+        let details = Details { name: NEVER_BEGUN.into(), reason, panic: None };
+        JoinError { id: TaskId(0), details: Some(Box::new(details)) }
     }
 
     pub(crate) fn panicked(id: TaskId, name: String, panic: Box<dyn Any + Send>) -> Self {
@@ -499,9 +508,23 @@ pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
 }
 
 fn report(task: &TaskRef, error: &JoinError) {
-    let panic = UnobservedPanic { name: &extras::name_of(task), spawned_at: task.spawned_at, error };
+    tell_unobserved(&UnobservedPanic { name: &extras::name_of(task), spawned_at: task.spawned_at, error });
+}
+
+/// As for a task's own handle, of an outcome that went to another thread and that nobody took there.
+pub(crate) fn drop_outcome<T>(outcome: Result<T, JoinError>, spawned_at: &'static Location<'static>) {
+    if let Err(error) = &outcome
+        && error.is_panic()
+    {
+        let name = error.details.as_ref().map_or("", |details| &details.name);
+        tell_unobserved(&UnobservedPanic { name, spawned_at, error });
+    }
+    quietly(|| drop(outcome));
+}
+
+fn tell_unobserved(panic: &UnobservedPanic<'_>) {
     match HOOK.get() {
-        Some(hook) => quietly(|| hook(&panic)),
+        Some(hook) => quietly(|| hook(panic)),
         None => quietly(|| eprintln!("windlass: {panic}")), // it panics if nobody reads stderr
     }
 }
@@ -537,14 +560,16 @@ fn settle_watched(task: &TaskRef) {
 /// Who is told of a task's end besides its handle.
 pub(crate) enum Watcher {
     Wake(Waker),
+    Call(Box<dyn FnOnce()>),
     /// Its slot goes to the end of a list.
     List(Rc<Finished>, usize),
 }
 
 impl Watcher {
-    fn tell(self) {
+    pub(crate) fn tell(self) {
         match self {
             Watcher::Wake(waiting) => waiting.wake(),
+            Watcher::Call(call) => call(),
             Watcher::List(finished, slot) => finished.push(slot),
         }
     }

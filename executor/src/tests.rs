@@ -34,7 +34,7 @@ use crate::*;
 const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Runs `test` on a thread of its own, so that a hang is a failure and not a hang.
-fn within_watchdog(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn within_watchdog(test: impl FnOnce() + Send + 'static) {
     let (ended, end) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
@@ -48,7 +48,7 @@ fn within_watchdog(test: impl FnOnce() + Send + 'static) {
 
 /// A loop that turns only when the test says so. It is entered for as long as it lives.
 pub(crate) struct Crank {
-    executor: Executor,
+    pub(crate) executor: Executor,
     unparks: Arc<AtomicUsize>,
     _entered: Enter, // dropped last: the loop is entered while its tasks are dropped
 }
@@ -820,7 +820,7 @@ fn a_remote_to_a_loop_that_is_gone_says_so() {
     let crank = Crank::new();
     let remote = Remote::new(&crank.executor);
     drop(crank);
-    assert_eq!(remote.spawn_with(|| async {}), Err(Closed));
+    assert_eq!(remote.spawn_with(|| async {}).unwrap_err(), Closed);
     assert_eq!(Closed.to_string(), "the loop is gone");
 }
 

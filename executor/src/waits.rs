@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cell::with_current;
 use crate::task::TaskId;
@@ -59,7 +60,7 @@ pub enum WaitReason {
     Blocking,
     /// A connection from a client's pool.
     Connection,
-    /// Something of [`sync`](crate::sync) that another task is to give: a permit, a lock, an item.
+    /// Something of [`sync`](crate::sync) or [`remote`](crate::remote) that another is to give: a permit, a lock, an item.
     Resource {
         /// What is waited for, and of what.
         kind: ResourceKind,
@@ -68,7 +69,7 @@ pub enum WaitReason {
     },
 }
 
-/// What a task can wait for at a primitive of [`sync`](crate::sync).
+/// What a task can wait for at a primitive of [`sync`](crate::sync) or [`remote`](crate::remote).
 ///
 /// ```
 /// use windlass_executor::waits::{ResourceKind, WaitReason};
@@ -124,10 +125,16 @@ pub enum ResourceKind {
     Cancellation,
     /// All tasks of a tracker to end.
     Tasks,
+    /// A task that was spawned from elsewhere to end.
+    RemoteTask,
+    /// A message of a channel between threads.
+    RemoteMessage,
+    /// Capacity of a channel between threads.
+    RemoteCapacity,
 }
 
 impl ResourceKind {
-    const ALL: [ResourceKind; 20] = {
+    const ALL: [ResourceKind; 23] = {
         use ResourceKind::*;
         [
             Permit,
@@ -150,6 +157,9 @@ impl ResourceKind {
             Pipe,
             Cancellation,
             Tasks,
+            RemoteTask,
+            RemoteMessage,
+            RemoteCapacity,
         ]
     };
 
@@ -176,11 +186,15 @@ impl ResourceKind {
             ResourceKind::Pipe => ("the other end of pipe", ""),
             ResourceKind::Cancellation => ("cancellation of token", ""),
             ResourceKind::Tasks => ("tasks of tracker", ""),
+            ResourceKind::RemoteTask => ("remote task", " to end"),
+            ResourceKind::RemoteMessage => ("message of remote channel", ""),
+            ResourceKind::RemoteCapacity => ("capacity of remote channel", ""),
         }
     }
 }
 
-/// The number of a lock, a queue, a channel: counted up on its thread, given out when something is first waited for.
+/// The number of a lock, a queue, a channel: counted up on its thread, given out when something is first waited for. What
+/// several threads share ([`remote`](crate::remote)) is counted by the process.
 ///
 /// ```
 /// # windlass_executor::doc(async {
@@ -201,6 +215,14 @@ impl ResourceKind {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ResourceId(u64);
+
+impl ResourceId {
+    /// For what several threads share: its kinds count by themselves, and are the same on every thread.
+    pub(crate) fn next_of_process() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        ResourceId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -658,7 +658,7 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
         return true;
     }
     // Under its own poll it cannot be dropped, but right after it.
-    with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
+    task.may_be_in_turn() && with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
 }
 
 /// Ends a claimed task by dropping its future.

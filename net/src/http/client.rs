@@ -12,6 +12,7 @@
 //! the exchange first has to wait, counted from the loop's next turn, and cancelled with the exchange.
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
+//! Next: `connection`, or `server` for the other side.
 
 use std::cell::Cell;
 use std::fmt;

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use windlass_executor::waits::WaitReason;
 use windlass_executor::{TaskId, TaskView};
 
-/// Longer than this a poll should not take: asyncio's figure.
+/// Longer than this nothing should hold the loop: asyncio's figure.
 const SLOW_POLL: Duration = Duration::from_millis(100);
 /// Reports in a second, at most: what more there is to say is only counted. More lines nobody reads.
 const REPORTS_A_SECOND: u32 = 10;
@@ -57,7 +57,7 @@ pub struct Settings {
 type Hook = Arc<dyn Fn(&Report) + Send + Sync>;
 
 impl Settings {
-    /// Polls of 100 ms are slow, and reports go to stderr.
+    /// 100 ms are slow, and reports go to stderr.
     ///
     /// ```
     /// # let _settings =
@@ -67,8 +67,8 @@ impl Settings {
         Settings { slow_poll: SLOW_POLL, hook: None }
     }
 
-    /// A poll of `least` or longer is reported. The watchdog looks four times as often, but never more than every
-    /// millisecond, nor less than every 50 ms.
+    /// A poll of `least` or longer is reported, and whatever else holds the loop that long, while it does. The watchdog looks
+    /// four times as often, but never more than every millisecond, nor less than every 50 ms.
     ///
     /// ```
     /// # let _settings =

@@ -23,7 +23,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use windlass_executor::{BlockingPool, blocking_pool};
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, Stop};
+use windlass_executor::{Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, RemoteHandle, Stop};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 use crate::debug::{Debugger, Settings};
@@ -860,13 +860,14 @@ impl Builder {
 /// ```
 /// let crank = windlass::Loop::new()?;
 /// let handle = crank.handle();
-/// let (say, hear) = std::sync::mpsc::channel();
-/// std::thread::spawn(move || handle.spawn(async move { say.send("hello from the loop").unwrap() }));
-/// crank.block_on(async {
-///     while hear.try_recv().is_err() {
-///         windlass::task::yield_now().await;
-///     }
+/// let (stop, mut stopped) = windlass::remote::channel::<()>(1);
+/// let thread = std::thread::spawn(move || {
+///     let answer = handle.spawn(async { 6 * 7 }).unwrap().join();
+///     drop(stop);
+///     answer.unwrap()
 /// });
+/// crank.block_on(stopped.recv());
+/// assert_eq!(thread.join().unwrap(), 42);
 /// # std::io::Result::Ok(())
 /// ```
 #[derive(Clone, Debug)]
@@ -884,7 +885,7 @@ impl Handle {
     /// windlass::Loop::new()?.block_on(async {
     ///     let here = windlass::Handle::current();
     ///     let called = windlass::task::spawn_blocking(move || here.spawn(async { println!("back on the loop") }));
-    ///     called.await.unwrap().unwrap();
+    ///     called.await.unwrap().unwrap().await.unwrap();
     /// });
     /// # std::io::Result::Ok(())
     /// ```
@@ -905,20 +906,24 @@ impl Handle {
         Some(Handle { remote })
     }
 
-    /// Spawns `future` on the loop's thread, detached. A loop between two runs begins it when it runs again.
+    /// Spawns `future` on the loop's thread. A loop between two runs begins it when it runs again.
+    ///
+    /// What comes back waits for it from any thread: a thread joins it, a task awaits it. Dropping that detaches the task.
     ///
     /// # Errors
     /// [`Closed`] if the loop is gone.
     ///
     /// ```
     /// # let crank = windlass::Loop::new().unwrap();
-    /// let (handle, (say, hear)) = (crank.handle(), std::sync::mpsc::channel());
-    /// std::thread::spawn(move || handle.spawn(async move { say.send("done").unwrap() })).join().unwrap().unwrap();
-    /// crank.block_on(windlass::task::yield_now());
-    /// assert_eq!(hear.try_recv(), Ok("done"));
+    /// let handle = crank.handle();
+    /// let task = std::thread::spawn(move || handle.spawn(async { "done" })).join().unwrap().unwrap();
+    /// crank.block_on(async { assert_eq!(task.await.unwrap(), "done") });
     /// ```
     #[track_caller]
-    pub fn spawn<F: Future<Output: 'static> + Send + 'static>(&self, future: F) -> Result<(), Closed> {
+    pub fn spawn<F>(&self, future: F) -> Result<RemoteHandle<F::Output>, Closed>
+    where
+        F: Future<Output: Send + 'static> + Send + 'static,
+    {
         self.remote.spawn_with(move || future)
     }
 
@@ -931,15 +936,15 @@ impl Handle {
     /// use std::rc::Rc;
     /// # let crank = windlass::Loop::new().unwrap();
     /// let not_send = || async { println!("{}", Rc::new("made over there")) };
-    /// crank.handle().spawn_with(not_send)?;
+    /// drop(crank.handle().spawn_with(not_send)?);
     /// crank.block_on(windlass::task::yield_now());
     /// # Ok::<(), windlass::task::Closed>(())
     /// ```
     #[track_caller]
-    pub fn spawn_with<F, M>(&self, make: M) -> Result<(), Closed>
+    pub fn spawn_with<F, M>(&self, make: M) -> Result<RemoteHandle<F::Output>, Closed>
     where
         M: FnOnce() -> F + Send + 'static,
-        F: Future<Output: 'static> + 'static,
+        F: Future<Output: Send + 'static> + 'static,
     {
         self.remote.spawn_with(make)
     }

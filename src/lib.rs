@@ -21,6 +21,7 @@
 //! | tasks, wakers, the run queue | `executor/src/executor.rs`, `executor/src/cell.rs` |
 //! | sockets and timers becoming wake-ups | `reactor/src/reactor.rs`, `reactor/src/wheel.rs` |
 //! | sockets, names, streams, HTTP | `net/src/` |
+//! | what other threads have of a loop | `executor/src/remote.rs` |
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
 //! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
 //!
@@ -36,6 +37,7 @@
 //! | [`net::TcpStream`] and the other sockets, [`io::AsyncFd`], `signal::Signal` | yes | yes | a key and a descriptor; used off their loop they give errors |
 //! | [`time::Sleep`], [`time::Interval`] | yes | yes | a deadline and a key; polled off their loop they panic |
 //! | [`task::Blocking`] | yes | yes | shares a mutex with the pool |
+//! | [`remote::RemoteHandle`], [`remote::Sender`], [`remote::Receiver`] | yes | yes | share a mutex with the other end; what they carry must be `Send` |
 //! | [`Loop`], [`task::JoinHandle`], [`task::JoinSet`], [`task::AsCompleted`], [`task::Wait`], [`task::TaskGroup`], [`http::Client`], [`io::DuplexStream`], all of [`sync`] and the patterns of [`flow`] | no | no | plain reference counts |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
@@ -145,6 +147,22 @@ pub mod task {
 
 /// Coordination of tasks: permits, locks, events; channels and queues that hand values over.
 pub use windlass_executor::sync;
+
+/// From other threads into a loop, and back: a channel, and the outcome of what a [`Handle`] has spawned.
+///
+/// | from | to | by |
+/// |---|---|---|
+/// | a thread | a task that is to begin | [`Handle::spawn`], [`spawn_with`](Handle::spawn_with) |
+/// | that task | whoever waits for it, anywhere | [`RemoteHandle`](remote::RemoteHandle): `join` on a thread, `.await` in a task |
+/// | threads, or tasks of other loops | a task | [`remote::channel`]: `blocking_send` or `send`, and `recv` |
+/// | a task | a thread | the same: `send`, and `blocking_recv` |
+/// | a task | a task of the same loop | [`sync`], without locks |
+pub mod remote {
+    pub use windlass_executor::Closed;
+    pub use windlass_executor::remote::{
+        Receiver, RemoteHandle, SendError, Sender, TryRecvError, TrySendError, channel,
+    };
+}
 
 /// Signals, as something to wait for. With the feature `signal`; without it Ctrl-C ends the process as ever.
 #[cfg(feature = "signal")]

@@ -73,7 +73,7 @@ pub struct Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} tasks ended", self.ended)?;
+        write!(f, "{} {} ended", self.ended, if self.ended == 1 { "task" } else { "tasks" })?;
         if self.stragglers.is_empty() {
             return Ok(());
         }
@@ -187,8 +187,9 @@ impl GracefulShutdown {
     /// [`shutdown`](GracefulShutdown::shutdown). A second signal does what it does where nobody listens: it ends the process.
     /// With the feature `signal`.
     ///
-    /// A [`run`](crate::run) cancels main at Ctrl-C, too; where main waits for this, say
-    /// [`leave_ctrl_c`](crate::Runner::leave_ctrl_c).
+    /// A [`run`](crate::run) and `#[windlass::main]` cancel main at Ctrl-C, too. Main is dropped then, this with it, and no
+    /// report is made; and at the end of the run the tasks are asked a second time, in the midst of their clean-up. Where
+    /// main waits for this, say [`leave_ctrl_c`](crate::Runner::leave_ctrl_c), as in the example.
     ///
     /// # Errors
     /// If there are no descriptors left for the listeners.
@@ -197,12 +198,15 @@ impl GracefulShutdown {
     /// As with `shutdown`; before that, dropping it gives the signals back what they did.
     ///
     /// ```no_run
-    /// # windlass::Loop::new().unwrap().block_on(async {
-    /// let service = windlass::shutdown::GracefulShutdown::new();
-    /// service.spawn("server", std::future::pending());
-    /// let report = service.shutdown_on_signal(std::time::Duration::from_secs(5)).await?;
+    /// use windlass::{Runner, shutdown::GracefulShutdown};
+    ///
+    /// let report = Runner::new().leave_ctrl_c().run(async {
+    ///     let service = GracefulShutdown::new();
+    ///     service.spawn("server", std::future::pending());
+    ///     service.shutdown_on_signal(std::time::Duration::from_secs(5)).await
+    /// })??;
     /// println!("{report}");
-    /// # std::io::Result::Ok(()) }).unwrap();
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[cfg(feature = "signal")]
     pub async fn shutdown_on_signal(&self, grace: Duration) -> std::io::Result<Report> {

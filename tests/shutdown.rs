@@ -58,7 +58,7 @@ fn who_is_not_done_when_the_grace_is_over_is_dropped_then_and_named() {
         service.spawn("endless", worker(Duration::MAX));
         yield_now().await;
         let report = service.shutdown(GRACE).await;
-        assert_eq!(report.to_string(), "1 tasks ended; dropped: slow, endless");
+        assert_eq!(report.to_string(), "1 task ended; dropped: slow, endless");
         assert_eq!(start.elapsed(), GRACE);
         assert!(service.is_empty());
     });
@@ -106,7 +106,7 @@ fn nothing_is_spawned_once_the_shutdown_has_begun() {
             assert!(own.spawn("help", pending()).is_none());
         });
         yield_now().await;
-        assert_eq!(service.shutdown(GRACE).await.to_string(), "1 tasks ended");
+        assert_eq!(service.shutdown(GRACE).await.to_string(), "1 task ended");
     });
 }
 
@@ -123,7 +123,7 @@ fn a_shutdown_that_is_given_up_can_be_taken_up_again() {
         assert_eq!(service.len(), 1);
         let task = spawn(async move { service.shutdown(ms(150)).await });
         // It is asked again: this time nothing catches that.
-        assert_eq!(task.await.unwrap().to_string(), "1 tasks ended");
+        assert_eq!(task.await.unwrap().to_string(), "1 task ended");
         assert_eq!(start.elapsed(), ms(100));
     });
 }
@@ -168,7 +168,7 @@ fn each_of_the_two_signals_begins_a_shutdown() {
         return serve(ms(1), &[Signal::SIGINT]);
     }
     let child = child(NAME);
-    assert_eq!(String::from_utf8_lossy(&child.stdout).matches("1 tasks ended\n").count(), 2, "{child:?}");
+    assert_eq!(String::from_utf8_lossy(&child.stdout).matches("1 task ended\n").count(), 2, "{child:?}");
     assert!(child.status.success());
 }
 

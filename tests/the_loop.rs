@@ -357,7 +357,7 @@ fn a_handle_spawns_from_other_threads_while_the_loop_sleeps() {
             heard.sort();
             assert_eq!(heard, [1, 2, 3, 4]);
         });
-        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        threads.into_iter().for_each(|thread| drop(thread.join().unwrap()));
     });
 }
 
@@ -680,7 +680,7 @@ fn a_loop_that_does_not_run_asks_for_it_by_its_descriptor_when_another_thread_ha
     }
     // What came too late for one run is there for the next.
     let handle = lp.handle();
-    lp.block_on(async { thread::spawn(move || handle.spawn(async {}).unwrap()).join().unwrap() });
+    lp.block_on(async { drop(thread::spawn(move || handle.spawn(async {}).unwrap()).join().unwrap()) });
     assert!(asks_to_be_run(&lp), "a call was left over");
 }
 

@@ -61,8 +61,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Outside a running loop. The future panics when polled again after it yielded.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let sum = windlass_executor::spawn_blocking(|| (1..=10).sum::<u32>()).await.unwrap();
+/// let sum = windlass::task::spawn_blocking(|| (1..=10).sum::<u32>()).await.unwrap();
 /// assert_eq!(sum, 55);
 /// # });
 /// ```
@@ -126,8 +127,9 @@ struct Call<T> {
 /// The future of [`spawn_blocking`].
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let call = windlass_executor::spawn_blocking(|| assert!(1 > 2, "out of paper"));
+/// let call = windlass::task::spawn_blocking(|| assert!(1 > 2, "out of paper"));
 /// let error = call.await.unwrap_err();
 /// assert!(error.to_string().ends_with("panicked: out of paper"));
 /// # });
@@ -177,12 +179,13 @@ impl<T> fmt::Debug for Blocking<T> {
     }
 }
 
-/// How the blocking pool stands, which all loops of the process share.
+/// How the blocking pool stands, which all loops of the process share: what a loop's gauges have as `blocking`.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::spawn_blocking(|| {}).await.unwrap();
-/// let pool = windlass_executor::blocking_pool();
+/// windlass::task::spawn_blocking(|| {}).await.unwrap();
+/// # let pool = windlass_executor::blocking_pool();
 /// assert!((1..=4).contains(&pool.threads) && pool.idle <= pool.threads);
 /// # });
 /// ```

@@ -26,11 +26,12 @@ pub(crate) const OPERATIONS_MAX: u32 = 128;
 /// Outside a loop there is no budget and this is always ready.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # use std::{future::poll_fn, task::Poll};
 /// # windlass_executor::doc(async {
 /// let mut taken = 0;
 /// poll_fn(|cx| {
-///     while windlass_executor::budget::poll_proceed(cx).is_ready() {
+///     while windlass::task::poll_proceed(cx).is_ready() {
 ///         taken += 1;
 ///     }
 ///     Poll::Ready(())
@@ -65,11 +66,12 @@ pub(crate) fn used_up<T>(cx: &mut Context<'_>) -> Poll<T> {
 /// Nothing is lost but the unit.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
 /// let mut sum = 0_u64;
 /// for number in 0..1_000 {
 ///     sum += number;
-///     windlass_executor::budget::consume_budget().await; // others run eight times meanwhile
+///     windlass::task::consume_budget().await; // others run eight times meanwhile
 /// }
 /// assert_eq!(sum, 499_500);
 /// # });
@@ -82,9 +84,10 @@ pub async fn consume_budget() {
 /// sockets and the timers wait for as long as that takes. For a future that has a budget of its own.
 ///
 /// ```
-/// use windlass_executor::budget::{consume_budget, unconstrained};
+/// # use windlass_executor::windlass;
+/// use windlass::task::{consume_budget, unconstrained};
 /// # windlass_executor::doc(async {
-/// let polls = || windlass_executor::current().unwrap().polls;
+/// let polls = || windlass::task::current().unwrap().polls;
 /// let before = polls();
 /// unconstrained(async {
 ///     for _ in 0..1_000 {
@@ -103,8 +106,9 @@ pin_project! {
     /// The future of [`unconstrained`].
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// assert_eq!(windlass_executor::budget::unconstrained(async { 7 }).await, 7);
+    /// assert_eq!(windlass::task::unconstrained(async { 7 }).await, 7);
     /// # });
     /// ```
     #[derive(Debug)]

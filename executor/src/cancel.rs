@@ -80,7 +80,8 @@ impl Cancelled {
     /// A request without a reason.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::cancel::Cancelled::new().reason(), None);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::cancel::Cancelled::new().reason(), None);
     /// ```
     #[expect(clippy::new_without_default, reason = "a cancellation by default is nothing anybody wants")]
     pub fn new() -> Self {
@@ -284,6 +285,12 @@ impl Future for Propagate {
 /// # Errors
 /// [`JoinError`](crate::JoinError) if it panicked, or was cancelled by name.
 ///
+/// # Panics
+/// Outside a running loop.
+///
+/// # Cancel
+/// Dropping the handle detaches the task; awaited as `&mut`, it can be asked again.
+///
 /// ```
 /// # use windlass_executor::{cancel::shield, spawn, yield_now};
 /// # windlass_executor::doc(async {
@@ -342,8 +349,7 @@ pub(crate) fn after_turn(task: &TaskRef) {
 
 /// Delivers a request; in the task's own turn, where nobody knows yet what it will wait for, when that is over.
 fn ask(task: &TaskRef, cancelled: Cancelled) -> bool {
-    let may_be_in_turn = matches!(task.state.get(), State::Busy | State::Root);
-    if may_be_in_turn && with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
+    if task.may_be_in_turn() && with_current(|core| core.is_some_and(|core| core.cancel_current(task.key))) {
         return extras::with(task, |extras| extras.nodes.put(cancelled, BTreeSet::new(), Stage::Delivered)).is_some();
     }
     is_alive(task) && task.state.get() != State::Busy && deliver(task, cancelled)

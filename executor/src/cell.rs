@@ -1,4 +1,4 @@
-//! A task's memory, the line it stands in, and the waker that is a number.
+//! A task's memory, the line it stands in, the waker that is a number; and memory that two halves of a channel share.
 //! This is the one file of the workspace with `unsafe` in it. It makes what safe Rust cannot say:
 //!
 //! ```text
@@ -370,7 +370,7 @@ unsafe fn give_back(place: NonNull<Piece>, layout: Layout, class: usize) {
 
 #[cold]
 fn fresh(layout: Layout) -> NonNull<u8> {
-    assert_ne!(layout.size(), 0, "a cell is at least a header long");
+    assert_ne!(layout.size(), 0, "what is shared is never empty");
     // SAFETY: the size is not zero.
     let memory = unsafe { alloc(layout) };
     NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(layout))
@@ -407,7 +407,8 @@ pub struct Enter(Rc<Core>);
 
 impl Enter {
     pub(crate) fn new(core: Rc<Core>) -> Self {
-        assert!(CURRENT.replace(Rc::as_ptr(&core)).is_null(), "one loop at a time is entered on a thread (C4)");
+        assert!(CURRENT.get().is_null(), "one loop at a time is entered on a thread (C4)");
+        CURRENT.set(Rc::as_ptr(&core));
         Enter(core)
     }
 }

@@ -28,6 +28,8 @@ use crate::cell::{After, Enter, Polled, Pool, State, Table, TaskRef, Then, Typed
 use crate::inbox::{self, Arc, Inbox, LoopId, Message, TooManyLoops};
 use crate::instrument::{Instrument, Tell, Unwatched, Watch};
 use crate::join::{self, JoinHandle};
+#[cfg(test)]
+use crate::key::GENERATION_BITS;
 use crate::key::{Key, TASKS_MAX};
 use crate::task::{TaskInfo, TaskState};
 use crate::waits;
@@ -176,22 +178,19 @@ pub struct Nested {
 /// What waking a waker of ours does, on any thread.
 #[inline]
 pub(crate) fn wake(key: Key) {
-    let watched = with_current(|core| match core {
-        Some(core) => core.wake(key),
-        None => {
-            inbox::wake(key);
-            false
-        }
-    });
-    if watched {
-        tell_woken(key);
+    if with_current(|core| core.is_none_or(|core| core.wake(key))) {
+        wake_further(key);
     }
 }
 
+/// What calls foreign code in a wake-up, an instrument or what unparks another loop: nobody looks at this one now (C4).
 #[cold]
-fn tell_woken(key: Key) {
-    let tell = with_current(|core| core?.tell_woken(key));
-    tell.into_iter().for_each(Tell::woken); // nobody looks at the loop now (C4)
+fn wake_further(key: Key) {
+    let ours = |core: &&Core| core.any_key.same_loop(key);
+    match with_current(|core| core.filter(ours).map(|core| core.tell_woken(key))) {
+        Some(tell) => tell.into_iter().for_each(Tell::woken),
+        None => inbox::wake(key),
+    }
 }
 
 impl Core {
@@ -228,13 +227,13 @@ impl Core {
         self.table.find(self.table.turn.get())
     }
 
-    /// A wake-up on a thread that runs this loop. True if it is to be [told](Core::tell_woken).
+    /// A wake-up on a thread that runs this loop. True if there is more to it: it is to be [told](Core::tell_woken), or is
+    /// for another loop.
     #[inline]
     pub(crate) fn wake(&self, key: Key) -> bool {
         let woken = self.table.wake(key);
         if woken == Woken::Nobody {
-            self.wake_unknown(key);
-            return false;
+            return self.is_of_another_loop(key);
         }
         self.counts.wakes.set(self.counts.wakes.get() + 1);
         if woken == Woken::Ready {
@@ -276,13 +275,17 @@ impl Core {
         self.counts.forced_yields.set(self.counts.forced_yields.get() + 1);
     }
 
+    /// Of a key that names nobody here. One of ours is counted: its task has ended.
     #[cold]
-    fn wake_unknown(&self, key: Key) {
-        if self.any_key.same_loop(key) {
-            self.counts.stale_wakes.set(self.counts.stale_wakes.get() + 1);
-        } else {
-            inbox::wake(key);
-        }
+    fn is_of_another_loop(&self, key: Key) -> bool {
+        let is_ours = self.any_key.same_loop(key);
+        self.counts.stale_wakes.set(self.counts.stale_wakes.get() + is_ours as u64);
+        !is_ours
+    }
+
+    /// The main future's place. The state is asked, too: by now the number may be a task's (its generation starts over).
+    fn root(&self) -> Option<TaskRef> {
+        self.table.find(self.root.get()?).filter(|task| task.state.get() == State::Root)
     }
 
     #[inline]
@@ -424,7 +427,8 @@ impl Core {
                     _ => self.after_turn(task),
                 }
             }
-            Polled::Ended | Polled::NotAlive => {
+            Polled::NotAlive => unreachable!("it was said to be alive just now"),
+            Polled::Ended => {
                 if let Some(watch) = self.instrument() {
                     watch.ended(task);
                 }
@@ -551,9 +555,10 @@ impl Executor {
     /// If the thread is in a loop already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
     /// let entered = executor.enter(std::panic::Location::caller()).unwrap();
-    /// let _task = windlass_executor::spawn(async {}); // finds the loop
+    /// let _task = windlass::spawn(async {}); // finds the loop
     /// drop(entered);
     /// ```
     pub fn enter(&self, at: &'static Location<'static>) -> Result<Enter, Nested> {
@@ -631,7 +636,7 @@ impl Executor {
     pub fn poll_root<F: Future>(&self, future: Pin<&mut F>) -> Poll<F::Output> {
         let core = &self.0;
         assert!(core.turn() == Key::NONE, "main was polled inside a poll of its loop");
-        let task = core.root.get().and_then(|key| core.table.find(key)).expect("a main future has begun and not ended");
+        let task = core.root().expect("a main future has begun and not ended");
         core.begin_poll(&task);
         core.counts.root_polls.set(core.counts.root_polls.get() + 1);
         core.table.begin_turn(task.key);
@@ -663,14 +668,11 @@ impl Executor {
     /// # });
     /// ```
     pub fn end_root(&self) {
-        let Some(key) = self.0.root.get() else { return };
-        assert!([Key::NONE, key].contains(&self.0.turn()), "main was ended inside a task's poll");
+        let Some(task) = self.0.root() else { return };
+        assert!([Key::NONE, task.key].contains(&self.0.turn()), "main was ended inside a task's poll");
         self.0.table.turn.set(Key::NONE); // if main panicked, it is still its turn
-        self.0.root.set(None);
-        if let Some(task) = self.0.table.find(key) {
-            task.state.set(State::Empty);
-            self.0.table.remove(key);
-        }
+        task.state.set(State::Empty);
+        self.0.table.remove(task.key);
     }
 
     /// Polls ready tasks, first come, first served, at most `polls_left` of them, which it counts down.
@@ -784,9 +786,10 @@ impl Executor {
     /// How many calls on the blocking pool have not come back.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc_entered(|executor| {
     /// assert_eq!(executor.blocking_out(), 0);
-    /// let call = windlass_executor::spawn_blocking(|| {});
+    /// let call = windlass::task::spawn_blocking(|| {});
     /// assert_eq!(executor.blocking_out(), 1); // until the inbox was read after its end
     /// # drop(call);
     /// # });
@@ -798,9 +801,10 @@ impl Executor {
     /// The sums so far.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use std::cell::Cell;
     /// # windlass_executor::doc_entered(|executor| {
-    /// let task = executor.spawn(windlass_executor::yield_now());
+    /// let task = executor.spawn(windlass::task::yield_now());
     /// executor.run(&Cell::new(10));
     /// assert_eq!((executor.counts().polls, executor.counts().wakes), (2, 1));
     /// # drop(task);
@@ -925,5 +929,10 @@ impl Executor {
     /// Asserts I1: the queue holds exactly the tasks whose bit is set, each once.
     pub(crate) fn assert_queue_agrees_with_the_bits(&self) {
         self.0.table.assert_line_agrees_with_the_bits();
+    }
+
+    /// As after 67 million spawns: the next task has the generation of the first.
+    pub(crate) fn start_generations_over(&self) {
+        self.0.last_id.set(1 << GENERATION_BITS);
     }
 }

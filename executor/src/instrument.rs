@@ -109,6 +109,7 @@ pub enum Next {
 /// A task, as an [`Instrument`] sees it: to be asked for what is wanted of it.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # use std::cell::{Cell, RefCell};
 /// # use std::rc::Rc;
 /// # use windlass_executor::{Instrument, TaskView};
@@ -122,7 +123,7 @@ pub enum Next {
 /// # windlass_executor::doc_entered(|executor| {
 /// let names = Rc::new(Names::default());
 /// executor.watch(names.clone());
-/// drop(windlass_executor::Builder::new().name("crank").spawn(async {}));
+/// drop(windlass::task::Builder::new().name("crank").spawn(async {}));
 /// executor.run(&Cell::new(10));
 /// assert_eq!(*names.0.borrow(), "crank");
 /// # });

@@ -44,8 +44,9 @@ use crate::waits::{self, WaitReason};
 /// Dropping the future that awaits a `&mut JoinHandle` loses nothing: await it again.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let task = windlass_executor::spawn(async { 6 * 7 });
+/// let task = windlass::spawn(async { 6 * 7 });
 /// assert_eq!(task.await.unwrap(), 42);
 /// # });
 /// ```
@@ -73,8 +74,9 @@ impl<T: 'static> JoinHandle<T> {
     /// The number of the task, unique in its loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { windlass_executor::current().unwrap().id });
+    /// let task = windlass::spawn(async { windlass::task::current().unwrap().id });
     /// let id = task.id();
     /// assert_eq!(task.await.unwrap(), id);
     /// # });
@@ -86,8 +88,9 @@ impl<T: 'static> JoinHandle<T> {
     /// The name that the task was given, or `Task-N`.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// assert_eq!(task.name(), format!("Task-{}", task.id()));
     /// # });
     /// ```
@@ -98,8 +101,9 @@ impl<T: 'static> JoinHandle<T> {
     /// Gives the task another name.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// task.set_name("crank");
     /// assert_eq!(task.name(), "crank");
     /// # });
@@ -111,10 +115,11 @@ impl<T: 'static> JoinHandle<T> {
     /// True once the task has ended, in whatever way.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// assert!(!task.is_finished());
-    /// windlass_executor::yield_now().await;
+    /// windlass::task::yield_now().await;
     /// assert!(task.is_finished());
     /// # });
     /// ```
@@ -127,8 +132,9 @@ impl<T: 'static> JoinHandle<T> {
     /// False if the task had ended already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// assert!(task.abort());
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
@@ -142,8 +148,9 @@ impl<T: 'static> JoinHandle<T> {
     /// its next suspension; one that has not run yet never will. False if it had ended already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// assert!(task.cancel());
     /// assert!(task.await.unwrap_err().is_cancelled()); // nothing caught it
     /// # });
@@ -155,8 +162,9 @@ impl<T: 'static> JoinHandle<T> {
     /// As [`cancel`](JoinHandle::cancel), saying why.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.cancel_because("closing time");
     /// assert!(task.await.unwrap_err().to_string().ends_with("was cancelled: closing time"));
     /// # });
@@ -168,10 +176,11 @@ impl<T: 'static> JoinHandle<T> {
     /// What ends this task from anywhere.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// let end = task.abort_handle();
-    /// let _asked = windlass_executor::spawn(async move { end.abort() });
+    /// let _asked = windlass::spawn(async move { end.abort() });
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
     /// ```
@@ -182,8 +191,9 @@ impl<T: 'static> JoinHandle<T> {
     /// A handle that can be cloned, and asked for the output any number of times.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let answer = windlass_executor::spawn(async { 42 }).shared();
+    /// let answer = windlass::spawn(async { 42 }).shared();
     /// let again = answer.clone();
     /// assert_eq!(answer.await.unwrap() + again.await.unwrap(), 84);
     /// # });
@@ -302,8 +312,9 @@ fn drop_rest<T>(task: &TaskRef, output: Option<Result<T, JoinError>>) {
 /// Why a task gave no output.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let crank = windlass_executor::Builder::new().name("crank");
+/// let crank = windlass::task::Builder::new().name("crank");
 /// let error = crank.spawn(async { assert!(1 > 2, "it slipped") }).await.unwrap_err();
 /// assert!(error.to_string().ends_with("(crank) panicked: it slipped"));
 /// # });
@@ -312,6 +323,9 @@ pub struct JoinError {
     id: TaskId,
     details: Option<Box<Details>>,
 }
+
+/// The name of a task that never was.
+pub(crate) const NEVER_BEGUN: &str = "never begun";
 
 struct Details {
     name: String,
@@ -327,6 +341,12 @@ impl JoinError {
         JoinError { id: TaskId(task.id()), details: task.extras.get().then(details) }
     }
 
+    /// Of a task that was posted to a loop and never became one.
+    pub(crate) fn never_begun(reason: Option<Arc<str>>) -> Self {
+        let details = Details { name: NEVER_BEGUN.into(), reason, panic: None };
+        JoinError { id: TaskId(0), details: Some(Box::new(details)) }
+    }
+
     pub(crate) fn panicked(id: TaskId, name: String, panic: Box<dyn Any + Send>) -> Self {
         JoinError { id, details: Some(Box::new(Details { name, reason: None, panic: Some(Mutex::new(panic)) })) }
     }
@@ -334,8 +354,9 @@ impl JoinError {
     /// The task it speaks of.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// let id = task.id();
     /// task.abort();
     /// assert_eq!(task.await.unwrap_err().id(), id);
@@ -348,8 +369,9 @@ impl JoinError {
     /// True if the task was aborted, or dropped with its loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.abort();
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
@@ -361,8 +383,9 @@ impl JoinError {
     /// Why the task was cancelled, if whoever asked has said so.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.cancel_because("closing time");
     /// assert_eq!(task.await.unwrap_err().reason(), Some("closing time"));
     /// # });
@@ -374,8 +397,9 @@ impl JoinError {
     /// True if the task panicked.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { assert!(1 > 2) });
+    /// let task = windlass::spawn(async { assert!(1 > 2) });
     /// assert!(task.await.unwrap_err().is_panic());
     /// # });
     /// ```
@@ -389,8 +413,9 @@ impl JoinError {
     /// Gives the error back if it was no panic.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.abort();
     /// let still = task.await.unwrap_err().try_into_panic().unwrap_err();
     /// assert!(still.is_cancelled());
@@ -409,8 +434,9 @@ impl JoinError {
     /// If it was no panic.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { assert!(1 > 2, "it slipped") });
+    /// let task = windlass::spawn(async { assert!(1 > 2, "it slipped") });
     /// let panic = task.await.unwrap_err().into_panic();
     /// assert_eq!(panic.downcast_ref(), Some(&"it slipped"));
     /// # });
@@ -453,14 +479,15 @@ impl std::error::Error for JoinError {}
 /// A panic that no join handle will ever see, as given to the hook of [`set_unobserved_panic_hook`].
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::set_unobserved_panic_hook(Some(|panic| {
+/// windlass::task::set_unobserved_panic_hook(Some(|panic| {
 ///     assert_eq!(panic.name, "crank");
 ///     assert!(panic.error.is_panic() && panic.spawned_at.file().ends_with(".rs"));
 /// }));
-/// let crank = windlass_executor::Builder::new().name("crank");
+/// let crank = windlass::task::Builder::new().name("crank");
 /// drop(crank.spawn(async { assert!(1 > 2, "it slipped") }));
-/// windlass_executor::yield_now().await;
+/// windlass::task::yield_now().await;
 /// # });
 /// ```
 #[derive(Debug)]
@@ -489,10 +516,11 @@ thread_local! {
 /// again.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::set_unobserved_panic_hook(Some(|panic| eprintln!("alarm: {panic}")));
-/// drop(windlass_executor::spawn(async { panic!("nobody awaits me") }));
-/// windlass_executor::yield_now().await;
+/// windlass::task::set_unobserved_panic_hook(Some(|panic| eprintln!("alarm: {panic}")));
+/// drop(windlass::spawn(async { panic!("nobody awaits me") }));
+/// windlass::task::yield_now().await;
 /// # });
 /// ```
 pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
@@ -500,9 +528,23 @@ pub fn set_unobserved_panic_hook(hook: Option<fn(&UnobservedPanic<'_>)>) {
 }
 
 fn report(task: &TaskRef, error: &JoinError) {
-    let panic = UnobservedPanic { name: &extras::name_of(task), spawned_at: task.spawned_at, error };
+    tell_unobserved(&UnobservedPanic { name: &extras::name_of(task), spawned_at: task.spawned_at, error });
+}
+
+/// As for a task's own handle, of an outcome that went to another thread and that nobody took there.
+pub(crate) fn drop_outcome<T>(outcome: Result<T, JoinError>, spawned_at: &'static Location<'static>) {
+    if let Err(error) = &outcome
+        && error.is_panic()
+    {
+        let name = error.details.as_ref().map_or("", |details| &details.name);
+        tell_unobserved(&UnobservedPanic { name, spawned_at, error });
+    }
+    quietly(|| drop(outcome));
+}
+
+fn tell_unobserved(panic: &UnobservedPanic<'_>) {
     match HOOK.get() {
-        Some(hook) => quietly(|| hook(&panic)),
+        Some(hook) => quietly(|| hook(panic)),
         None => quietly(|| eprintln!("windlass: {panic}")), // it panics if nobody reads stderr
     }
 }
@@ -538,14 +580,16 @@ fn settle_watched(task: &TaskRef) {
 /// Who is told of a task's end besides its handle.
 pub(crate) enum Watcher {
     Wake(Waker),
+    Call(Box<dyn FnOnce()>),
     /// Its slot goes to the end of a list.
     List(Rc<Finished>, usize),
 }
 
 impl Watcher {
-    fn tell(self) {
+    pub(crate) fn tell(self) {
         match self {
             Watcher::Wake(waiting) => waiting.wake(),
+            Watcher::Call(call) => call(),
             Watcher::List(finished, slot) => finished.push(slot),
         }
     }
@@ -615,7 +659,7 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
         return true;
     }
     // Under its own poll it cannot be dropped, but right after it.
-    with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
+    task.may_be_in_turn() && with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
 }
 
 thread_local! {

@@ -14,14 +14,15 @@
 //! Read in this order: [`executor`](Executor) (what a turn is), `cell/table` (who runs next), `cell` (a task's memory; the
 //! one file with `unsafe`), `key` (the number), `inbox` (other threads), `join` (how tasks end), [`cancel`] (how they are
 //! asked to) with `leftovers`, `task` (what a program sees of them), `waits` (why they sleep), `budget`, `blocking`, `group`
-//! (many tasks as one), [`sync`] (what they share); beside them `extras`, `remote`, `instrument` (who watches) and
-//! `task_local`.
+//! (many tasks as one), [`sync`] (what they share), [`remote`] (what other threads have of it); beside them `extras`,
+//! `instrument` (who watches) and `task_local`.
 //!
 //! | type | `Send` | why |
 //! |---|---|---|
 //! | [`Waker`](std::task::Waker) of a task | yes, and `Sync` | it is a number |
 //! | [`JoinHandle`], [`Wait`], [`AsCompleted`], [`Executor`], [`Enter`] | no | they count references without atomics |
 //! | [`Remote`], [`LoopId`], [`AbortHandle`], [`JoinError`], [`ErrorGroup`], [`Blocking`] | yes | they hold nothing of the loop's own |
+//! | [`RemoteHandle`], [`remote::Sender`], [`remote::Receiver`] | yes | they share a mutex, and nothing else |
 
 #![doc(test(attr(deny(warnings))))] // an example is code that others copy
 
@@ -40,7 +41,7 @@ mod instrument;
 mod join;
 mod key;
 mod leftovers;
-mod remote;
+pub mod remote;
 pub mod sync;
 mod task;
 mod task_local;
@@ -60,12 +61,23 @@ pub use inbox::{LoopId, TooManyLoops, post};
 pub use instrument::{Instrument, Next, TaskView};
 pub use join::{JoinError, JoinHandle, UnobservedPanic, set_unobserved_panic_hook};
 pub use leftovers::Leftovers;
-pub use remote::{Closed, Remote};
+pub use remote::{Closed, Remote, RemoteHandle};
 pub use task::{
     Builder, Dump, Spawner, TaskId, TaskInfo, TaskState, YieldNow, all_tasks, call_soon, current, current_loop, dump,
     set_name, spawn, yield_now,
 };
 pub use task_local::{LocalKey, LocalSlot, NotInScope, Scope as LocalScope};
+
+/// What the examples call `windlass`: the names that a program has for what is here, where the facade cannot be reached.
+#[doc(hidden)]
+pub mod windlass {
+    pub mod task {
+        pub use crate::budget::{Unconstrained, consume_budget, poll_proceed, unconstrained};
+        pub use crate::waits::{ResourceId, ResourceKind, WaitReason, note as note_wait_reason};
+        pub use crate::*;
+    }
+    pub use crate::{BlockingPool, LoopId, cancel, current_loop, group, remote, spawn, sync, task_local};
+}
 
 /// Runs `main` on an executor of its own that parks its thread when idle: a loop with nothing around it, for examples
 /// and tests. Tasks that are left when `main` ends are dropped.

@@ -27,8 +27,9 @@ use crate::waits::WaitReason;
 /// A task's number. The first task of a loop is 1; numbers are never used again in that loop.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (first, second) = (windlass_executor::spawn(async {}), windlass_executor::spawn(async {}));
+/// let (first, second) = (windlass::spawn(async {}), windlass::spawn(async {}));
 /// assert!(first.id() < second.id());
 /// # });
 /// ```
@@ -51,10 +52,11 @@ impl fmt::Display for TaskId {
 /// Outside a running loop.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
 /// use std::rc::Rc;
 /// let shared = Rc::new(20);
-/// let task = windlass_executor::spawn({ let shared = shared.clone(); async move { *shared + 1 } });
+/// let task = windlass::spawn({ let shared = shared.clone(); async move { *shared + 1 } });
 /// assert_eq!(task.await.unwrap() + *shared, 41);
 /// # });
 /// ```
@@ -83,8 +85,9 @@ where
 /// Outside a running loop. If `f` does, its task has panicked.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let [sum, never] = [windlass_executor::call_soon(|| 1 + 2), windlass_executor::call_soon(|| unreachable!())];
+/// let [sum, never] = [windlass::task::call_soon(|| 1 + 2), windlass::task::call_soon(|| unreachable!())];
 /// assert!(never.cancel());
 /// assert_eq!(sum.await.unwrap(), 3);
 /// # });
@@ -97,8 +100,9 @@ pub fn call_soon<R: 'static>(f: impl FnOnce() -> R + 'static) -> JoinHandle<R> {
 /// Spawns a task with a name.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let task = windlass_executor::Builder::new().name("crank").spawn(async {});
+/// let task = windlass::task::Builder::new().name("crank").spawn(async {});
 /// assert_eq!(task.name(), "crank");
 /// # });
 /// ```
@@ -112,8 +116,9 @@ impl Builder {
     /// A task without a name of its own: it will be called `Task-N`.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::Builder::new().spawn(async {});
+    /// let task = windlass::task::Builder::new().spawn(async {});
     /// assert!(task.name().starts_with("Task-"));
     /// # });
     /// ```
@@ -124,8 +129,9 @@ impl Builder {
     /// Calls the task `name`. Names need not be unique.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let named = |number: u32| windlass_executor::Builder::new().name(format!("worker {number}"));
+    /// let named = |number: u32| windlass::task::Builder::new().name(format!("worker {number}"));
     /// assert_eq!(named(3).spawn(async {}).name(), "worker 3");
     /// # });
     /// ```
@@ -140,8 +146,9 @@ impl Builder {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::Builder::new().name("sum").spawn(async { 1 + 2 });
+    /// let task = windlass::task::Builder::new().name("sum").spawn(async { 1 + 2 });
     /// assert_eq!(task.await.unwrap(), 3);
     /// # });
     /// ```
@@ -154,8 +161,9 @@ impl Builder {
 /// Lets every other ready task run once before it completes.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// windlass_executor::yield_now().await;
+/// windlass::task::yield_now().await;
 /// # });
 /// ```
 pub fn yield_now() -> YieldNow {
@@ -165,10 +173,11 @@ pub fn yield_now() -> YieldNow {
 /// The future of [`yield_now`].
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
 /// let done = std::rc::Rc::new(std::cell::Cell::new(false));
-/// let _other = windlass_executor::spawn({ let done = done.clone(); async move { done.set(true) } });
-/// windlass_executor::yield_now().await;
+/// let _other = windlass::spawn({ let done = done.clone(); async move { done.set(true) } });
+/// windlass::task::yield_now().await;
 /// assert!(done.get()); // it was ready, so it has run
 /// # });
 /// ```
@@ -195,11 +204,12 @@ impl Future for YieldNow {
 /// What a task is doing.
 ///
 /// ```
-/// use windlass_executor::TaskState;
+/// # use windlass_executor::windlass;
+/// use windlass::task::TaskState;
 /// # windlass_executor::doc(async {
-/// let _asleep = windlass_executor::spawn(std::future::pending::<()>());
-/// windlass_executor::yield_now().await;
-/// let states: Vec<_> = windlass_executor::all_tasks().iter().map(|task| task.state).collect();
+/// let _asleep = windlass::spawn(std::future::pending::<()>());
+/// windlass::task::yield_now().await;
+/// let states: Vec<_> = windlass::task::all_tasks().iter().map(|task| task.state).collect();
 /// assert_eq!(states, [TaskState::Running, TaskState::Waiting]);
 /// # });
 /// ```
@@ -217,9 +227,10 @@ pub enum TaskState {
 /// A task as it stood when it was asked about.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let crank = windlass_executor::Builder::new().name("crank");
-/// let me = crank.spawn(async { windlass_executor::current().unwrap() }).await.unwrap();
+/// let crank = windlass::task::Builder::new().name("crank");
+/// let me = crank.spawn(async { windlass::task::current().unwrap() }).await.unwrap();
 /// assert_eq!((me.name.as_str(), me.polls), ("crank", 1));
 /// println!("{me}");
 /// # });
@@ -285,9 +296,10 @@ impl fmt::Display for TaskInfo {
 /// The task that is being polled; none outside one.
 ///
 /// ```
-/// assert!(windlass_executor::current().is_none());
+/// # use windlass_executor::windlass;
+/// assert!(windlass::task::current().is_none());
 /// # windlass_executor::doc(async {
-/// assert_eq!(windlass_executor::current().unwrap().name, "main");
+/// assert_eq!(windlass::task::current().unwrap().name, "main");
 /// # });
 /// ```
 pub fn current() -> Option<TaskInfo> {
@@ -300,9 +312,10 @@ pub fn current() -> Option<TaskInfo> {
 /// Outside a running loop.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let _asleep = windlass_executor::spawn(std::future::pending::<()>());
-/// for task in windlass_executor::all_tasks() {
+/// let _asleep = windlass::spawn(std::future::pending::<()>());
+/// for task in windlass::task::all_tasks() {
 ///     println!("{task}");
 /// }
 /// # assert_eq!(windlass_executor::all_tasks().len(), 2);
@@ -320,10 +333,11 @@ pub fn all_tasks() -> Vec<TaskInfo> {
 /// Outside a running loop.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let _asleep = windlass_executor::Builder::new().name("crank").spawn(std::future::pending::<()>());
-/// windlass_executor::yield_now().await;
-/// println!("{}", windlass_executor::dump());
+/// let _asleep = windlass::task::Builder::new().name("crank").spawn(std::future::pending::<()>());
+/// windlass::task::yield_now().await;
+/// println!("{}", windlass::task::dump());
 /// // id  name   state    waits for                   polls  age  spawned at
 /// // 1   main   running                              2           src/main.rs:3:5
 /// // 2   crank  waiting  something that did not say  1           src/main.rs:4:17
@@ -339,8 +353,9 @@ pub fn dump() -> Dump {
 /// The tasks of a loop as they stood when [`dump`] was called.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let dump: windlass_executor::Dump = windlass_executor::dump();
+/// let dump: windlass::task::Dump = windlass::task::dump();
 /// assert_eq!(dump.to_string().lines().count(), 1 + dump.tasks.len());
 /// # });
 /// ```
@@ -376,9 +391,10 @@ impl fmt::Display for Dump {
 /// Outside a task.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let task = windlass_executor::spawn(async { windlass_executor::set_name("crank") });
-/// windlass_executor::yield_now().await;
+/// let task = windlass::spawn(async { windlass::task::set_name("crank") });
+/// windlass::task::yield_now().await;
 /// assert_eq!(task.name(), "crank");
 /// # });
 /// ```
@@ -392,9 +408,10 @@ pub fn set_name(name: impl Into<Box<str>>) {
 /// The loop that this thread runs; none if it runs none.
 ///
 /// ```
-/// assert_eq!(windlass_executor::current_loop(), None);
+/// # use windlass_executor::windlass;
+/// assert_eq!(windlass::current_loop(), None);
 /// # windlass_executor::doc_entered(|executor| {
-/// assert_eq!(windlass_executor::current_loop(), Some(executor.id()));
+/// assert_eq!(windlass::current_loop(), Some(executor.id()));
 /// # });
 /// ```
 pub fn current_loop() -> Option<LoopId> {
@@ -404,11 +421,12 @@ pub fn current_loop() -> Option<LoopId> {
 /// Spawns on the thread's current loop through [`futures_task::LocalSpawn`], for code that asks for that trait.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use futures_task::LocalSpawn;
 /// # windlass_executor::doc(async {
-/// windlass_executor::Spawner.spawn_local_obj(Box::new(async {}).into()).unwrap();
+/// windlass::task::Spawner.spawn_local_obj(Box::new(async {}).into()).unwrap();
 /// # });
-/// assert!(windlass_executor::Spawner.status_local().is_err());
+/// assert!(windlass::task::Spawner.status_local().is_err());
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spawner;

@@ -23,14 +23,15 @@ use pin_project_lite::pin_project;
 /// Declares task-locals.
 ///
 /// ```
-/// windlass_executor::task_local! {
+/// # use windlass_executor::windlass;
+/// windlass::task_local! {
 ///     /// The number of the request that is being served.
 ///     pub static REQUEST: u32;
 ///     static USER: String;
 /// }
 /// # windlass_executor::doc(async {
 /// REQUEST.scope(7, async {
-///     windlass_executor::yield_now().await;
+///     windlass::task::yield_now().await;
 ///     assert_eq!(REQUEST.get(), 7);
 /// }).await;
 /// assert!(REQUEST.try_with(|_| ()).is_err());
@@ -56,7 +57,8 @@ pub type LocalSlot<T> = Cell<Option<Rc<T>>>;
 /// A task-local, as [`task_local!`] declares it.
 ///
 /// ```
-/// windlass_executor::task_local! { static DEPTH: u32; }
+/// # use windlass_executor::windlass;
+/// windlass::task_local! { static DEPTH: u32; }
 /// assert_eq!(DEPTH.sync_scope(1, || DEPTH.sync_scope(DEPTH.get() + 1, || DEPTH.get())), 2);
 /// ```
 pub struct LocalKey<T: 'static> {
@@ -66,7 +68,8 @@ pub struct LocalKey<T: 'static> {
 /// There is no value: nobody has opened a scope around this.
 ///
 /// ```
-/// windlass_executor::task_local! { static REQUEST: u32; }
+/// # use windlass_executor::windlass;
+/// windlass::task_local! { static REQUEST: u32; }
 /// let error = REQUEST.try_with(|_| ()).unwrap_err();
 /// assert_eq!(error.to_string(), "read a task-local outside its scopes");
 /// ```
@@ -93,10 +96,11 @@ impl<T: 'static> LocalKey<T> {
     /// Drops `future` inside the scope, then the value.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// windlass_executor::task_local! { static REQUEST: u32; }
+    /// windlass::task_local! { static REQUEST: u32; }
     /// let serve = |request| REQUEST.scope(request, async { REQUEST.get() });
-    /// let (one, two) = (windlass_executor::spawn(serve(1)), windlass_executor::spawn(serve(2)));
+    /// let (one, two) = (windlass::spawn(serve(1)), windlass::spawn(serve(2)));
     /// assert_eq!((one.await.unwrap(), two.await.unwrap()), (1, 2));
     /// # });
     /// ```
@@ -107,7 +111,8 @@ impl<T: 'static> LocalKey<T> {
     /// Has the value be `value` while `f` runs.
     ///
     /// ```
-    /// windlass_executor::task_local! { static REQUEST: u32; }
+    /// # use windlass_executor::windlass;
+    /// windlass::task_local! { static REQUEST: u32; }
     /// assert_eq!(REQUEST.sync_scope(7, || REQUEST.get()), 7);
     /// ```
     pub fn sync_scope<R>(&'static self, value: T, f: impl FnOnce() -> R) -> R {
@@ -121,7 +126,8 @@ impl<T: 'static> LocalKey<T> {
     /// Outside the scopes of this task-local.
     ///
     /// ```
-    /// windlass_executor::task_local! { static USER: String; }
+    /// # use windlass_executor::windlass;
+    /// windlass::task_local! { static USER: String; }
     /// let length = USER.sync_scope("Ada".into(), || USER.with(String::len));
     /// assert_eq!(length, 3);
     /// ```
@@ -139,7 +145,8 @@ impl<T: 'static> LocalKey<T> {
     /// [`NotInScope`] outside the scopes of this task-local; `f` is not called.
     ///
     /// ```
-    /// windlass_executor::task_local! { static REQUEST: u32; }
+    /// # use windlass_executor::windlass;
+    /// windlass::task_local! { static REQUEST: u32; }
     /// assert!(REQUEST.try_with(|_| ()).is_err());
     /// ```
     pub fn try_with<R>(&'static self, f: impl FnOnce(&T) -> R) -> Result<R, NotInScope> {
@@ -152,7 +159,8 @@ impl<T: 'static> LocalKey<T> {
     /// As [`with`](LocalKey::with).
     ///
     /// ```
-    /// windlass_executor::task_local! { static REQUEST: u32; }
+    /// # use windlass_executor::windlass;
+    /// windlass::task_local! { static REQUEST: u32; }
     /// assert_eq!(REQUEST.sync_scope(7, || REQUEST.get()), 7);
     /// ```
     #[track_caller]
@@ -211,8 +219,9 @@ pin_project! {
     /// When polled again after it was ready.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// windlass_executor::task_local! { static REQUEST: u32; }
+    /// windlass::task_local! { static REQUEST: u32; }
     /// let scope = REQUEST.scope(7, async { REQUEST.get() });
     /// assert_eq!(scope.await, 7);
     /// # });

@@ -34,7 +34,7 @@ use crate::*;
 const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Runs `test` on a thread of its own, so that a hang is a failure and not a hang.
-fn within_watchdog(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn within_watchdog(test: impl FnOnce() + Send + 'static) {
     let (ended, end) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
@@ -48,7 +48,7 @@ fn within_watchdog(test: impl FnOnce() + Send + 'static) {
 
 /// A loop that turns only when the test says so. It is entered for as long as it lives.
 pub(crate) struct Crank {
-    executor: Executor,
+    pub(crate) executor: Executor,
     unparks: Arc<AtomicUsize>,
     _entered: Enter, // dropped last: the loop is entered while its tasks are dropped
 }
@@ -467,6 +467,22 @@ fn the_root_has_its_place_in_the_line() {
 }
 
 #[test]
+fn who_has_the_number_of_a_root_that_is_gone_is_not_ended_as_the_root() {
+    let executor = Rc::new(Executor::new(|| {}).unwrap());
+    let _entered = executor.enter(Location::caller()).unwrap();
+    executor.begin_root(Location::caller());
+    executor.drop_tasks();
+    executor.start_generations_over();
+    let same = Rc::downgrade(&executor);
+    let task = spawn(async move {
+        same.upgrade().unwrap().end_root();
+        yield_now().await;
+    });
+    assert_eq!(executor.run(&Cell::new(10)), Stop::Idle);
+    assert!(task.is_finished());
+}
+
+#[test]
 fn the_root_is_polled_once_for_each_wake_and_once_to_begin() {
     let polls = Cell::new(0);
     doc(async {
@@ -804,7 +820,7 @@ fn a_remote_to_a_loop_that_is_gone_says_so() {
     let crank = Crank::new();
     let remote = Remote::new(&crank.executor);
     drop(crank);
-    assert_eq!(remote.spawn_with(|| async {}), Err(Closed));
+    assert_eq!(remote.spawn_with(|| async {}).unwrap_err(), Closed);
     assert_eq!(Closed.to_string(), "the loop is gone");
 }
 
@@ -1220,6 +1236,21 @@ fn aborting_a_task_that_has_ended_leaves_its_output() {
     crank.turn();
     assert!(!task.abort());
     assert_eq!(doc_outside(task).unwrap(), 3);
+}
+
+#[test]
+fn aborting_a_task_that_has_ended_spares_the_one_that_has_its_number_67_million_spawns_later() {
+    let crank = Crank::new();
+    let old = spawn(async {});
+    crank.turn();
+    crank.executor.start_generations_over();
+    let young = spawn(async move {
+        let aborted = old.abort();
+        yield_now().await;
+        aborted
+    });
+    crank.turn();
+    assert!(!doc_outside(young).unwrap());
 }
 
 #[test]

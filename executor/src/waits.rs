@@ -11,6 +11,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cell::with_current;
 use crate::task::TaskId;
@@ -18,13 +19,14 @@ use crate::task::TaskId;
 /// What a sleeping task waits for.
 ///
 /// ```
-/// use windlass_executor::waits::WaitReason;
+/// # use windlass_executor::windlass;
+/// use windlass::task::WaitReason;
 /// # windlass_executor::doc(async {
-/// let first = windlass_executor::spawn(std::future::pending::<()>());
+/// let first = windlass::spawn(std::future::pending::<()>());
 /// let id = first.id();
-/// let second = windlass_executor::spawn(first);
-/// windlass_executor::yield_now().await;
-/// let waiting = windlass_executor::all_tasks().into_iter().find(|task| task.id == second.id()).unwrap();
+/// let second = windlass::spawn(first);
+/// windlass::task::yield_now().await;
+/// let waiting = windlass::task::all_tasks().into_iter().find(|task| task.id == second.id()).unwrap();
 /// assert_eq!(waiting.waiting_for, WaitReason::Join { task: id });
 /// # });
 /// ```
@@ -59,7 +61,7 @@ pub enum WaitReason {
     Blocking,
     /// A connection from a client's pool.
     Connection,
-    /// Something of [`sync`](crate::sync) that another task is to give: a permit, a lock, an item.
+    /// Something of [`sync`](crate::sync) or [`remote`](crate::remote) that another is to give: a permit, a lock, an item.
     Resource {
         /// What is waited for, and of what.
         kind: ResourceKind,
@@ -68,15 +70,16 @@ pub enum WaitReason {
     },
 }
 
-/// What a task can wait for at a primitive of [`sync`](crate::sync).
+/// What a task can wait for at a primitive of [`sync`](crate::sync) or [`remote`](crate::remote).
 ///
 /// ```
-/// use windlass_executor::waits::{ResourceKind, WaitReason};
+/// # use windlass_executor::windlass;
+/// use windlass::task::{ResourceKind, WaitReason};
 /// # windlass_executor::doc(async {
-/// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(0));
-/// let task = windlass_executor::spawn(async move { semaphore.acquire().await.map(drop) });
-/// windlass_executor::yield_now().await;
-/// let waiting = windlass_executor::all_tasks().into_iter().find(|info| info.id == task.id()).unwrap();
+/// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(0));
+/// let task = windlass::spawn(async move { semaphore.acquire().await.map(drop) });
+/// windlass::task::yield_now().await;
+/// let waiting = windlass::task::all_tasks().into_iter().find(|info| info.id == task.id()).unwrap();
 /// assert!(matches!(waiting.waiting_for, WaitReason::Resource { kind: ResourceKind::Permit, .. }));
 /// # });
 /// ```
@@ -124,10 +127,16 @@ pub enum ResourceKind {
     Cancellation,
     /// All tasks of a tracker to end.
     Tasks,
+    /// A task that was spawned from elsewhere to end.
+    RemoteTask,
+    /// A message of a channel between threads.
+    RemoteMessage,
+    /// Capacity of a channel between threads.
+    RemoteCapacity,
 }
 
 impl ResourceKind {
-    const ALL: [ResourceKind; 20] = {
+    const ALL: [ResourceKind; 23] = {
         use ResourceKind::*;
         [
             Permit,
@@ -150,6 +159,9 @@ impl ResourceKind {
             Pipe,
             Cancellation,
             Tasks,
+            RemoteTask,
+            RemoteMessage,
+            RemoteCapacity,
         ]
     };
 
@@ -176,22 +188,27 @@ impl ResourceKind {
             ResourceKind::Pipe => ("the other end of pipe", ""),
             ResourceKind::Cancellation => ("cancellation of token", ""),
             ResourceKind::Tasks => ("tasks of tracker", ""),
+            ResourceKind::RemoteTask => ("remote task", " to end"),
+            ResourceKind::RemoteMessage => ("message of remote channel", ""),
+            ResourceKind::RemoteCapacity => ("capacity of remote channel", ""),
         }
     }
 }
 
-/// The number of a lock, a queue, a channel: counted up on its thread, given out when something is first waited for.
+/// The number of a lock, a queue, a channel: counted up on its thread, given out when something is first waited for. What
+/// several threads share ([`remote`](crate::remote)) is counted by the process.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// use windlass_executor::waits::WaitReason;
-/// let event = std::rc::Rc::new(windlass_executor::sync::Event::new());
+/// use windlass::task::WaitReason;
+/// let event = std::rc::Rc::new(windlass::sync::Event::new());
 /// for _ in 0..2 {
 ///     let event = event.clone();
-///     drop(windlass_executor::spawn(async move { event.wait().await }));
+///     drop(windlass::spawn(async move { event.wait().await }));
 /// }
-/// windlass_executor::yield_now().await;
-/// let ids: Vec<_> = windlass_executor::all_tasks().iter().filter_map(|task| match task.waiting_for {
+/// windlass::task::yield_now().await;
+/// let ids: Vec<_> = windlass::task::all_tasks().iter().filter_map(|task| match task.waiting_for {
 ///     WaitReason::Resource { id, .. } => Some(id),
 ///     _ => None,
 /// }).collect();
@@ -201,6 +218,14 @@ impl ResourceKind {
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ResourceId(u64);
+
+impl ResourceId {
+    /// For what several threads share: its kinds count by themselves, and are the same on every thread.
+    pub(crate) fn next_of_process() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        ResourceId(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
 
 impl fmt::Display for ResourceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -330,14 +355,15 @@ impl fmt::Display for WaitReason {
 ///
 /// ```
 /// use std::{future::poll_fn, task::Poll};
-/// use windlass_executor::waits::{self, WaitReason};
+/// # use windlass_executor::windlass;
+/// use windlass::task::{WaitReason, note_wait_reason};
 /// # windlass_executor::doc(async {
-/// let pooled = windlass_executor::spawn(poll_fn(|_| {
-///     waits::note(WaitReason::Connection);
+/// let pooled = windlass::spawn(poll_fn(|_| {
+///     note_wait_reason(WaitReason::Connection);
 ///     Poll::<()>::Pending
 /// }));
-/// windlass_executor::yield_now().await;
-/// let task = windlass_executor::all_tasks().into_iter().find(|task| task.id == pooled.id()).unwrap();
+/// windlass::task::yield_now().await;
+/// let task = windlass::task::all_tasks().into_iter().find(|task| task.id == pooled.id()).unwrap();
 /// assert_eq!(task.waiting_for, WaitReason::Connection);
 /// # });
 /// ```

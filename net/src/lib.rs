@@ -38,6 +38,16 @@ pub mod net {
     pub use crate::unix::{UnixDatagram, UnixListener, UnixStream};
 }
 
+/// What the examples call `windlass`: the names that a program has for what is here and below.
+#[doc(hidden)]
+pub mod windlass {
+    #[cfg(feature = "signal")]
+    pub use crate::signal;
+    pub use crate::{flow, http, io, net};
+    pub use windlass_executor::windlass::*;
+    pub use windlass_reactor::time;
+}
+
 /// Runs an example on the two ends of a connection.
 #[doc(hidden)]
 #[track_caller]

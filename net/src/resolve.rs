@@ -18,7 +18,8 @@ use windlass_executor::spawn_blocking;
 /// Where to: an address, or a name and a port.
 ///
 /// ```
-/// use windlass_net::net::Address;
+/// # use windlass_net::windlass;
+/// use windlass::net::Address;
 /// let known: Address = "127.0.0.1:80".parse::<std::net::SocketAddr>().unwrap().into();
 /// let named: Address = ("localhost", 80).into();
 /// let also_named: Address = "localhost:80".into();
@@ -90,8 +91,9 @@ impl fmt::Display for Address {
 /// Dropping it gives up the look-up; one that the system has begun runs to its end on its thread.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_reactor::doc_real(async {
-/// let addresses = windlass_net::net::lookup_host(("127.0.0.1", 80)).await.unwrap();
+/// let addresses = windlass::net::lookup_host(("127.0.0.1", 80)).await.unwrap();
 /// assert_eq!(addresses, ["127.0.0.1:80".parse().unwrap()]);
 /// # });
 /// ```

@@ -36,7 +36,8 @@ use windlass_reactor::{AsyncFd, count_syscalls};
 /// Which signal.
 ///
 /// ```
-/// use windlass_net::signal::Kind;
+/// # use windlass_net::windlass;
+/// use windlass::signal::Kind;
 /// assert_eq!(Kind::INTERRUPT.to_string(), "SIGINT");
 /// assert_eq!(Kind::from_raw(15), Kind::TERMINATE);
 /// ```
@@ -49,7 +50,8 @@ macro_rules! kinds {
             $(#[$docs])*
             ///
             /// ```
-            #[doc = concat!("let kind = windlass_net::signal::Kind::", stringify!($name), ";")]
+            /// # use windlass_net::windlass;
+            #[doc = concat!("let kind = windlass::signal::Kind::", stringify!($name), ";")]
             #[doc = concat!("assert_eq!(kind.to_string(), \"", stringify!($signal), "\");")]
             /// ```
             pub const $name: Kind = Kind(consts::$signal);
@@ -80,7 +82,8 @@ impl Kind {
     /// The signal of this number.
     ///
     /// ```
-    /// assert_eq!(windlass_net::signal::Kind::from_raw(14).to_string(), "SIGALRM");
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::signal::Kind::from_raw(14).to_string(), "SIGALRM");
     /// ```
     pub const fn from_raw(number: i32) -> Kind {
         Kind(number)
@@ -89,7 +92,8 @@ impl Kind {
     /// Its number.
     ///
     /// ```
-    /// assert_eq!(windlass_net::signal::Kind::TERMINATE.as_raw(), 15);
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::signal::Kind::TERMINATE.as_raw(), 15);
     /// ```
     pub const fn as_raw(self) -> i32 {
         self.0
@@ -115,9 +119,10 @@ impl fmt::Display for Kind {
 /// Dropping it gives Ctrl-C back what it did before.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # use windlass_executor::spawn;
 /// # windlass_reactor::doc_real(async {
-/// let until_told = spawn(windlass_net::signal::ctrl_c());
+/// let until_told = spawn(windlass::signal::ctrl_c());
 /// # windlass_executor::yield_now().await;
 /// # signal_hook::low_level::raise(signal_hook::consts::SIGINT)?;
 /// until_told.await.unwrap()?;
@@ -138,7 +143,8 @@ pub async fn ctrl_c() -> io::Result<()> {
 /// Outside a running loop.
 ///
 /// ```
-/// use windlass_net::signal::{Kind, signal};
+/// # use windlass_net::windlass;
+/// use windlass::signal::{Kind, signal};
 /// # windlass_reactor::doc_real(async {
 /// let mut reload = signal(Kind::HANGUP)?;
 /// # signal_hook::low_level::raise(signal_hook::consts::SIGHUP)?;
@@ -166,7 +172,8 @@ pub fn signal(kind: Kind) -> io::Result<Signal> {
 /// Off its loop it gives errors; it may be dropped anywhere.
 ///
 /// ```
-/// use windlass_net::signal::{Kind, signal};
+/// # use windlass_net::windlass;
+/// use windlass::signal::{Kind, signal};
 /// # windlass_reactor::doc_real(async {
 /// let mut heard = signal(Kind::USER_1)?;
 /// # let send = || signal_hook::low_level::raise(signal_hook::consts::SIGUSR1);
@@ -188,7 +195,8 @@ impl Signal {
     /// Dropping it loses no signal.
     ///
     /// ```
-    /// use windlass_net::signal::{Kind, signal};
+    /// # use windlass_net::windlass;
+    /// use windlass::signal::{Kind, signal};
     /// # windlass_reactor::doc_real(async {
     /// let mut resized = signal(Kind::WINDOW_CHANGE)?;
     /// # signal_hook::low_level::raise(signal_hook::consts::SIGWINCH)?;
@@ -202,7 +210,8 @@ impl Signal {
     /// As [`recv`](Self::recv), for who polls. One task may wait: the last that polled.
     ///
     /// ```
-    /// use windlass_net::signal::{Kind, signal};
+    /// # use windlass_net::windlass;
+    /// use windlass::signal::{Kind, signal};
     /// # windlass_reactor::doc_real(async {
     /// let mut heard = signal(Kind::USER_2)?;
     /// # signal_hook::low_level::raise(signal_hook::consts::SIGUSR2)?;
@@ -225,7 +234,8 @@ impl Signal {
     /// What it listens to.
     ///
     /// ```
-    /// use windlass_net::signal::{Kind, signal};
+    /// # use windlass_net::windlass;
+    /// use windlass::signal::{Kind, signal};
     /// # windlass_reactor::doc_real(async {
     /// assert_eq!(signal(Kind::HANGUP)?.kind(), Kind::HANGUP);
     /// # std::io::Result::Ok(()) }).unwrap();

@@ -66,9 +66,10 @@ pub struct WriteHalf<'a, S: Connection = TcpStream> {
 /// The reading half of a stream; see [`TcpStream::into_split`].
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_net::doc(async |ours, mut theirs| {
 /// let (mut reading, _writing) = ours.into_split();
-/// let heard = windlass_executor::spawn(async move {
+/// let heard = windlass::spawn(async move {
 ///     let mut buffer = [0; 5];
 ///     reading.read_exact(&mut buffer).await.map(|_| buffer)
 /// });

@@ -156,9 +156,10 @@ macro_rules! byte_stream {
             /// Writes all of it.
             ///
             /// ```
+            /// # use windlass_net::windlass;
             #[doc = concat!("# windlass_net::", $pair, "(async |mut ours, mut theirs| {")]
             /// let page = vec![b'w'; 1 << 20];
-            /// let sending = windlass_executor::spawn(async move { ours.write_all(&page).await });
+            /// let sending = windlass::spawn(async move { ours.write_all(&page).await });
             /// theirs.read_exact(&mut vec![0; 1 << 20]).await?;
             /// sending.await.unwrap()?;
             /// # Ok(()) });
@@ -287,9 +288,10 @@ macro_rules! byte_stream {
             /// A reading and a writing half that may go separate ways. Dropping the writing half ends our side.
             ///
             /// ```
+            /// # use windlass_net::windlass;
             #[doc = concat!("# windlass_net::", $pair, "(async |ours, mut theirs| {")]
             /// let (mut read, mut write) = ours.into_split();
-            /// let writing = windlass_executor::spawn(async move { write.write_all(b"to").await });
+            /// let writing = windlass::spawn(async move { write.write_all(b"to").await });
             /// theirs.write_all(b"fro").await?;
             /// let mut heard = [0; 3];
             /// read.read_exact(&mut heard).await?;

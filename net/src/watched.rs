@@ -33,9 +33,10 @@ macro_rules! watched {
             /// Outside a running loop.
             ///
             /// ```
+            /// # use windlass_net::windlass;
             #[doc = concat!("# ", $open)]
             #[doc = concat!("let plain = ", $make, "?;")]
-            #[doc = concat!("let ours = windlass_net::net::", stringify!($name), "::from_std(plain)?;")]
+            #[doc = concat!("let ours = windlass::net::", stringify!($name), "::from_std(plain)?;")]
             /// println!("{:?}", ours.local_addr()?);
             /// # std::io::Result::Ok(()) }).unwrap();
             /// ```
@@ -52,8 +53,9 @@ macro_rules! watched {
             /// On another thread than its loop's; it is closed then.
             ///
             /// ```
+            /// # use windlass_net::windlass;
             #[doc = concat!("# ", $open)]
-            #[doc = concat!("# let ours = windlass_net::net::", stringify!($name), "::from_std(", $make, "?)?;")]
+            #[doc = concat!("# let ours = windlass::net::", stringify!($name), "::from_std(", $make, "?)?;")]
             /// let plain = ours.into_std()?;
             /// plain.set_nonblocking(false)?; // for code that blocks
             /// # std::io::Result::Ok(()) }).unwrap();
@@ -65,8 +67,9 @@ macro_rules! watched {
             /// Our address.
             ///
             /// ```
+            /// # use windlass_net::windlass;
             #[doc = concat!("# ", $open)]
-            #[doc = concat!("# let ours = windlass_net::net::", stringify!($name), "::from_std(", $make, "?)?;")]
+            #[doc = concat!("# let ours = windlass::net::", stringify!($name), "::from_std(", $make, "?)?;")]
             /// println!("this end is {:?}", ours.local_addr()?);
             /// # std::io::Result::Ok(()) }).unwrap();
             /// ```

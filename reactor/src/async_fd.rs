@@ -70,10 +70,11 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc(async {
     /// let (ours, _theirs) = std::os::unix::net::UnixStream::pair()?;
     /// ours.set_nonblocking(true)?;
-    /// let ours = windlass_reactor::AsyncFd::new(ours)?;
+    /// let ours = windlass::io::AsyncFd::new(ours)?;
     /// # drop(ours);
     /// # std::io::Result::Ok(()) }).unwrap();
     /// ```
@@ -135,9 +136,10 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// What `operation` failed with.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
     /// use std::io::{Read, Write};
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// theirs.write_all(b"hello")?;
     /// let mut buffer = [0; 16];
     /// let n = std::future::poll_fn(|cx| ours.poll_io(Direction::Read, cx, |mut io| io.read(&mut buffer))).await?;
@@ -161,9 +163,10 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// What `operation` failed with.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
     /// use std::io::{Read, Write};
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// theirs.write_all(b"hello")?;
     /// let mut buffer = [0; 16];
     /// let n = std::future::poll_fn(|cx| ours.poll_stream(Direction::Read, cx, 16, |mut io| io.read(&mut buffer))).await?;
@@ -214,9 +217,10 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Outside its loop.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
     /// use std::io::Write;
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// theirs.write_all(b"hello")?;
     /// std::future::poll_fn(|cx| ours.poll_ready(Direction::Read, cx)).await?;
     /// # Ok(()) });
@@ -267,10 +271,11 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Dropping it loses nothing.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
     /// use std::io::Write;
     /// theirs.write_all(b"hello")?;
-    /// ours.ready(windlass_reactor::Direction::Read).await?;
+    /// ours.ready(windlass::io::Direction::Read).await?;
     /// # Ok(()) });
     /// ```
     pub fn ready(&self, direction: Direction) -> Readiness<'_, T> {
@@ -306,8 +311,9 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Outside its loop.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, _theirs| {
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// assert!(!ours.is_ready(Direction::Read)?); // nothing has come
     /// assert!(ours.is_ready(Direction::Write)?);
     /// # Ok(()) });
@@ -323,11 +329,12 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Outside its loop.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
     /// use std::io::Write;
     /// use std::time::Duration;
-    /// use windlass_reactor::Direction;
-    /// windlass_reactor::time::resume(); // a paused clock does not grow old
+    /// use windlass::io::Direction;
+    /// windlass::time::resume(); // a paused clock does not grow old
     /// theirs.write_all(b"hello")?;
     /// assert!(ours.is_ready_of_late(Direction::Read, Duration::ZERO)?);
     /// # Ok(()) });
@@ -351,8 +358,9 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// Outside its loop.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, _theirs| {
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// ours.clear_ready(Direction::Write)?;
     /// ours.writable().await?; // until the kernel says so
     /// # Ok(()) });
@@ -367,9 +375,10 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
     /// `WouldBlock` if the source is not ready; the next [`ready`](Self::ready) then waits.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_pair(async |ours, _theirs| {
     /// use std::io::Read;
-    /// use windlass_reactor::Direction;
+    /// use windlass::io::Direction;
     /// let nothing = ours.try_io(Direction::Read, |mut io| io.read(&mut [0; 16]));
     /// assert_eq!(nothing.unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
     /// # Ok(()) });
@@ -599,9 +608,10 @@ impl<T: AsFd + Send + fmt::Debug + 'static> fmt::Debug for AsyncFd<T> {
 /// The future of [`AsyncFd::ready`]. Dropping it gives up the wait.
 ///
 /// ```
+/// # use windlass_reactor::windlass;
 /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
 /// use std::io::Write;
-/// use windlass_reactor::Direction;
+/// use windlass::io::Direction;
 /// let (one, other) = (ours.ready(Direction::Read), ours.ready(Direction::Read)); // any number
 /// theirs.write_all(b"hello")?;
 /// one.await?;

@@ -121,8 +121,9 @@ impl Instant {
     /// The latest instant: it never comes.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// use std::time::Duration;
-    /// use windlass_reactor::time::Instant;
+    /// use windlass::time::Instant;
     /// assert_eq!(Instant::now() + Duration::MAX, Instant::FAR_FUTURE);
     /// ```
     pub const FAR_FUTURE: Instant = Instant(u64::MAX);
@@ -130,7 +131,8 @@ impl Instant {
     /// Now. Reads the clock, so that a deadline counted from here is never too early.
     ///
     /// ```
-    /// use windlass_reactor::time::Instant;
+    /// # use windlass_reactor::windlass;
+    /// use windlass::time::Instant;
     /// assert!(Instant::now() <= Instant::now());
     /// ```
     #[inline]

@@ -243,8 +243,9 @@ impl Interval {
     /// What happens to missed ticks.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # use std::time::Duration;
-    /// use windlass_reactor::time::{MissedTickBehavior, interval};
+    /// use windlass::time::{MissedTickBehavior, interval};
     /// # windlass_reactor::doc(async {
     /// assert_eq!(interval(Duration::from_secs(1)).missed_tick_behavior(), MissedTickBehavior::Burst);
     /// # });

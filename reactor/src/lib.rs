@@ -49,6 +49,14 @@ pub mod time {
     pub use crate::timer::{Elapsed, Sleep, Timeout, sleep, sleep_until, timeout, timeout_at};
 }
 
+/// What the examples call `windlass`: the names that a program has for what is here and below.
+#[doc(hidden)]
+pub mod windlass {
+    pub use crate as io;
+    pub use crate::time;
+    pub use windlass_executor::windlass::*;
+}
+
 /// Runs `main` on a reactor with a paused clock and no executor but a loop that polls: for examples and tests here,
 /// where the facade cannot be reached.
 #[doc(hidden)]

@@ -323,10 +323,11 @@ impl Reactor {
     /// When the loop must next turn for a timer, on its own clock, from now. None if there is no timer.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # use std::{pin::pin, task::{Context, Waker}, time::Duration};
     /// # windlass_reactor::doc_reactor(|reactor| {
     /// # let _entered = reactor.enter();
-    /// let mut nap = pin!(windlass_reactor::time::sleep(Duration::from_secs(3)));
+    /// let mut nap = pin!(windlass::time::sleep(Duration::from_secs(3)));
     /// assert!(nap.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     /// assert!(reactor.next_deadline().unwrap() <= Duration::from_secs(3));
     /// # Ok(()) });
@@ -394,11 +395,12 @@ impl Reactor {
     /// How many sources are registered.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_reactor(|reactor| {
     /// # let _entered = reactor.enter();
     /// let (socket, _peer) = std::os::unix::net::UnixStream::pair()?;
     /// socket.set_nonblocking(true)?;
-    /// let source = windlass_reactor::AsyncFd::new(socket)?;
+    /// let source = windlass::io::AsyncFd::new(socket)?;
     /// assert_eq!(reactor.sources(), 1);
     /// drop(source);
     /// assert_eq!(reactor.sources(), 0);
@@ -411,9 +413,10 @@ impl Reactor {
     /// How many timers are pending.
     ///
     /// ```
+    /// # use windlass_reactor::windlass;
     /// # windlass_reactor::doc_reactor(|reactor| {
     /// # let _entered = reactor.enter();
-    /// let _nap = windlass_reactor::time::sleep(std::time::Duration::from_secs(3));
+    /// let _nap = windlass::time::sleep(std::time::Duration::from_secs(3));
     /// assert_eq!(reactor.timers(), 0); // it is set when it is first polled
     /// # Ok(()) });
     /// ```

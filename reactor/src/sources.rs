@@ -21,8 +21,9 @@ use slab::Slab;
 /// Which way bytes go.
 ///
 /// ```
+/// # use windlass_reactor::windlass;
 /// # windlass_reactor::doc_pair(async |ours, _theirs| {
-/// use windlass_reactor::Direction;
+/// use windlass::io::Direction;
 /// assert!(ours.is_ready(Direction::Write)? && !ours.is_ready(Direction::Read)?);
 /// # Ok(()) });
 /// ```

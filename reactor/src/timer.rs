@@ -34,9 +34,10 @@ use crate::wheel::{TimerKey, Wheel};
 /// Dropping it removes the timer; O(1).
 ///
 /// ```
+/// # use windlass_reactor::windlass;
 /// # use std::time::Duration;
 /// # windlass_reactor::doc(async {
-/// windlass_reactor::time::sleep(Duration::from_millis(100)).await;
+/// windlass::time::sleep(Duration::from_millis(100)).await;
 /// # });
 /// ```
 #[inline]

@@ -1,4 +1,5 @@
 //! What every task carries, whatever its future: one cache line.
+//! Next: `table`, which knows the tasks by their numbers.
 
 use std::cell::Cell;
 use std::panic::Location;
@@ -169,6 +170,11 @@ impl Header {
             self.state.set(State::Busy);
         }
         free
+    }
+
+    /// Whether its poll may be under way. Who has ended is in nobody's turn, though another may have its number by now.
+    pub(crate) fn may_be_in_turn(&self) -> bool {
+        matches!(self.state.get(), State::Busy | State::Root)
     }
 
     /// As [`claim`](Header::claim), of a future that waits.

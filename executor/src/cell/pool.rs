@@ -1,12 +1,12 @@
-//! Where task memory waits for its next task.
-//! Every spawn needs memory and every end gives some back. A finished task's memory is kept here, by size, so that a
-//! warm loop allocates nothing (`tests/allocations.rs` counts).
+//! Where memory waits for its next task.
+//! Every spawn needs memory and every end gives some back; so does every oneshot. What is given back is kept here, by size,
+//! so that a warm loop allocates nothing (`tests/allocations.rs` counts).
 //!
 //! ```text
-//!   spawn ──► take(104 bytes) ──► class 6: [mem][mem][mem] ◄── keep ◄── the last reference to a finished task
+//!   spawn ──► take(104 bytes) ──► class 6: [mem][mem][mem] ◄── keep ◄── the last reference to a task, the last half
 //! ```
 //!
-//! One pool a loop. A task that outlives its loop, by a join handle, is freed; so is what the pool has when its loop goes.
+//! One pool a loop. What outlives its loop, by a join handle or a half, is freed; so is what the pool has when its loop goes.
 //! Not here: what lies in the memory (`cell`).   Next: `executor`.
 
 use std::alloc::Layout;

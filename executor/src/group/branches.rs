@@ -110,12 +110,13 @@ pub fn race<F: Race>(futures: F) -> impl Future<Output = F::Output> {
 /// What [`join`] takes.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # use windlass_executor::Join;
 /// fn twice<F: Future + Clone>(future: F) -> impl Join<Output = (F::Output, F::Output)> {
 ///     (future.clone(), future)
 /// }
 /// # windlass_executor::doc(async {
-/// assert_eq!(windlass_executor::join(twice(std::future::ready(7))).await, (7, 7));
+/// assert_eq!(windlass::task::join(twice(std::future::ready(7))).await, (7, 7));
 /// # });
 /// ```
 pub trait Join {

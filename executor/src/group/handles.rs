@@ -34,8 +34,9 @@ use crate::waits::{self, WaitReason};
 /// and `true` says that the loop was there to read it.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let task = windlass_executor::spawn(std::future::pending::<()>());
+/// let task = windlass::spawn(std::future::pending::<()>());
 /// let end = task.abort_handle();
 /// std::thread::spawn(move || assert!(end.abort())).join().unwrap();
 /// assert!(task.await.unwrap_err().is_cancelled());
@@ -63,8 +64,9 @@ impl AbortHandle {
     /// The number of the task.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// assert_eq!(task.abort_handle().id(), task.id());
     /// # });
     /// ```
@@ -75,8 +77,9 @@ impl AbortHandle {
     /// As [`JoinHandle::abort`]. False if the task had ended, or its loop is gone.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// let end = task.abort_handle();
     /// assert!(end.abort());
     /// assert!(!end.abort()); // it has ended
@@ -89,8 +92,9 @@ impl AbortHandle {
     /// As [`JoinHandle::cancel`]. False if the task had ended, or its loop is gone.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// assert!(task.abort_handle().cancel());
     /// assert!(task.await.unwrap_err().is_cancelled()); // nothing caught it
     /// # });
@@ -102,8 +106,9 @@ impl AbortHandle {
     /// As [`JoinHandle::cancel_because`]. False if the task had ended, or its loop is gone.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>());
+    /// let task = windlass::spawn(std::future::pending::<()>());
     /// task.abort_handle().cancel_because("closing time");
     /// assert_eq!(task.await.unwrap_err().reason(), Some("closing time"));
     /// # });
@@ -140,8 +145,9 @@ impl AbortHandle {
 /// Dropping one changes nothing for the task and for the other clones.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let mut answer = windlass_executor::spawn(async { 42 }).shared();
+/// let mut answer = windlass::spawn(async { 42 }).shared();
 /// assert!(answer.result().is_none()); // not yet
 /// assert_eq!((&mut answer).await.unwrap(), 42);
 /// assert_eq!((&mut answer).await.unwrap(), 42);
@@ -166,8 +172,9 @@ impl<T: Clone + 'static> Shared<T> {
     /// The number of the task.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async {});
+    /// let task = windlass::spawn(async {});
     /// let id = task.id();
     /// assert_eq!(task.shared().id(), id);
     /// # });
@@ -179,8 +186,9 @@ impl<T: Clone + 'static> Shared<T> {
     /// What ends the task, for all.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(std::future::pending::<()>()).shared();
+    /// let task = windlass::spawn(std::future::pending::<()>()).shared();
     /// task.abort_handle().abort();
     /// assert!(task.await.unwrap_err().is_cancelled());
     /// # });
@@ -195,9 +203,10 @@ impl<T: Clone + 'static> Shared<T> {
     /// [`JoinError`] as a join handle's, shared.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let task = windlass_executor::spawn(async { 42 }).shared();
-    /// windlass_executor::yield_now().await;
+    /// let task = windlass::spawn(async { 42 }).shared();
+    /// windlass::task::yield_now().await;
     /// assert_eq!(task.result().unwrap().unwrap(), 42);
     /// # });
     /// ```

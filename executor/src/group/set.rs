@@ -57,7 +57,8 @@ impl<T: 'static> JoinSet<T> {
     /// An empty set.
     ///
     /// ```
-    /// assert!(windlass_executor::JoinSet::<()>::new().is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::task::JoinSet::<()>::new().is_empty());
     /// ```
     pub fn new() -> Self {
         JoinSet { members: Members::default() }
@@ -88,10 +89,11 @@ impl<T: 'static> JoinSet<T> {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use windlass_executor::JoinSet;
     /// # windlass_executor::doc(async {
     /// let mut set = JoinSet::new();
-    /// set.spawn_named("crank", async { windlass_executor::current().unwrap().name });
+    /// set.spawn_named("crank", async { windlass::task::current().unwrap().name });
     /// assert_eq!(set.join_next().await.unwrap().unwrap(), "crank");
     /// # });
     /// ```
@@ -106,10 +108,11 @@ impl<T: 'static> JoinSet<T> {
     /// Takes a task that was spawned elsewhere into the set.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use windlass_executor::JoinSet;
     /// # windlass_executor::doc(async {
     /// let mut set = JoinSet::new();
-    /// set.insert(windlass_executor::spawn(async { 42 }));
+    /// set.insert(windlass::spawn(async { 42 }));
     /// assert_eq!(set.join_next().await.unwrap().unwrap(), 42);
     /// # });
     /// ```
@@ -135,7 +138,8 @@ impl<T: 'static> JoinSet<T> {
     /// True if no task is in the set.
     ///
     /// ```
-    /// assert!(windlass_executor::JoinSet::<()>::new().is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::task::JoinSet::<()>::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.members.handles.is_empty()

@@ -135,7 +135,8 @@ where
 /// What a child or a body of a group may return: nothing, which is a success, or a `Result`.
 ///
 /// ```
-/// use windlass_executor::Outcome;
+/// # use windlass_executor::windlass;
+/// use windlass::task::Outcome;
 /// assert!(().into_result().is_ok());
 /// assert!(Err::<(), _>("no more oil").into_result().is_err());
 /// ```
@@ -149,7 +150,8 @@ pub trait Outcome {
     /// What counts as a failure. [`Cancelled`] does not: it says that the task was asked to stop.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::Outcome::into_result(Ok::<_, std::fmt::Error>(7)).unwrap(), 7);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::task::Outcome::into_result(Ok::<_, std::fmt::Error>(7)).unwrap(), 7);
     /// ```
     fn into_result(self) -> Result<Self::Value, Box<dyn std::error::Error + Send + Sync>>;
 }
@@ -224,11 +226,12 @@ impl<T: 'static> TaskGroup<T> {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use windlass_executor::group;
     /// # windlass_executor::doc(async {
     /// group(async |g| {
     ///     assert_eq!(g.spawn_named("crank", async {})?.name(), "crank");
-    ///     Ok::<_, windlass_executor::GroupClosed>(())
+    ///     Ok::<_, windlass::task::GroupClosed>(())
     /// })
     /// .await
     /// .unwrap();
@@ -269,6 +272,7 @@ impl<T: 'static> TaskGroup<T> {
     /// was ending already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use windlass_executor::group;
     /// # windlass_executor::doc(async {
     /// let first = group(async |g| {
@@ -276,7 +280,7 @@ impl<T: 'static> TaskGroup<T> {
     ///         let finish = g.clone();
     ///         g.spawn(async move { finish.exit(name); })?;
     ///     }
-    ///     std::future::pending::<Result<&str, windlass_executor::GroupClosed>>().await
+    ///     std::future::pending::<Result<&str, windlass::task::GroupClosed>>().await
     /// });
     /// assert_eq!(first.await.unwrap(), "quick");
     /// # });
@@ -348,12 +352,13 @@ pub type Child<F> = JoinHandle<Result<<<F as Future>::Output as Outcome>::Value,
 /// A child of a group panicked or returned an error, which is among the group's unless it was [`Cancelled`].
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # use windlass_executor::{NoValue, group};
 /// # windlass_executor::doc(async {
 /// let mut child = None;
 /// let failed = group(async |g| {
 ///     child = Some(g.spawn(async { Err::<(), _>("no more oil") })?);
-///     Ok::<_, windlass_executor::GroupClosed>(())
+///     Ok::<_, windlass::task::GroupClosed>(())
 /// });
 /// assert_eq!(failed.await.unwrap_err().errors()[0].to_string(), "no more oil");
 /// let left: Result<(), NoValue> = child.unwrap().await.unwrap();

@@ -142,7 +142,8 @@ impl<T: 'static> AsCompleted<T> {
     /// True if all were yielded.
     ///
     /// ```
-    /// assert!(windlass_executor::as_completed::<()>([]).is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::task::as_completed::<()>([]).is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.tasks.handles.is_empty()

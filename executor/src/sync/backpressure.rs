@@ -26,11 +26,12 @@ use super::queue::{Fifo, Marks, Queue};
 /// on up to `maxsize`.
 ///
 /// ```
-/// use windlass_executor::sync::BackpressureQueue;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::BackpressureQueue;
 /// # windlass_executor::doc(async {
 /// let queue = BackpressureQueue::new(100, 80, 20);
 /// let producer = queue.clone();
-/// let producer = windlass_executor::spawn(async move {
+/// let producer = windlass::spawn(async move {
 ///     for item in 0..300 {
 ///         producer.put(item).await.unwrap();
 ///     }
@@ -54,7 +55,8 @@ impl<T> BackpressureQueue<T> {
     /// Unless `low < high <= maxsize`.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::BackpressureQueue::<u32>::new(100, 80, 20);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::BackpressureQueue::<u32>::new(100, 80, 20);
     /// assert_eq!(queue.maxsize(), 100);
     /// ```
     #[track_caller]
@@ -66,7 +68,8 @@ impl<T> BackpressureQueue<T> {
     /// What has passed through so far, and how it stands.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::BackpressureQueue::new(4, 2, 0);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::BackpressureQueue::new(4, 2, 0);
     /// queue.put_nowait('a').unwrap();
     /// queue.put_nowait('b').unwrap();
     /// queue.get_nowait().unwrap();
@@ -101,7 +104,8 @@ impl<T> fmt::Debug for BackpressureQueue<T> {
 /// What has passed through a [`BackpressureQueue`].
 ///
 /// ```
-/// let stats = windlass_executor::sync::BackpressureQueue::<u32>::new(4, 2, 0).stats();
+/// # use windlass_executor::windlass;
+/// let stats = windlass::sync::BackpressureQueue::<u32>::new(4, 2, 0).stats();
 /// assert_eq!(stats.to_string(), "0 produced, 0 consumed, 0 pauses, 0 in the queue, not paused");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

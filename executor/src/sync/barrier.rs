@@ -18,13 +18,14 @@ use crate::waits::{LazyId, ResourceKind};
 /// Holds tasks back until a number of them have come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use std::rc::Rc;
-/// use windlass_executor::sync::Barrier;
+/// use windlass::sync::Barrier;
 /// # windlass_executor::doc(async {
 /// let barrier = Rc::new(Barrier::new(3));
 /// let tasks: Vec<_> = (0..3).map(|_| {
 ///     let barrier = barrier.clone();
-///     windlass_executor::spawn(async move { barrier.wait().await.unwrap().is_leader() })
+///     windlass::spawn(async move { barrier.wait().await.unwrap().is_leader() })
 /// }).collect();
 /// let mut leaders = 0;
 /// for task in tasks {
@@ -55,7 +56,8 @@ impl Barrier {
     /// If there are none.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Barrier::new(3).parties(), 3);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Barrier::new(3).parties(), 3);
     /// ```
     #[track_caller]
     pub const fn new(parties: usize) -> Self {
@@ -72,8 +74,9 @@ impl Barrier {
     /// Dropping it before all have come takes it out again: one more has to come. Afterwards it changes nothing.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let barrier = windlass_executor::sync::Barrier::new(1);
+    /// let barrier = windlass::sync::Barrier::new(1);
     /// assert!(barrier.wait().await?.is_leader());
     /// # Ok::<_, windlass_executor::sync::BrokenBarrier>(())
     /// # }).unwrap();
@@ -96,8 +99,9 @@ impl Barrier {
     /// Breaks it: those who wait, and those who come later, get an error.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let barrier = windlass_executor::sync::Barrier::new(2);
+    /// let barrier = windlass::sync::Barrier::new(2);
     /// barrier.abort();
     /// assert!(barrier.wait().await.is_err());
     /// # });
@@ -110,7 +114,8 @@ impl Barrier {
     /// Makes it as new: those who wait get an error, those who come later wait for each other.
     ///
     /// ```
-    /// let barrier = windlass_executor::sync::Barrier::new(2);
+    /// # use windlass_executor::windlass;
+    /// let barrier = windlass::sync::Barrier::new(2);
     /// barrier.abort();
     /// barrier.reset();
     /// assert!(!barrier.is_broken());
@@ -123,7 +128,8 @@ impl Barrier {
     /// How many have to come.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Barrier::new(2).parties(), 2);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Barrier::new(2).parties(), 2);
     /// ```
     pub fn parties(&self) -> usize {
         self.parties
@@ -132,7 +138,8 @@ impl Barrier {
     /// How many have come and wait.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Barrier::new(2).waiting(), 0);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Barrier::new(2).waiting(), 0);
     /// ```
     pub fn waiting(&self) -> usize {
         self.waiters.len()
@@ -141,7 +148,8 @@ impl Barrier {
     /// Whether it was aborted, and not reset since.
     ///
     /// ```
-    /// assert!(!windlass_executor::sync::Barrier::new(2).is_broken());
+    /// # use windlass_executor::windlass;
+    /// assert!(!windlass::sync::Barrier::new(2).is_broken());
     /// ```
     pub fn is_broken(&self) -> bool {
         self.broken.get()
@@ -173,8 +181,9 @@ impl fmt::Debug for Barrier {
 /// All have come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let alone = windlass_executor::sync::Barrier::new(1);
+/// let alone = windlass::sync::Barrier::new(1);
 /// assert!(alone.wait().await.unwrap().is_leader());
 /// # });
 /// ```
@@ -202,8 +211,9 @@ impl BarrierWaitResult {
 /// The barrier was aborted or reset: the others will not come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let barrier = windlass_executor::sync::Barrier::new(2);
+/// let barrier = windlass::sync::Barrier::new(2);
 /// barrier.abort();
 /// assert_eq!(barrier.wait().await.unwrap_err().to_string(), "the barrier is broken");
 /// # });

@@ -34,7 +34,8 @@ pub use super::error::SendError;
 /// If `capacity` is 0.
 ///
 /// ```
-/// use windlass_executor::sync::broadcast;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::broadcast;
 /// # windlass_executor::doc(async {
 /// let (sender, mut first) = broadcast::channel(16);
 /// let mut second = sender.subscribe();
@@ -112,7 +113,8 @@ impl<T> Channel<T> {
 /// Sends to all receivers. Each clone is one more sender; when the last is dropped, the receivers come to an end.
 ///
 /// ```
-/// let (sender, receiver) = windlass_executor::sync::broadcast::channel(4);
+/// # use windlass_executor::windlass;
+/// let (sender, receiver) = windlass::sync::broadcast::channel(4);
 /// assert_eq!(sender.send('a'), Ok(1));
 /// drop(receiver);
 /// assert!(sender.send('b').is_err());
@@ -129,7 +131,8 @@ impl<T> Sender<T> {
     /// Gives `value` back if there is no receiver. One may still [`subscribe`](Sender::subscribe) later.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::broadcast::channel(4);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::broadcast::channel(4);
     /// let _second = sender.subscribe();
     /// assert_eq!(sender.send(1), Ok(2));
     /// ```
@@ -158,8 +161,9 @@ impl<T> Sender<T> {
     /// One more receiver. It gets what is sent from now on.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, _receiver) = windlass_executor::sync::broadcast::channel(4);
+    /// let (sender, _receiver) = windlass::sync::broadcast::channel(4);
     /// sender.send("before").unwrap();
     /// let mut late = sender.subscribe();
     /// sender.send("after").unwrap();
@@ -174,7 +178,8 @@ impl<T> Sender<T> {
     /// Receivers that are there.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::broadcast::channel::<u32>(4);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::broadcast::channel::<u32>(4);
     /// assert_eq!(sender.receiver_count(), 1);
     /// ```
     pub fn receiver_count(&self) -> usize {
@@ -184,7 +189,8 @@ impl<T> Sender<T> {
     /// Values that some receiver is still to read.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::broadcast::channel(4);
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::broadcast::channel(4);
     /// sender.send(1).unwrap();
     /// assert_eq!(sender.len(), 1);
     /// receiver.try_recv().unwrap();
@@ -197,7 +203,8 @@ impl<T> Sender<T> {
     /// True if all receivers have read everything.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::broadcast::channel::<u32>(4).0.is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::broadcast::channel::<u32>(4).0.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -206,7 +213,8 @@ impl<T> Sender<T> {
     /// True if both send to the same receivers.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::broadcast::channel::<u32>(4);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::broadcast::channel::<u32>(4);
     /// assert!(sender.same_channel(&sender.clone()));
     /// ```
     pub fn same_channel(&self, other: &Self) -> bool {
@@ -240,7 +248,8 @@ impl<T> Drop for Sender<T> {
 /// Receives every value that is sent while it is there.
 ///
 /// ```
-/// use windlass_executor::sync::broadcast::{self, RecvError};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::broadcast::{self, RecvError};
 /// # windlass_executor::doc(async {
 /// let (sender, mut receiver) = broadcast::channel(2);
 /// for number in 1..=5 {
@@ -259,7 +268,8 @@ impl<T> Receiver<T> {
     /// Values that this one is still to read, without those that it has missed.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::broadcast::channel(2);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::broadcast::channel(2);
     /// (1..=3).for_each(|number| assert_eq!(sender.send(number), Ok(1)));
     /// assert_eq!(receiver.len(), 2);
     /// ```
@@ -270,7 +280,8 @@ impl<T> Receiver<T> {
     /// True if this one has read everything.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::broadcast::channel::<u32>(4).1.is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::broadcast::channel::<u32>(4).1.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -279,7 +290,8 @@ impl<T> Receiver<T> {
     /// One more receiver of the channel. It gets what is sent from now on.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::broadcast::channel::<u32>(4);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::broadcast::channel::<u32>(4);
     /// let _second = receiver.resubscribe();
     /// assert_eq!(sender.receiver_count(), 2);
     /// ```
@@ -304,9 +316,10 @@ impl<T: Clone> Receiver<T> {
     /// Dropping it loses nothing: a value counts as read only as this completes.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::broadcast::channel(4);
-    /// let listener = windlass_executor::spawn(async move { receiver.recv().await });
+    /// let (sender, mut receiver) = windlass::sync::broadcast::channel(4);
+    /// let listener = windlass::spawn(async move { receiver.recv().await });
     /// sender.send("news").unwrap();
     /// assert_eq!(listener.await.unwrap(), Ok("news"));
     /// # });
@@ -326,7 +339,8 @@ impl<T: Clone> Receiver<T> {
     /// As [`recv`](Receiver::recv); `Empty` if it would have to wait.
     ///
     /// ```
-    /// use windlass_executor::sync::broadcast::{self, TryRecvError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::broadcast::{self, TryRecvError};
     /// let (sender, mut receiver) = broadcast::channel(4);
     /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     /// sender.send(1).unwrap();
@@ -366,7 +380,8 @@ impl<T> Drop for Receiver<T> {
 /// Why nothing was received.
 ///
 /// ```
-/// use windlass_executor::sync::broadcast::RecvError;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::broadcast::RecvError;
 /// assert_eq!(RecvError::Lagged(3).to_string(), "receive: too slow, missed 3 values");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -380,7 +395,8 @@ pub enum RecvError {
 /// Why nothing was received at once.
 ///
 /// ```
-/// use windlass_executor::sync::broadcast::TryRecvError;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::broadcast::TryRecvError;
 /// assert_eq!(TryRecvError::Empty.to_string(), "receive: nothing here yet");
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -34,21 +34,22 @@ use crate::waits::{LazyId, ResourceKind};
 /// clone, however long its parent lives.
 ///
 /// ```
-/// use windlass_executor::sync::CancellationToken;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::CancellationToken;
 /// # windlass_executor::doc(async {
 /// let token = CancellationToken::new();
-/// let worker = windlass_executor::spawn({
+/// let worker = windlass::spawn({
 ///     let token = token.clone();
 ///     async move {
 ///         let mut steps = 0;
 ///         while !token.is_cancelled() {
 ///             steps += 1;
-///             windlass_executor::yield_now().await;
+///             windlass::task::yield_now().await;
 ///         }
 ///         steps
 ///     }
 /// });
-/// windlass_executor::yield_now().await;
+/// windlass::task::yield_now().await;
 /// token.cancel();
 /// assert_eq!(worker.await.unwrap(), 1);
 /// # });
@@ -62,7 +63,8 @@ impl CancellationToken {
     /// A token without a parent.
     ///
     /// ```
-    /// assert!(!windlass_executor::sync::CancellationToken::new().is_cancelled());
+    /// # use windlass_executor::windlass;
+    /// assert!(!windlass::sync::CancellationToken::new().is_cancelled());
     /// ```
     pub fn new() -> Self {
         CancellationToken { node: Node::linked(Rc::default(), NOBODY) }
@@ -71,7 +73,8 @@ impl CancellationToken {
     /// A token that is cancelled along with this one, at once if this one has been. To cancel it leaves this one alone.
     ///
     /// ```
-    /// let parent = windlass_executor::sync::CancellationToken::new();
+    /// # use windlass_executor::windlass;
+    /// let parent = windlass::sync::CancellationToken::new();
     /// let (one, other) = (parent.child_token(), parent.child_token());
     /// one.cancel();
     /// assert!(!parent.is_cancelled() && !other.is_cancelled());
@@ -92,7 +95,8 @@ impl CancellationToken {
     /// O(n) in the tokens below it, of whatever depth.
     ///
     /// ```
-    /// let token = windlass_executor::sync::CancellationToken::new();
+    /// # use windlass_executor::windlass;
+    /// let token = windlass::sync::CancellationToken::new();
     /// let (again, grandchild) = (token.clone(), token.child_token().child_token());
     /// token.cancel();
     /// assert!(again.is_cancelled() && grandchild.is_cancelled());
@@ -107,7 +111,8 @@ impl CancellationToken {
     /// Whether it has been cancelled; it stays so.
     ///
     /// ```
-    /// let token = windlass_executor::sync::CancellationToken::new();
+    /// # use windlass_executor::windlass;
+    /// let token = windlass::sync::CancellationToken::new();
     /// token.cancel();
     /// assert!(token.is_cancelled());
     /// ```
@@ -122,10 +127,11 @@ impl CancellationToken {
     /// Dropping it leaves the line; nothing is lost.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let token = windlass_executor::sync::CancellationToken::new();
+    /// let token = windlass::sync::CancellationToken::new();
     /// let child = token.child_token();
-    /// let worker = windlass_executor::spawn(async move { child.cancelled().await });
+    /// let worker = windlass::spawn(async move { child.cancelled().await });
     /// token.cancel();
     /// worker.await.unwrap();
     /// # });
@@ -143,10 +149,11 @@ impl CancellationToken {
     /// Dropping it drops `future`. So does the token: for a future that has to clean up, see [`cancel`](crate::cancel).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let token = windlass_executor::sync::CancellationToken::new();
+    /// let token = windlass::sync::CancellationToken::new();
     /// assert_eq!(token.run_until_cancelled(async { 7 }).await, Some(7));
-    /// drop(windlass_executor::spawn({ let token = token.clone(); async move { token.cancel() } }));
+    /// drop(windlass::spawn({ let token = token.clone(); async move { token.cancel() } }));
     /// assert_eq!(token.run_until_cancelled(std::future::pending::<()>()).await, None);
     /// # });
     /// ```
@@ -167,9 +174,10 @@ impl CancellationToken {
     /// A guard that cancels this when it is dropped.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let token = windlass_executor::sync::CancellationToken::new();
-    /// let helper = windlass_executor::spawn({ let token = token.clone(); async move { token.cancelled().await } });
+    /// let token = windlass::sync::CancellationToken::new();
+    /// let helper = windlass::spawn({ let token = token.clone(); async move { token.cancelled().await } });
     /// {
     ///     let _guard = token.drop_guard(); // however this block is left, the helper goes with it
     /// }
@@ -215,7 +223,8 @@ impl fmt::Debug for CancellationToken {
 /// Cancels its token when it is dropped.
 ///
 /// ```
-/// let token = windlass_executor::sync::CancellationToken::new();
+/// # use windlass_executor::windlass;
+/// let token = windlass::sync::CancellationToken::new();
 /// drop(token.clone().drop_guard());
 /// assert!(token.is_cancelled());
 /// ```
@@ -230,7 +239,8 @@ impl DropGuard {
     /// The token, which is not cancelled.
     ///
     /// ```
-    /// let guard = windlass_executor::sync::CancellationToken::new().drop_guard();
+    /// # use windlass_executor::windlass;
+    /// let guard = windlass::sync::CancellationToken::new().drop_guard();
     /// assert!(!guard.disarm().is_cancelled());
     /// ```
     pub fn disarm(mut self) -> CancellationToken {

@@ -19,17 +19,18 @@ use crate::waits::{LazyId, ResourceKind};
 /// Lets tasks wait for a change of what a [`Mutex`] guards.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use std::rc::Rc;
-/// use windlass_executor::sync::{Condition, Mutex};
+/// use windlass::sync::{Condition, Mutex};
 /// # windlass_executor::doc(async {
 /// let shared = Rc::new((Mutex::new(0), Condition::new()));
-/// let counting = windlass_executor::spawn({
+/// let counting = windlass::spawn({
 ///     let shared = shared.clone();
 ///     async move {
 ///         for _ in 0..3 {
 ///             *shared.0.lock().await += 1;
 ///             shared.1.notify_all();
-///             windlass_executor::yield_now().await;
+///             windlass::task::yield_now().await;
 ///         }
 ///     }
 /// });
@@ -57,7 +58,8 @@ impl Condition {
     /// A condition that nobody waits for.
     ///
     /// ```
-    /// let condition = windlass_executor::sync::Condition::new();
+    /// # use windlass_executor::windlass;
+    /// let condition = windlass::sync::Condition::new();
     /// condition.notify_all(); // nobody hears it
     /// ```
     pub const fn new() -> Self {
@@ -131,7 +133,8 @@ impl Condition {
     /// Notifies the one that waits longest, if anybody does.
     ///
     /// ```
-    /// windlass_executor::sync::Condition::new().notify_one();
+    /// # use windlass_executor::windlass;
+    /// windlass::sync::Condition::new().notify_one();
     /// ```
     #[inline]
     pub fn notify_one(&self) {
@@ -143,7 +146,8 @@ impl Condition {
     /// Notifies the `count` that wait longest, or all if they are fewer.
     ///
     /// ```
-    /// windlass_executor::sync::Condition::new().notify(2);
+    /// # use windlass_executor::windlass;
+    /// windlass::sync::Condition::new().notify(2);
     /// ```
     pub fn notify(&self, mut count: usize) {
         self.waiters.grant_while(|told| {
@@ -159,7 +163,8 @@ impl Condition {
     /// Notifies all that wait.
     ///
     /// ```
-    /// windlass_executor::sync::Condition::new().notify_all();
+    /// # use windlass_executor::windlass;
+    /// windlass::sync::Condition::new().notify_all();
     /// ```
     pub fn notify_all(&self) {
         self.waiters.grant_while(|told| {

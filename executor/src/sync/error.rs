@@ -14,8 +14,9 @@ use std::fmt;
 /// Closed, nobody will receive: the value comes back.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// use windlass_executor::sync::mpsc;
+/// use windlass::sync::mpsc;
 /// let (sender, receiver) = mpsc::channel(1);
 /// drop(receiver);
 /// let error = sender.send("late").await.unwrap_err();
@@ -29,7 +30,8 @@ pub struct SendError<T>(pub T);
 /// The value cannot be sent now, or ever: it comes back.
 ///
 /// ```
-/// use windlass_executor::sync::mpsc::{self, TrySendError};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::mpsc::{self, TrySendError};
 /// let (sender, receiver) = mpsc::channel(1);
 /// sender.try_send(1).unwrap();
 /// assert_eq!(sender.try_send(2), Err(TrySendError::Full(2)));
@@ -48,7 +50,8 @@ impl<T> TrySendError<T> {
     /// The value.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::mpsc::TrySendError::Full(7).into_inner(), 7);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::mpsc::TrySendError::Full(7).into_inner(), 7);
     /// ```
     pub fn into_inner(self) -> T {
         let (TrySendError::Full(value) | TrySendError::Closed(value)) = self;
@@ -59,8 +62,9 @@ impl<T> TrySendError<T> {
 /// Closed, nothing will come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+/// let (sender, receiver) = windlass::sync::oneshot::channel::<u32>();
 /// drop(sender);
 /// assert_eq!(receiver.await.unwrap_err().to_string(), "receive: closed");
 /// # });
@@ -72,7 +76,8 @@ pub struct RecvError;
 /// Nothing is here now, or ever will be.
 ///
 /// ```
-/// use windlass_executor::sync::oneshot::{self, TryRecvError};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::oneshot::{self, TryRecvError};
 /// let (sender, mut receiver) = oneshot::channel::<u32>();
 /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
 /// drop(sender);

@@ -17,10 +17,11 @@ use crate::waits::{LazyId, ResourceKind};
 /// A flag that tasks can wait for.
 ///
 /// ```
-/// use windlass_executor::sync::Event;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::Event;
 /// # windlass_executor::doc(async {
 /// let ready = std::rc::Rc::new(Event::new());
-/// let waiting = windlass_executor::spawn({ let ready = ready.clone(); async move { ready.wait().await } });
+/// let waiting = windlass::spawn({ let ready = ready.clone(); async move { ready.wait().await } });
 /// ready.set();
 /// waiting.await.unwrap();
 /// ready.wait().await; // at once: it is still set
@@ -36,7 +37,8 @@ impl Event {
     /// An event that is not set.
     ///
     /// ```
-    /// assert!(!windlass_executor::sync::Event::new().is_set());
+    /// # use windlass_executor::windlass;
+    /// assert!(!windlass::sync::Event::new().is_set());
     /// ```
     pub const fn new() -> Self {
         Event { set: Cell::new(false), waiters: WaitList::new(), id: LazyId::new() }
@@ -45,7 +47,8 @@ impl Event {
     /// Whether it is set.
     ///
     /// ```
-    /// let event = windlass_executor::sync::Event::new();
+    /// # use windlass_executor::windlass;
+    /// let event = windlass::sync::Event::new();
     /// event.set();
     /// assert!(event.is_set());
     /// ```
@@ -57,8 +60,9 @@ impl Event {
     /// Sets it and wakes all that wait, in the order in which they came.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let event = windlass_executor::sync::Event::new();
+    /// let event = windlass::sync::Event::new();
     /// event.set();
     /// event.wait().await;
     /// # });
@@ -74,7 +78,8 @@ impl Event {
     /// From now on who waits waits for the next [`set`](Event::set). Those who were woken by the last one go on.
     ///
     /// ```
-    /// let event = windlass_executor::sync::Event::new();
+    /// # use windlass_executor::windlass;
+    /// let event = windlass::sync::Event::new();
     /// event.set();
     /// event.clear();
     /// assert!(!event.is_set());
@@ -90,10 +95,11 @@ impl Event {
     /// Dropping it leaves the line; nothing is lost.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let event = std::rc::Rc::new(windlass_executor::sync::Event::new());
-    /// let waiting = windlass_executor::spawn({ let event = event.clone(); async move { event.wait().await } });
-    /// windlass_executor::yield_now().await; // it waits now
+    /// let event = std::rc::Rc::new(windlass::sync::Event::new());
+    /// let waiting = windlass::spawn({ let event = event.clone(); async move { event.wait().await } });
+    /// windlass::task::yield_now().await; // it waits now
     /// event.set();
     /// event.clear();
     /// waiting.await.unwrap();

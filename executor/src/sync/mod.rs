@@ -47,9 +47,9 @@
 //! A future that is in line, or has been given something, and is neither polled nor dropped holds up those behind it. So
 //! of two futures of one task that wait for the same thing, await both, or drop one.
 //!
-//! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `event`,
-//! `notify`, `condition`, `barrier`, `once_cell`, `cancellation_token`, `task_tracker`; then what hands values over:
-//! [`oneshot`], [`mpsc`], [`broadcast`], [`watch`], [`queue`], `backpressure`.
+//! Read in this order: `wait_list` (who waits), `permits` (how many may), `semaphore`, `mutex`, `rwlock`, `until` (where all
+//! go at once), `event`, `notify`, `condition`, `barrier`, `once_cell`, `cancellation_token`, `task_tracker`; then what hands
+//! values over: `waker_slot` (where one waits), [`oneshot`], [`mpsc`], [`broadcast`], [`watch`], [`queue`], `backpressure`.
 
 mod backpressure;
 mod barrier;

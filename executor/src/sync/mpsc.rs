@@ -40,10 +40,11 @@ pub use super::error::{SendError, TryRecvError, TrySendError};
 /// If `capacity` is 0.
 ///
 /// ```
-/// use windlass_executor::sync::mpsc;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::mpsc;
 /// # windlass_executor::doc(async {
 /// let (sender, mut receiver) = mpsc::channel(2);
-/// let producer = windlass_executor::spawn(async move {
+/// let producer = windlass::spawn(async move {
 ///     for number in 1..=5 {
 ///         sender.send(number).await.unwrap(); // waits for room
 ///     }
@@ -75,7 +76,8 @@ pub fn channel<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 /// A channel without a bound: [`Sender::try_send`] never finds it full. What is not received takes memory.
 ///
 /// ```
-/// use windlass_executor::sync::mpsc;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::mpsc;
 /// # windlass_executor::doc(async {
 /// let (sender, mut receiver) = mpsc::unbounded();
 /// for number in 0..1_000 {
@@ -222,8 +224,9 @@ impl<T> Drop for Unpromise<'_, T> {
 /// Sends into the channel. Each clone is one more sender; when the last is dropped, the receiver comes to an end.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(8);
+/// let (sender, mut receiver) = windlass::sync::mpsc::channel(8);
 /// let second = sender.clone();
 /// sender.send("first").await.unwrap();
 /// second.send("second").await.unwrap();
@@ -248,8 +251,9 @@ impl<T> Sender<T> {
     /// To keep the value, [`reserve`](Sender::reserve) first.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
     /// sender.send(1).await.unwrap();
     /// assert_eq!(receiver.recv().await, Some(1));
     /// # });
@@ -271,7 +275,8 @@ impl<T> Sender<T> {
     /// Gives `value` back: `Full` if it would have to wait, `Closed` if the receiver is gone or closed.
     ///
     /// ```
-    /// use windlass_executor::sync::mpsc::{self, TrySendError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::mpsc::{self, TrySendError};
     /// let (sender, _receiver) = mpsc::channel(1);
     /// assert_eq!(sender.try_send('a'), Ok(()));
     /// assert_eq!(sender.try_send('b'), Err(TrySendError::Full('b')));
@@ -294,8 +299,9 @@ impl<T> Sender<T> {
     /// Dropping it gives its place in line up, or the room, if it was promised already, to the next.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
     /// let permit = sender.reserve().await.unwrap();
     /// let job = String::from("made only when there is room for it");
     /// permit.send(job);
@@ -313,7 +319,8 @@ impl<T> Sender<T> {
     /// `Full` if it would have to wait, `Closed` if the receiver is gone or closed.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::mpsc::channel::<u32>(1);
     /// let permit = sender.try_reserve().unwrap();
     /// assert!(sender.try_reserve().is_err());
     /// drop(permit);
@@ -330,7 +337,8 @@ impl<T> Sender<T> {
     /// True if the receiver is gone or closed.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::mpsc::channel::<u32>(1);
     /// drop(receiver);
     /// assert!(sender.is_closed());
     /// ```
@@ -345,9 +353,10 @@ impl<T> Sender<T> {
     /// Dropping it forgets the waiter; the channel stays as it is.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
-    /// let producer = windlass_executor::spawn(async move { sender.closed().await });
+    /// let (sender, receiver) = windlass::sync::mpsc::channel::<u32>(1);
+    /// let producer = windlass::spawn(async move { sender.closed().await });
     /// drop(receiver);
     /// producer.await.unwrap();
     /// # });
@@ -360,7 +369,8 @@ impl<T> Sender<T> {
     /// Places that are free now. Of a channel without a bound: what is left of [`usize::MAX`].
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::mpsc::channel(3);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::mpsc::channel(3);
     /// sender.try_send(1).unwrap();
     /// assert_eq!((sender.capacity(), sender.max_capacity()), (2, 3));
     /// ```
@@ -372,7 +382,8 @@ impl<T> Sender<T> {
     /// Places in all; [`usize::MAX`] without a bound.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::mpsc::unbounded::<u32>();
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::mpsc::unbounded::<u32>();
     /// assert_eq!(sender.max_capacity(), usize::MAX);
     /// ```
     #[inline]
@@ -383,7 +394,8 @@ impl<T> Sender<T> {
     /// True if both send into one channel.
     ///
     /// ```
-    /// use windlass_executor::sync::mpsc;
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::mpsc;
     /// let ((one, _receiver), (other, _other)) = (mpsc::channel::<u32>(1), mpsc::channel(1));
     /// assert!(one.same_channel(&one.clone()) && !one.same_channel(&other));
     /// ```
@@ -394,11 +406,12 @@ impl<T> Sender<T> {
     /// A sender that does not count: the receiver comes to an end without regard to it.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel::<u32>(1);
     /// let weak = sender.downgrade();
     /// drop(sender);
     /// assert!(weak.upgrade().is_none());
-    /// assert_eq!(receiver.try_recv(), Err(windlass_executor::sync::mpsc::TryRecvError::Closed));
+    /// assert_eq!(receiver.try_recv(), Err(windlass::sync::mpsc::TryRecvError::Closed));
     /// ```
     pub fn downgrade(&self) -> WeakSender<T> {
         WeakSender { channel: Rc::downgrade(&self.channel) }
@@ -455,8 +468,9 @@ impl<'a, T> Claim for Place<'a, T> {
 /// A sender that does not keep its channel open.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+/// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
 /// let weak = sender.downgrade();
 /// weak.upgrade().expect("a sender is there").send(1).await.unwrap();
 /// assert_eq!(receiver.recv().await, Some(1));
@@ -470,7 +484,8 @@ impl<T> WeakSender<T> {
     /// A sender, if one is still there.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::mpsc::channel::<u32>(1);
     /// assert!(sender.downgrade().upgrade().unwrap().same_channel(&sender));
     /// ```
     pub fn upgrade(&self) -> Option<Sender<T>> {
@@ -492,8 +507,9 @@ impl<T> Clone for WeakSender<T> {
 /// Room for one value, promised. Dropping it gives the room to the next in line.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+/// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
 /// let permit = sender.reserve().await.unwrap();
 /// receiver.close(); // what was promised may still come
 /// permit.send("the last word");
@@ -510,7 +526,8 @@ impl<T> Permit<'_, T> {
     /// Sends `value`; it cannot be refused. If the receiver has been dropped meanwhile, so is the value.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
     /// sender.try_reserve().unwrap().send(5);
     /// assert_eq!(receiver.try_recv(), Ok(5));
     /// ```
@@ -533,9 +550,10 @@ impl<T> Drop for Permit<'_, T> {
 /// Receives from the channel. Dropping it drops what is left in there and refuses what would come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::sync::mpsc::unbounded();
-/// drop(windlass_executor::spawn(async move { (0..3).for_each(|number| sender.try_send(number).unwrap()) }));
+/// let (sender, mut receiver) = windlass::sync::mpsc::unbounded();
+/// drop(windlass::spawn(async move { (0..3).for_each(|number| sender.try_send(number).unwrap()) }));
 /// let mut seen = Vec::new();
 /// while let Some(number) = receiver.recv().await {
 ///     seen.push(number);
@@ -582,9 +600,10 @@ impl<T> Receiver<T> {
     /// Dropping it loses nothing: a value leaves the channel only as this completes.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
-    /// drop(windlass_executor::spawn(async move { sender.send("come in").await }));
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
+    /// drop(windlass::spawn(async move { sender.send("come in").await }));
     /// assert_eq!(receiver.recv().await, Some("come in"));
     /// assert_eq!(receiver.recv().await, None);
     /// # });
@@ -597,8 +616,9 @@ impl<T> Receiver<T> {
     /// As [`recv`](Receiver::recv), for a future written by hand. One task waits at a time, the last that polled.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(1);
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(1);
     /// sender.try_send(7).unwrap();
     /// assert_eq!(std::future::poll_fn(|cx| receiver.poll_recv(cx)).await, Some(7));
     /// # });
@@ -624,8 +644,9 @@ impl<T> Receiver<T> {
     /// Dropping it loses nothing: values leave the channel only as this completes.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::unbounded();
+    /// let (sender, mut receiver) = windlass::sync::mpsc::unbounded();
     /// (0..5).for_each(|number| sender.try_send(number).unwrap());
     /// let mut values = Vec::new();
     /// assert_eq!(receiver.recv_many(&mut values, 3).await, 3);
@@ -655,7 +676,8 @@ impl<T> Receiver<T> {
     /// `Empty` if one may still come, `Closed` if none will.
     ///
     /// ```
-    /// use windlass_executor::sync::mpsc::{self, TryRecvError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::mpsc::{self, TryRecvError};
     /// let (sender, mut receiver) = mpsc::channel(1);
     /// assert_eq!(receiver.try_recv(), Err(TryRecvError::Empty));
     /// sender.try_send(1).unwrap();
@@ -670,8 +692,9 @@ impl<T> Receiver<T> {
     /// Refuses what was not sent or promised yet. What was can still be received.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::mpsc::channel(2);
+    /// let (sender, mut receiver) = windlass::sync::mpsc::channel(2);
     /// sender.send(1).await.unwrap();
     /// receiver.close();
     /// assert!(sender.send(2).await.is_err());
@@ -686,7 +709,8 @@ impl<T> Receiver<T> {
     /// True if this side was closed, or all senders are gone. Values may still be there.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::mpsc::channel::<u32>(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::mpsc::channel::<u32>(1);
     /// drop(sender);
     /// assert!(receiver.is_closed());
     /// ```
@@ -697,7 +721,8 @@ impl<T> Receiver<T> {
     /// Values that are there.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::mpsc::channel(2);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::mpsc::channel(2);
     /// sender.try_send(1).unwrap();
     /// assert_eq!(receiver.len(), 1);
     /// ```
@@ -708,7 +733,8 @@ impl<T> Receiver<T> {
     /// True if no value is there.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::mpsc::channel::<u32>(2).1.is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::mpsc::channel::<u32>(2).1.is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -717,7 +743,8 @@ impl<T> Receiver<T> {
     /// Places that are free now, as [`Sender::capacity`].
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::mpsc::channel::<u32>(2).1.capacity(), 2);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::mpsc::channel::<u32>(2).1.capacity(), 2);
     /// ```
     pub fn capacity(&self) -> usize {
         self.channel.room.free()

@@ -23,16 +23,17 @@ use crate::waits::ResourceKind;
 /// Guards a value; who locks it has it alone, first come, first served.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use std::rc::Rc;
-/// use windlass_executor::sync::Mutex;
+/// use windlass::sync::Mutex;
 /// # windlass_executor::doc(async {
 /// let count = Rc::new(Mutex::new(0));
 /// let tasks: Vec<_> = (0..5).map(|_| {
 ///     let count = count.clone();
-///     windlass_executor::spawn(async move {
+///     windlass::spawn(async move {
 ///         let mut count = count.lock().await;
 ///         let seen = *count;
-///         windlass_executor::yield_now().await; // nobody else can come in
+///         windlass::task::yield_now().await; // nobody else can come in
 ///         *count = seen + 1;
 ///     })
 /// }).collect();
@@ -52,7 +53,8 @@ impl<T> Mutex<T> {
     /// A mutex that nobody holds.
     ///
     /// ```
-    /// let mutex = windlass_executor::sync::Mutex::new(1);
+    /// # use windlass_executor::windlass;
+    /// let mutex = windlass::sync::Mutex::new(1);
     /// assert_eq!(*mutex.try_lock().unwrap(), 1);
     /// ```
     pub const fn new(value: T) -> Self {
@@ -65,8 +67,9 @@ impl<T> Mutex<T> {
     /// Dropping it leaves the line: who calls again is at its end. If it had been given the lock, the next gets it.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let mutex = windlass_executor::sync::Mutex::new(1);
+    /// let mutex = windlass::sync::Mutex::new(1);
     /// *mutex.lock().await += 1;
     /// assert_eq!(mutex.into_inner(), 2);
     /// # });
@@ -82,7 +85,8 @@ impl<T> Mutex<T> {
     /// [`TryLockError`] if it would have to wait.
     ///
     /// ```
-    /// let mutex = windlass_executor::sync::Mutex::new(1);
+    /// # use windlass_executor::windlass;
+    /// let mutex = windlass::sync::Mutex::new(1);
     /// let _guard = mutex.try_lock().unwrap();
     /// assert!(mutex.try_lock().is_err());
     /// ```
@@ -99,10 +103,11 @@ impl<T> Mutex<T> {
     /// As [`lock`](Mutex::lock).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let mutex = std::rc::Rc::new(windlass_executor::sync::Mutex::new(1));
+    /// let mutex = std::rc::Rc::new(windlass::sync::Mutex::new(1));
     /// let mut guard = mutex.clone().lock_owned().await;
-    /// drop(windlass_executor::spawn(async move { *guard += 1 }));
+    /// drop(windlass::spawn(async move { *guard += 1 }));
     /// assert_eq!(*mutex.lock().await, 2);
     /// # });
     /// ```
@@ -117,7 +122,8 @@ impl<T> Mutex<T> {
     /// [`TryLockError`] if it would have to wait.
     ///
     /// ```
-    /// let mutex = std::rc::Rc::new(windlass_executor::sync::Mutex::new(1));
+    /// # use windlass_executor::windlass;
+    /// let mutex = std::rc::Rc::new(windlass::sync::Mutex::new(1));
     /// let guard = mutex.clone().try_lock_owned().unwrap();
     /// assert!(mutex.try_lock().is_err());
     /// # drop(guard);
@@ -130,7 +136,8 @@ impl<T> Mutex<T> {
     /// The value, without locking: nobody else has the mutex.
     ///
     /// ```
-    /// let mut mutex = windlass_executor::sync::Mutex::new(1);
+    /// # use windlass_executor::windlass;
+    /// let mut mutex = windlass::sync::Mutex::new(1);
     /// *mutex.get_mut() += 1;
     /// assert_eq!(mutex.into_inner(), 2);
     /// ```
@@ -141,7 +148,8 @@ impl<T> Mutex<T> {
     /// The value, at the end of the mutex.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Mutex::new(1).into_inner(), 1);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Mutex::new(1).into_inner(), 1);
     /// ```
     pub fn into_inner(self) -> T {
         self.value.into_inner().expect(VALUE_IS_THERE)
@@ -253,7 +261,8 @@ impl<'a, T> MutexGuard<'a, T> {
     /// A guard of a part of the value.
     ///
     /// ```
-    /// use windlass_executor::sync::{Mutex, MutexGuard};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::{Mutex, MutexGuard};
     /// let mutex = Mutex::new((1, "one"));
     /// *MutexGuard::map(mutex.try_lock().unwrap(), |pair| &mut pair.0) = 2;
     /// assert_eq!(mutex.into_inner(), (2, "one"));
@@ -270,7 +279,8 @@ impl<'a, T> MutexGuard<'a, T> {
     /// The mutex that it locks.
     ///
     /// ```
-    /// use windlass_executor::sync::{Mutex, MutexGuard};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::{Mutex, MutexGuard};
     /// let mutex = Mutex::new(1);
     /// let guard = mutex.try_lock().unwrap();
     /// assert!(std::ptr::eq(MutexGuard::mutex(&guard), &mutex));
@@ -305,7 +315,8 @@ impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 /// A locked [`Mutex`], seen through [`MutexGuard::map`]; dropping it unlocks.
 ///
 /// ```
-/// use windlass_executor::sync::{Mutex, MutexGuard};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::{Mutex, MutexGuard};
 /// let mutex = Mutex::new(vec![1, 2]);
 /// let mut second = MutexGuard::map(mutex.try_lock().unwrap(), |list| &mut list[1]);
 /// *second += 1;
@@ -321,7 +332,8 @@ impl<'a, T: ?Sized> MappedMutexGuard<'a, T> {
     /// A guard of a part of that.
     ///
     /// ```
-    /// use windlass_executor::sync::{MappedMutexGuard, Mutex, MutexGuard};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::{MappedMutexGuard, Mutex, MutexGuard};
     /// let mutex = Mutex::new((1, ("two", 3)));
     /// let inner = MutexGuard::map(mutex.try_lock().unwrap(), |outer| &mut outer.1);
     /// assert_eq!(*MappedMutexGuard::map(inner, |inner| &mut inner.1), 3);
@@ -356,8 +368,9 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for MappedMutexGuard<'_, T> {
 /// A locked [`Mutex`] that it shares; dropping it unlocks. It carries the value, and puts it back.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let mutex = std::rc::Rc::new(windlass_executor::sync::Mutex::new(String::new()));
+/// let mutex = std::rc::Rc::new(windlass::sync::Mutex::new(String::new()));
 /// let mut guard = mutex.lock_owned().await;
 /// guard.push('a');
 /// assert_eq!(*guard, "a");
@@ -380,7 +393,8 @@ impl<T> OwnedMutexGuard<T> {
     /// The mutex that it locks.
     ///
     /// ```
-    /// use windlass_executor::sync::{Mutex, OwnedMutexGuard};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::{Mutex, OwnedMutexGuard};
     /// let mutex = std::rc::Rc::new(Mutex::new(1));
     /// let guard = mutex.clone().try_lock_owned().unwrap();
     /// assert!(std::rc::Rc::ptr_eq(OwnedMutexGuard::mutex(&guard), &mutex));
@@ -424,7 +438,8 @@ impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
 /// The lock is not to be had now.
 ///
 /// ```
-/// let mutex = windlass_executor::sync::Mutex::new(());
+/// # use windlass_executor::windlass;
+/// let mutex = windlass::sync::Mutex::new(());
 /// let _guard = mutex.try_lock().unwrap();
 /// assert_eq!(mutex.try_lock().unwrap_err().to_string(), "the lock is held");
 /// ```

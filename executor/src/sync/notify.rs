@@ -20,11 +20,12 @@ use crate::waits::{LazyId, ResourceKind};
 /// Tells waiting tasks to look again.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use std::{cell::Cell, rc::Rc};
-/// use windlass_executor::sync::Notify;
+/// use windlass::sync::Notify;
 /// # windlass_executor::doc(async {
 /// let (basket, filled) = (Rc::new(Cell::new(0)), Rc::new(Notify::new()));
-/// let eater = windlass_executor::spawn({
+/// let eater = windlass::spawn({
 ///     let (basket, filled) = (basket.clone(), filled.clone());
 ///     async move {
 ///         filled.notified().await;
@@ -57,8 +58,9 @@ impl Notify {
     /// One that has nothing stored.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let notify = windlass_executor::sync::Notify::new();
+    /// let notify = windlass::sync::Notify::new();
     /// notify.notify_one();
     /// notify.notified().await;
     /// # });
@@ -71,8 +73,9 @@ impl Notify {
     /// counted.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let notify = windlass_executor::sync::Notify::new();
+    /// let notify = windlass::sync::Notify::new();
     /// notify.notify_one();
     /// notify.notify_one(); // nobody has heard the first: they are one
     /// assert!(notify.notified().enable());
@@ -115,8 +118,9 @@ impl Notify {
     /// those who come later.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let notify = windlass_executor::sync::Notify::new();
+    /// let notify = windlass::sync::Notify::new();
     /// let before = notify.notified();
     /// notify.notify_waiters();
     /// before.await;
@@ -134,9 +138,10 @@ impl Notify {
     /// Completes when it is told. It is in line from its first poll, or from [`enable`](Notified::enable).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let notify = std::rc::Rc::new(windlass_executor::sync::Notify::new());
-    /// drop(windlass_executor::spawn({ let notify = notify.clone(); async move { notify.notify_one() } }));
+    /// let notify = std::rc::Rc::new(windlass::sync::Notify::new());
+    /// drop(windlass::spawn({ let notify = notify.clone(); async move { notify.notify_one() } }));
     /// notify.notified().await;
     /// # });
     /// ```

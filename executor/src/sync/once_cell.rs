@@ -16,7 +16,8 @@ use crate::waits::ResourceKind;
 /// A cell that is filled once.
 ///
 /// ```
-/// use windlass_executor::sync::OnceCell;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::OnceCell;
 /// # windlass_executor::doc(async {
 /// let config = OnceCell::new();
 /// assert_eq!(config.get_or_init(async || 42).await, &42);
@@ -33,7 +34,8 @@ impl<T> OnceCell<T> {
     /// An empty cell.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::OnceCell::<u32>::new().get().is_none());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::OnceCell::<u32>::new().get().is_none());
     /// ```
     pub const fn new() -> Self {
         OnceCell { value: std::cell::OnceCell::new(), maker: Permits::new(ResourceKind::Value, 1) }
@@ -42,7 +44,8 @@ impl<T> OnceCell<T> {
     /// The value, if it is there.
     ///
     /// ```
-    /// let cell = windlass_executor::sync::OnceCell::from(1);
+    /// # use windlass_executor::windlass;
+    /// let cell = windlass::sync::OnceCell::from(1);
     /// assert_eq!(cell.get(), Some(&1));
     /// ```
     #[inline]
@@ -53,7 +56,8 @@ impl<T> OnceCell<T> {
     /// The value, if it is there, to be changed: nobody else has the cell.
     ///
     /// ```
-    /// let mut cell = windlass_executor::sync::OnceCell::from(1);
+    /// # use windlass_executor::windlass;
+    /// let mut cell = windlass::sync::OnceCell::from(1);
     /// *cell.get_mut().unwrap() += 1;
     /// assert_eq!(cell.get(), Some(&2));
     /// ```
@@ -64,7 +68,8 @@ impl<T> OnceCell<T> {
     /// Whether the value is there.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::OnceCell::from(1).is_initialized());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::OnceCell::from(1).is_initialized());
     /// ```
     pub fn is_initialized(&self) -> bool {
         self.value.get().is_some()
@@ -79,8 +84,9 @@ impl<T> OnceCell<T> {
     /// Dropping it leaves the line. If `init` was running it is dropped, and the next in line makes the value.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let cell = windlass_executor::sync::OnceCell::new();
+    /// let cell = windlass::sync::OnceCell::new();
     /// assert_eq!(*cell.get_or_init(async || 1).await, 1);
     /// # });
     /// ```
@@ -105,8 +111,9 @@ impl<T> OnceCell<T> {
     /// As [`get_or_init`](OnceCell::get_or_init).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let cell = windlass_executor::sync::OnceCell::new();
+    /// let cell = windlass::sync::OnceCell::new();
     /// assert_eq!(cell.get_or_try_init(async || "x".parse::<u32>().map_err(drop)).await, Err(()));
     /// assert_eq!(cell.get_or_try_init(async || "7".parse::<u32>().map_err(drop)).await, Ok(&7));
     /// # });
@@ -134,7 +141,8 @@ impl<T> OnceCell<T> {
     /// [`SetError`] with the value, if there is one already or somebody is making one.
     ///
     /// ```
-    /// let cell = windlass_executor::sync::OnceCell::new();
+    /// # use windlass_executor::windlass;
+    /// let cell = windlass::sync::OnceCell::new();
     /// cell.set(1).unwrap();
     /// assert_eq!(cell.set(2).unwrap_err().into_value(), 2);
     /// ```
@@ -149,7 +157,8 @@ impl<T> OnceCell<T> {
     /// The value, at the end of the cell.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::OnceCell::from(1).into_inner(), Some(1));
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::OnceCell::from(1).into_inner(), Some(1));
     /// ```
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
@@ -158,7 +167,8 @@ impl<T> OnceCell<T> {
     /// Takes the value out and leaves the cell as new: nobody else has it.
     ///
     /// ```
-    /// let mut cell = windlass_executor::sync::OnceCell::from(1);
+    /// # use windlass_executor::windlass;
+    /// let mut cell = windlass::sync::OnceCell::from(1);
     /// assert_eq!(cell.take(), Some(1));
     /// assert!(cell.set(2).is_ok());
     /// ```
@@ -205,7 +215,8 @@ impl<T: fmt::Debug> fmt::Debug for OnceCell<T> {
 /// The cell did not take the value.
 ///
 /// ```
-/// let cell = windlass_executor::sync::OnceCell::from(1);
+/// # use windlass_executor::windlass;
+/// let cell = windlass::sync::OnceCell::from(1);
 /// let error = cell.set(2).unwrap_err();
 /// assert_eq!(error.to_string(), "the cell is full");
 /// assert!(!error.is_initializing());
@@ -220,8 +231,9 @@ impl<T> SetError<T> {
     /// True if the cell is empty and somebody is making its value.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # use std::{pin::pin, task::{Context, Waker}};
-    /// let cell = windlass_executor::sync::OnceCell::new();
+    /// let cell = windlass::sync::OnceCell::new();
     /// let mut making = pin!(cell.get_or_init(std::future::pending::<u32>));
     /// assert!(making.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     /// assert!(cell.set(1).unwrap_err().is_initializing());
@@ -233,7 +245,8 @@ impl<T> SetError<T> {
     /// The value, back.
     ///
     /// ```
-    /// let cell = windlass_executor::sync::OnceCell::from(1);
+    /// # use windlass_executor::windlass;
+    /// let cell = windlass::sync::OnceCell::from(1);
     /// assert_eq!(cell.set(2).unwrap_err().into_value(), 2);
     /// ```
     pub fn into_value(self) -> T {

@@ -30,10 +30,11 @@ pub use super::error::{RecvError, TryRecvError};
 /// A channel for one value. Its halves stay on their thread.
 ///
 /// ```
-/// use windlass_executor::sync::oneshot;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::oneshot;
 /// # windlass_executor::doc(async {
 /// let (sender, receiver) = oneshot::channel::<Result<u32, &str>>();
-/// let asker = windlass_executor::spawn(receiver);
+/// let asker = windlass::spawn(receiver);
 /// sender.send(Err("out of paper")).unwrap();
 /// assert_eq!(asker.await.unwrap(), Ok(Err("out of paper")));
 /// # });
@@ -83,9 +84,10 @@ impl<T> Default for Shared<T> {
 /// Sends the value. Dropping it instead tells the receiver that nothing will come.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, receiver) = windlass_executor::sync::oneshot::channel();
-/// drop(windlass_executor::spawn(async move { sender.send(6 * 7) }));
+/// let (sender, receiver) = windlass::sync::oneshot::channel();
+/// drop(windlass::spawn(async move { sender.send(6 * 7) }));
 /// assert_eq!(receiver.await, Ok(42));
 /// # });
 /// ```
@@ -100,7 +102,8 @@ impl<T> Sender<T> {
     /// Gives `value` back if the receiver is gone or closed. It may still go, with the value unread, after this succeeded.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::oneshot::channel();
     /// receiver.close();
     /// assert_eq!(sender.send("too late"), Err("too late"));
     /// ```
@@ -118,7 +121,8 @@ impl<T> Sender<T> {
     /// True if the receiver is gone or closed: nobody wants the value any more.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::oneshot::channel::<u32>();
     /// assert!(!sender.is_closed());
     /// drop(receiver);
     /// assert!(sender.is_closed());
@@ -134,9 +138,10 @@ impl<T> Sender<T> {
     /// Dropping it forgets the waiter; the channel stays as it is.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (mut sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
-    /// let worker = windlass_executor::spawn(async move { sender.closed().await });
+    /// let (mut sender, receiver) = windlass::sync::oneshot::channel::<u32>();
+    /// let worker = windlass::spawn(async move { sender.closed().await });
     /// drop(receiver); // nobody wants the answer: the worker may stop
     /// worker.await.unwrap();
     /// # });
@@ -150,8 +155,9 @@ impl<T> Sender<T> {
     /// of `cx` is woken when it is. One task waits at a time, the last that polled.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (mut sender, receiver) = windlass_executor::sync::oneshot::channel::<u32>();
+    /// let (mut sender, receiver) = windlass::sync::oneshot::channel::<u32>();
     /// drop(receiver);
     /// std::future::poll_fn(|cx| sender.poll_closed(cx)).await;
     /// # });
@@ -202,8 +208,9 @@ impl<T> Drop for Sender<T> {
 /// When polled again after it yielded the value.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, receiver) = windlass_executor::sync::oneshot::channel();
+/// let (sender, receiver) = windlass::sync::oneshot::channel();
 /// sender.send("done").unwrap();
 /// assert_eq!(receiver.await, Ok("done"));
 /// # });
@@ -220,7 +227,8 @@ impl<T> Receiver<T> {
     /// [`TryRecvError::Empty`] if it may still come, [`TryRecvError::Closed`] if it never will, also after it was taken.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::oneshot::channel();
     /// assert!(receiver.try_recv().is_err());
     /// sender.send(1).unwrap();
     /// assert_eq!(receiver.try_recv(), Ok(1));
@@ -237,7 +245,8 @@ impl<T> Receiver<T> {
     /// Refuses what was not sent yet, and tells the sender. A value sent before can still be received.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::oneshot::channel();
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::oneshot::channel();
     /// sender.send(1).unwrap();
     /// receiver.close();
     /// assert_eq!(receiver.try_recv(), Ok(1));

@@ -36,12 +36,13 @@ pub use super::error::{RecvError, SendError, TryRecvError, TrySendError};
 /// their thread. Memory is taken as it is needed.
 ///
 /// ```
-/// use windlass_executor::sync::Queue;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::Queue;
 /// # windlass_executor::doc(async {
 /// let queue = Queue::new(10);
 /// let workers: Vec<_> = (0..3).map(|_| {
 ///     let queue = queue.clone();
-///     windlass_executor::spawn(async move {
+///     windlass::spawn(async move {
 ///         while let Some(job) = queue.get().await.unwrap() {
 ///             let _: u32 = job;
 ///             queue.task_done().unwrap();
@@ -197,7 +198,8 @@ impl<T> Queue<T> {
     /// A queue for at most `maxsize` items, 0 for no bound: first in, first out.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::Queue::new(2);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::Queue::new(2);
     /// queue.put_nowait('a').unwrap();
     /// queue.put_nowait('b').unwrap();
     /// assert_eq!(queue.get_nowait(), Ok('a'));
@@ -211,7 +213,8 @@ impl<T> LifoQueue<T> {
     /// As [`Queue::new`], but last in, first out.
     ///
     /// ```
-    /// let stack = windlass_executor::sync::Queue::lifo(2);
+    /// # use windlass_executor::windlass;
+    /// let stack = windlass::sync::Queue::lifo(2);
     /// stack.put_nowait('a').unwrap();
     /// stack.put_nowait('b').unwrap();
     /// assert_eq!(stack.get_nowait(), Ok('b'));
@@ -228,7 +231,8 @@ impl<T: Ord> PriorityQueue<T> {
     /// Items are compared inside the queue: a comparison that uses the same queue panics.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::Queue::priority(0);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::Queue::priority(0);
     /// for job in [(2, "sweep"), (1, "open"), (3, "close")] {
     ///     queue.put_nowait(job).unwrap();
     /// }
@@ -269,10 +273,11 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// to the next in line.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let queue = windlass_executor::sync::Queue::new(1);
+    /// let queue = windlass::sync::Queue::new(1);
     /// queue.put("first").await.unwrap();
-    /// let second = windlass_executor::spawn({ let queue = queue.clone(); async move { queue.put("second").await } });
+    /// let second = windlass::spawn({ let queue = queue.clone(); async move { queue.put("second").await } });
     /// assert_eq!(queue.get().await, Ok("first"));
     /// second.await.unwrap().unwrap();
     /// # });
@@ -299,9 +304,10 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// next in line.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let queue = windlass_executor::sync::Queue::new(1);
-    /// let worker = windlass_executor::spawn({ let queue = queue.clone(); async move { queue.get().await } });
+    /// let queue = windlass::sync::Queue::new(1);
+    /// let worker = windlass::spawn({ let queue = queue.clone(); async move { queue.get().await } });
     /// queue.put("a job").await.unwrap();
     /// assert_eq!(worker.await.unwrap(), Ok("a job"));
     /// # });
@@ -321,7 +327,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// Gives `item` back: `Full` if there is no room, `Closed` if the queue is shut down.
     ///
     /// ```
-    /// use windlass_executor::sync::queue::{Queue, TrySendError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::queue::{Queue, TrySendError};
     /// let queue = Queue::new(1);
     /// queue.put_nowait(1).unwrap();
     /// assert_eq!(queue.put_nowait(2), Err(TrySendError::Full(2)));
@@ -345,7 +352,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// `Empty` if there is none, `Closed` if there is none and the queue is shut down.
     ///
     /// ```
-    /// use windlass_executor::sync::queue::{Queue, TryRecvError};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::queue::{Queue, TryRecvError};
     /// assert_eq!(Queue::<u32>::new(1).get_nowait(), Err(TryRecvError::Empty));
     /// ```
     #[inline]
@@ -360,7 +368,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// Items in the queue.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::Queue::new(0);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::Queue::new(0);
     /// queue.put_nowait(1).unwrap();
     /// assert_eq!(queue.qsize(), 1);
     /// ```
@@ -371,7 +380,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// The most items it may hold; [`usize::MAX`] without a bound.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Queue::<u32>::new(7).maxsize(), 7);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Queue::<u32>::new(7).maxsize(), 7);
     /// ```
     pub fn maxsize(&self) -> usize {
         self.core.marks.max
@@ -380,7 +390,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// True if it holds as many items as it may.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::Queue::new(1);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::Queue::new(1);
     /// queue.put_nowait(1).unwrap();
     /// assert!(queue.full());
     /// ```
@@ -391,7 +402,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// True if it holds no item.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::Queue::<u32>::new(1).empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::Queue::<u32>::new(1).empty());
     /// ```
     pub fn empty(&self) -> bool {
         self.qsize() == 0
@@ -403,7 +415,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// If nothing is unfinished: it was called more often than items were put in.
     ///
     /// ```
-    /// let queue = windlass_executor::sync::Queue::new(1);
+    /// # use windlass_executor::windlass;
+    /// let queue = windlass::sync::Queue::new(1);
     /// queue.put_nowait(1).unwrap();
     /// queue.get_nowait().unwrap();
     /// assert!(queue.task_done().is_ok());
@@ -424,11 +437,12 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// Dropping it forgets the waiter; the queue stays as it is.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let queue = windlass_executor::sync::Queue::new(1);
+    /// let queue = windlass::sync::Queue::new(1);
     /// queue.put("a job").await.unwrap();
     /// let worker = queue.clone();
-    /// drop(windlass_executor::spawn(async move {
+    /// drop(windlass::spawn(async move {
     ///     worker.get().await.unwrap();
     ///     worker.task_done().unwrap();
     /// }));
@@ -444,7 +458,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// becomes of the items says `how`.
     ///
     /// ```
-    /// use windlass_executor::sync::queue::{Queue, Shutdown};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::queue::{Queue, Shutdown};
     /// # windlass_executor::doc(async {
     /// let queue = Queue::new(5);
     /// queue.put("the last").await.unwrap();
@@ -475,7 +490,8 @@ impl<T, K: Kind<T>> Queue<T, K> {
     /// True once [`shutdown`](Queue::shutdown) was called.
     ///
     /// ```
-    /// use windlass_executor::sync::queue::{Queue, Shutdown};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::queue::{Queue, Shutdown};
     /// let queue = Queue::<u32>::new(5);
     /// queue.shutdown(Shutdown::Drain);
     /// assert!(queue.is_shutdown());
@@ -519,7 +535,8 @@ impl Marks {
 /// What becomes of the items at [`Queue::shutdown`].
 ///
 /// ```
-/// use windlass_executor::sync::queue::{Queue, Shutdown};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::queue::{Queue, Shutdown};
 /// # windlass_executor::doc(async {
 /// let queue = Queue::new(5);
 /// queue.put_nowait("never mind").unwrap();
@@ -539,7 +556,8 @@ pub enum Shutdown {
 /// There was nothing that could be done with.
 ///
 /// ```
-/// assert!(windlass_executor::sync::Queue::<u32>::new(1).task_done().is_err());
+/// # use windlass_executor::windlass;
+/// assert!(windlass::sync::Queue::<u32>::new(1).task_done().is_err());
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]

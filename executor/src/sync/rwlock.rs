@@ -23,7 +23,8 @@ const ALL: usize = u32::MAX as usize;
 /// Guards a value that many may read at one time, or one may change; first come, first served.
 ///
 /// ```
-/// use windlass_executor::sync::RwLock;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::RwLock;
 /// # windlass_executor::doc(async {
 /// let lock = RwLock::new(5);
 /// {
@@ -43,7 +44,8 @@ impl<T> RwLock<T> {
     /// A lock that nobody holds.
     ///
     /// ```
-    /// let lock = windlass_executor::sync::RwLock::new(1);
+    /// # use windlass_executor::windlass;
+    /// let lock = windlass::sync::RwLock::new(1);
     /// assert_eq!(*lock.try_read().unwrap(), 1);
     /// ```
     pub const fn new(value: T) -> Self {
@@ -56,8 +58,9 @@ impl<T> RwLock<T> {
     /// Dropping it leaves the line: who calls again is at its end. If it had been given the lock, the next get it.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let lock = windlass_executor::sync::RwLock::new(1);
+    /// let lock = windlass::sync::RwLock::new(1);
     /// assert_eq!(*lock.read().await, 1);
     /// # });
     /// ```
@@ -73,8 +76,9 @@ impl<T> RwLock<T> {
     /// lock, the next get it.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let lock = windlass_executor::sync::RwLock::new(1);
+    /// let lock = windlass::sync::RwLock::new(1);
     /// *lock.write().await = 2;
     /// assert_eq!(lock.into_inner(), 2);
     /// # });
@@ -90,7 +94,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`] if it would have to wait.
     ///
     /// ```
-    /// let lock = windlass_executor::sync::RwLock::new(1);
+    /// # use windlass_executor::windlass;
+    /// let lock = windlass::sync::RwLock::new(1);
     /// let _reader = lock.try_read().unwrap();
     /// assert!(lock.try_read().is_ok());
     /// assert!(lock.try_write().is_err());
@@ -106,7 +111,8 @@ impl<T> RwLock<T> {
     /// [`TryLockError`] if it would have to wait.
     ///
     /// ```
-    /// let lock = windlass_executor::sync::RwLock::new(1);
+    /// # use windlass_executor::windlass;
+    /// let lock = windlass::sync::RwLock::new(1);
     /// *lock.try_write().unwrap() = 2;
     /// assert_eq!(lock.into_inner(), 2);
     /// ```
@@ -118,7 +124,8 @@ impl<T> RwLock<T> {
     /// The value, without locking: nobody else has the lock.
     ///
     /// ```
-    /// let mut lock = windlass_executor::sync::RwLock::new(1);
+    /// # use windlass_executor::windlass;
+    /// let mut lock = windlass::sync::RwLock::new(1);
     /// *lock.get_mut() += 1;
     /// assert_eq!(lock.into_inner(), 2);
     /// ```
@@ -129,7 +136,8 @@ impl<T> RwLock<T> {
     /// The value, at the end of the lock.
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::RwLock::new(1).into_inner(), 1);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::RwLock::new(1).into_inner(), 1);
     /// ```
     pub fn into_inner(self) -> T {
         self.value.into_inner()
@@ -271,7 +279,8 @@ impl<'a, T> RwLockWriteGuard<'a, T> {
     /// Goes on reading: no other writer comes in between, and the readers at the head of the line come in.
     ///
     /// ```
-    /// use windlass_executor::sync::{RwLock, RwLockWriteGuard};
+    /// # use windlass_executor::windlass;
+    /// use windlass::sync::{RwLock, RwLockWriteGuard};
     /// let lock = RwLock::new(1);
     /// let mut writer = lock.try_write().unwrap();
     /// *writer = 2;

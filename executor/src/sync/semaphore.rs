@@ -22,16 +22,17 @@ use crate::waits::ResourceKind;
 /// Tasks of one thread share it by reference or through `Rc`.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// use std::rc::Rc;
-/// use windlass_executor::sync::Semaphore;
+/// use windlass::sync::Semaphore;
 /// # windlass_executor::doc(async {
 /// let doors = Rc::new(Semaphore::new(3));
 /// let guests: Vec<_> = (0..10).map(|_| {
 ///     let doors = doors.clone();
-///     windlass_executor::spawn(async move {
+///     windlass::spawn(async move {
 ///         let _inside = doors.acquire().await?; // at most three at one time
-///         windlass_executor::yield_now().await;
-///         Ok::<_, windlass_executor::sync::AcquireError>(())
+///         windlass::task::yield_now().await;
+///         Ok::<_, windlass::sync::AcquireError>(())
 ///     })
 /// }).collect();
 /// for guest in guests {
@@ -78,7 +79,8 @@ impl Semaphore {
     /// With more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
     ///
     /// ```
-    /// assert_eq!(windlass_executor::sync::Semaphore::new(3).available_permits(), 3);
+    /// # use windlass_executor::windlass;
+    /// assert_eq!(windlass::sync::Semaphore::new(3).available_permits(), 3);
     /// ```
     #[track_caller]
     pub const fn new(permits: usize) -> Self {
@@ -89,7 +91,8 @@ impl Semaphore {
     /// The permits that are free. Some may be free and yet not to be had, while somebody waits for more than these.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// let _permit = semaphore.try_acquire().unwrap();
     /// assert_eq!(semaphore.available_permits(), 0);
     /// ```
@@ -104,7 +107,8 @@ impl Semaphore {
     /// [`TryAcquireError`] if it would have to wait, or the semaphore is closed.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// let _permit = semaphore.try_acquire().unwrap();
     /// assert!(semaphore.try_acquire().unwrap_err().is_no_permits());
     /// ```
@@ -119,7 +123,8 @@ impl Semaphore {
     /// [`TryAcquireError`] if it would have to wait, or the semaphore is closed.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(3);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(3);
     /// assert!(semaphore.try_acquire_many(4).is_err());
     /// assert_eq!(semaphore.try_acquire_many(3).unwrap().count(), 3);
     /// ```
@@ -134,7 +139,8 @@ impl Semaphore {
     /// [`TryAcquireError`] if it would have to wait, or the semaphore is closed.
     ///
     /// ```
-    /// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(1));
+    /// # use windlass_executor::windlass;
+    /// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(1));
     /// let permit = semaphore.clone().try_acquire_owned().unwrap();
     /// drop(semaphore); // the permit keeps it
     /// drop(permit);
@@ -150,7 +156,8 @@ impl Semaphore {
     /// [`TryAcquireError`] if it would have to wait, or the semaphore is closed.
     ///
     /// ```
-    /// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(3));
+    /// # use windlass_executor::windlass;
+    /// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(3));
     /// assert_eq!(semaphore.try_acquire_many_owned(2).unwrap().count(), 2);
     /// ```
     #[inline]
@@ -172,8 +179,9 @@ impl Semaphore {
     /// Dropping it leaves the line: who calls again is at its end. If it had been given a permit, the next gets it.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// let permit = semaphore.acquire().await?;
     /// # drop(permit);
     /// # Ok::<_, windlass_executor::sync::AcquireError>(())
@@ -194,8 +202,9 @@ impl Semaphore {
     /// permits, the next get them.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let semaphore = windlass_executor::sync::Semaphore::new(3);
+    /// let semaphore = windlass::sync::Semaphore::new(3);
     /// let permits = semaphore.acquire_many(2).await?;
     /// assert_eq!((permits.count(), semaphore.available_permits()), (2, 1));
     /// # drop(permits);
@@ -216,10 +225,11 @@ impl Semaphore {
     /// As [`acquire`](Semaphore::acquire).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(1));
+    /// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(1));
     /// let permit = semaphore.clone().acquire_owned().await?;
-    /// drop(windlass_executor::spawn(async move { drop(permit) }));
+    /// drop(windlass::spawn(async move { drop(permit) }));
     /// let _permit = semaphore.acquire().await?; // when the task has ended
     /// # Ok::<_, windlass_executor::sync::AcquireError>(())
     /// # }).unwrap();
@@ -238,8 +248,9 @@ impl Semaphore {
     /// As [`acquire_many`](Semaphore::acquire_many).
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let semaphore = std::rc::Rc::new(windlass_executor::sync::Semaphore::new(3));
+    /// let semaphore = std::rc::Rc::new(windlass::sync::Semaphore::new(3));
     /// assert_eq!(semaphore.acquire_many_owned(2).await?.count(), 2);
     /// # Ok::<_, windlass_executor::sync::AcquireError>(())
     /// # }).unwrap();
@@ -258,7 +269,8 @@ impl Semaphore {
     /// If there were more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) then, free or not.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(0);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(0);
     /// semaphore.add_permits(2);
     /// assert_eq!(semaphore.available_permits(), 2);
     /// ```
@@ -273,7 +285,8 @@ impl Semaphore {
     /// Takes up to `count` of the free permits out for good; returns how many.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(2);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(2);
     /// assert_eq!(semaphore.forget_permits(5), 2);
     /// assert_eq!(semaphore.available_permits(), 0);
     /// ```
@@ -287,8 +300,9 @@ impl Semaphore {
     /// given before are good.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// semaphore.close();
     /// assert!(semaphore.acquire().await.is_err());
     /// # });
@@ -300,7 +314,8 @@ impl Semaphore {
     /// Whether it was closed.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// assert!(!semaphore.is_closed());
     /// ```
     pub fn is_closed(&self) -> bool {
@@ -355,7 +370,8 @@ impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// How many permits it stands for.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(2);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(2);
     /// assert_eq!(semaphore.try_acquire_many(2).unwrap().count(), 2);
     /// ```
     #[inline]
@@ -366,7 +382,8 @@ impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// Drops it without giving anything back: the semaphore has so many fewer for good.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(2);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(2);
     /// semaphore.try_acquire().unwrap().forget();
     /// assert_eq!(semaphore.available_permits(), 1);
     /// ```
@@ -381,7 +398,8 @@ impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// If `other` is of another semaphore; it is given back there.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(2);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(2);
     /// let mut permit = semaphore.try_acquire().unwrap();
     /// permit.merge(semaphore.try_acquire().unwrap());
     /// assert_eq!(permit.count(), 2);
@@ -395,7 +413,8 @@ impl<S: Deref<Target = Semaphore>> Permit<S> {
     /// Takes `count` out as a permit of its own; none if it does not stand for so many.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(3);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(3);
     /// let mut permits = semaphore.try_acquire_many(3).unwrap();
     /// let one = permits.split(1).unwrap();
     /// assert_eq!((permits.count(), one.count()), (2, 1));
@@ -426,8 +445,9 @@ impl<S: Deref<Target = Semaphore>> fmt::Debug for Permit<S> {
 /// The semaphore is closed.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let semaphore = windlass_executor::sync::Semaphore::new(1);
+/// let semaphore = windlass::sync::Semaphore::new(1);
 /// semaphore.close();
 /// assert_eq!(semaphore.acquire().await.unwrap_err().to_string(), "the semaphore is closed");
 /// # });
@@ -446,7 +466,8 @@ impl std::error::Error for AcquireError {}
 /// There is no permit to be had now.
 ///
 /// ```
-/// let semaphore = windlass_executor::sync::Semaphore::new(0);
+/// # use windlass_executor::windlass;
+/// let semaphore = windlass::sync::Semaphore::new(0);
 /// assert_eq!(semaphore.try_acquire().unwrap_err().to_string(), "no permits left");
 /// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -458,7 +479,8 @@ impl TryAcquireError {
     /// True if the semaphore is closed.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(1);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(1);
     /// semaphore.close();
     /// assert!(semaphore.try_acquire().unwrap_err().is_closed());
     /// ```
@@ -469,7 +491,8 @@ impl TryAcquireError {
     /// True if too few are free, or somebody waits.
     ///
     /// ```
-    /// let semaphore = windlass_executor::sync::Semaphore::new(0);
+    /// # use windlass_executor::windlass;
+    /// let semaphore = windlass::sync::Semaphore::new(0);
     /// assert!(semaphore.try_acquire().unwrap_err().is_no_permits());
     /// ```
     pub fn is_no_permits(&self) -> bool {

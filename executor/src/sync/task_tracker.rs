@@ -27,7 +27,8 @@ use crate::{JoinHandle, spawn};
 /// Counts tasks, and tells when all have ended. A clone counts the same tasks; it stays on its thread.
 ///
 /// ```
-/// use windlass_executor::sync::{CancellationToken, TaskTracker};
+/// # use windlass_executor::windlass;
+/// use windlass::sync::{CancellationToken, TaskTracker};
 /// # windlass_executor::doc(async {
 /// let (tracker, stop) = (TaskTracker::new(), CancellationToken::new());
 /// for _ in 0..10 {
@@ -68,7 +69,8 @@ impl TaskTracker {
     /// One that is open, and tracks nothing.
     ///
     /// ```
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// # use windlass_executor::windlass;
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// assert!(tracker.is_empty() && !tracker.is_closed());
     /// ```
     pub fn new() -> Self {
@@ -83,8 +85,9 @@ impl TaskTracker {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// let task = tracker.spawn(async { 7 });
     /// assert_eq!(tracker.len(), 1);
     /// assert_eq!((task.await.unwrap(), tracker.len()), (7, 0));
@@ -98,8 +101,9 @@ impl TaskTracker {
     /// A future that does as `future` and is tracked until it is dropped: for who spawns otherwise, or not at all.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// let tracked = tracker.track_future(async { 7 });
     /// assert_eq!(tracker.len(), 1); // from now on, polled or not
     /// assert_eq!((tracked.await, tracker.len()), (7, 0));
@@ -112,7 +116,8 @@ impl TaskTracker {
     /// Counts as a task until it is dropped: for what is not a future.
     ///
     /// ```
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// # use windlass_executor::windlass;
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// let token = tracker.token();
     /// assert_eq!(tracker.len(), 1);
     /// drop(token);
@@ -127,8 +132,9 @@ impl TaskTracker {
     /// was closed already.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// assert!(tracker.close() && !tracker.close());
     /// tracker.wait().await;
     /// # });
@@ -142,7 +148,8 @@ impl TaskTracker {
     /// From now on who waits waits for the next [`close`](TaskTracker::close). False if it was open.
     ///
     /// ```
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// # use windlass_executor::windlass;
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// tracker.close();
     /// assert!(tracker.reopen() && !tracker.is_closed());
     /// ```
@@ -153,7 +160,8 @@ impl TaskTracker {
     /// Whether it is closed.
     ///
     /// ```
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// # use windlass_executor::windlass;
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// tracker.close();
     /// assert!(tracker.is_closed());
     /// ```
@@ -164,7 +172,8 @@ impl TaskTracker {
     /// Tasks, futures and tokens that are tracked.
     ///
     /// ```
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// # use windlass_executor::windlass;
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// let (_one, _other) = (tracker.token(), tracker.token());
     /// assert_eq!(tracker.len(), 2);
     /// ```
@@ -175,7 +184,8 @@ impl TaskTracker {
     /// True if nothing is tracked.
     ///
     /// ```
-    /// assert!(windlass_executor::sync::TaskTracker::new().is_empty());
+    /// # use windlass_executor::windlass;
+    /// assert!(windlass::sync::TaskTracker::new().is_empty());
     /// ```
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -187,9 +197,10 @@ impl TaskTracker {
     /// Dropping it leaves the line; nothing is lost.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
-    /// drop(tracker.spawn(async { windlass_executor::yield_now().await }));
+    /// let tracker = windlass::sync::TaskTracker::new();
+    /// drop(tracker.spawn(async { windlass::task::yield_now().await }));
     /// tracker.close();
     /// tracker.wait().await;
     /// assert_eq!(tracker.len(), 0);
@@ -222,7 +233,8 @@ impl fmt::Debug for TaskTracker {
 /// Counts as a task of its tracker; so does each clone.
 ///
 /// ```
-/// let tracker = windlass_executor::sync::TaskTracker::new();
+/// # use windlass_executor::windlass;
+/// let tracker = windlass::sync::TaskTracker::new();
 /// let token = tracker.token();
 /// let other = token.clone();
 /// assert_eq!(other.task_tracker().len(), 2);
@@ -236,7 +248,8 @@ impl TaskTrackerToken {
     /// The tracker.
     ///
     /// ```
-    /// let token = windlass_executor::sync::TaskTracker::new().token();
+    /// # use windlass_executor::windlass;
+    /// let token = windlass::sync::TaskTracker::new().token();
     /// assert_eq!(token.task_tracker().len(), 1);
     /// ```
     pub fn task_tracker(&self) -> TaskTracker {
@@ -267,8 +280,9 @@ pin_project! {
     /// The future of [`TaskTracker::track_future`].
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let tracker = windlass_executor::sync::TaskTracker::new();
+    /// let tracker = windlass::sync::TaskTracker::new();
     /// drop(tracker.track_future(std::future::pending::<()>()));
     /// assert!(tracker.is_empty());
     /// # });

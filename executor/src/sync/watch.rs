@@ -26,10 +26,11 @@ pub use super::error::{RecvError, SendError};
 /// A value to be watched, with its first receiver, who has seen `value`. Both ends stay on their thread.
 ///
 /// ```
-/// use windlass_executor::sync::watch;
+/// # use windlass_executor::windlass;
+/// use windlass::sync::watch;
 /// # windlass_executor::doc(async {
 /// let (sender, mut receiver) = watch::channel("starting");
-/// let watcher = windlass_executor::spawn(async move {
+/// let watcher = windlass::spawn(async move {
 ///     receiver.changed().await.unwrap();
 ///     *receiver.borrow()
 /// });
@@ -86,7 +87,8 @@ impl<T> Channel<T> {
 /// The value, lent. While it lives, changing the value panics.
 ///
 /// ```
-/// let (sender, receiver) = windlass_executor::sync::watch::channel(String::from("on"));
+/// # use windlass_executor::windlass;
+/// let (sender, receiver) = windlass::sync::watch::channel(String::from("on"));
 /// assert_eq!(receiver.borrow().len(), 2);
 /// sender.send("off".into()).unwrap(); // the `Ref` is gone by now
 /// ```
@@ -103,7 +105,8 @@ impl<T> Deref for Ref<'_, T> {
 /// Changes the value. Dropping it tells the receivers that this was the last.
 ///
 /// ```
-/// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
+/// # use windlass_executor::windlass;
+/// let (sender, receiver) = windlass::sync::watch::channel(1);
 /// sender.send_modify(|value| *value += 1);
 /// assert_eq!(*receiver.borrow(), 2);
 /// ```
@@ -121,7 +124,8 @@ impl<T> Sender<T> {
     /// While a [`Ref`] is held.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(1);
     /// sender.send(2).unwrap();
     /// drop(receiver);
     /// assert_eq!(sender.send(3).unwrap_err().0, 3);
@@ -142,7 +146,8 @@ impl<T> Sender<T> {
     /// While a [`Ref`] is held.
     ///
     /// ```
-    /// let (sender, _) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _) = windlass::sync::watch::channel(1);
     /// assert_eq!(sender.send_replace(2), 1);
     /// ```
     #[track_caller]
@@ -157,7 +162,8 @@ impl<T> Sender<T> {
     /// While a [`Ref`] is held; and if `modify` looks at the channel. If `modify` panics, nobody is woken.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(vec![1]);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(vec![1]);
     /// sender.send_modify(|list| list.push(2));
     /// assert_eq!(*receiver.borrow(), [1, 2]);
     /// ```
@@ -175,7 +181,8 @@ impl<T> Sender<T> {
     /// As [`send_modify`](Sender::send_modify).
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(5);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(5);
     /// let raise = |to: u32| sender.send_if_modified(|value| *value < to && { *value = to; true });
     /// assert!(!raise(3) && !receiver.has_changed().unwrap());
     /// assert!(raise(8) && receiver.has_changed().unwrap());
@@ -194,7 +201,8 @@ impl<T> Sender<T> {
     /// The newest value.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::watch::channel(1);
     /// assert_eq!(*sender.borrow(), 1);
     /// ```
     #[track_caller]
@@ -205,7 +213,8 @@ impl<T> Sender<T> {
     /// One more receiver, who has seen the newest value.
     ///
     /// ```
-    /// let (sender, _) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _) = windlass::sync::watch::channel(1);
     /// sender.send_replace(2);
     /// let receiver = sender.subscribe();
     /// assert!(!receiver.has_changed().unwrap());
@@ -217,7 +226,8 @@ impl<T> Sender<T> {
     /// Receivers that are there.
     ///
     /// ```
-    /// let (sender, _receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, _receiver) = windlass::sync::watch::channel(1);
     /// assert_eq!(sender.receiver_count(), 1);
     /// ```
     pub fn receiver_count(&self) -> usize {
@@ -227,7 +237,8 @@ impl<T> Sender<T> {
     /// True if there is no receiver. One may still [`subscribe`](Sender::subscribe).
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(1);
     /// drop(receiver);
     /// assert!(sender.is_closed());
     /// ```
@@ -241,9 +252,10 @@ impl<T> Sender<T> {
     /// Dropping it forgets the waiter; the channel stays as it is.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
-    /// let reporter = windlass_executor::spawn(async move { sender.closed().await });
+    /// let (sender, receiver) = windlass::sync::watch::channel(1);
+    /// let reporter = windlass::spawn(async move { sender.closed().await });
     /// drop(receiver);
     /// reporter.await.unwrap();
     /// # });
@@ -270,12 +282,13 @@ impl<T> Drop for Sender<T> {
 /// Sees the newest value. A clone has seen what the original has.
 ///
 /// ```
+/// # use windlass_executor::windlass;
 /// # windlass_executor::doc(async {
-/// let (sender, mut receiver) = windlass_executor::sync::watch::channel(0);
-/// drop(windlass_executor::spawn(async move {
+/// let (sender, mut receiver) = windlass::sync::watch::channel(0);
+/// drop(windlass::spawn(async move {
 ///     for percent in [25, 50, 100] {
 ///         sender.send(percent).unwrap();
-///         windlass_executor::yield_now().await;
+///         windlass::task::yield_now().await;
 ///     }
 /// }));
 /// assert_eq!(*receiver.wait_for(|percent| *percent == 100).await.unwrap(), 100);
@@ -290,7 +303,8 @@ impl<T> Receiver<T> {
     /// The newest value. It does not count as seen.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(1);
     /// sender.send(2).unwrap();
     /// assert_eq!(*receiver.borrow(), 2);
     /// assert!(receiver.has_changed().unwrap());
@@ -303,7 +317,8 @@ impl<T> Receiver<T> {
     /// The newest value, which counts as seen.
     ///
     /// ```
-    /// let (sender, mut receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, mut receiver) = windlass::sync::watch::channel(1);
     /// sender.send(2).unwrap();
     /// assert_eq!(*receiver.borrow_and_update(), 2);
     /// assert!(!receiver.has_changed().unwrap());
@@ -320,7 +335,8 @@ impl<T> Receiver<T> {
     /// If it was not, and the sender is gone: it never will be.
     ///
     /// ```
-    /// let (sender, receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (sender, receiver) = windlass::sync::watch::channel(1);
     /// assert_eq!(receiver.has_changed(), Ok(false));
     /// drop(sender);
     /// assert!(receiver.has_changed().is_err());
@@ -339,8 +355,9 @@ impl<T> Receiver<T> {
     /// Dropping it loses nothing: a change counts as seen only as this completes.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::watch::channel(1);
+    /// let (sender, mut receiver) = windlass::sync::watch::channel(1);
     /// sender.send(2).unwrap();
     /// drop(sender);
     /// assert!(receiver.changed().await.is_ok());
@@ -368,8 +385,9 @@ impl<T> Receiver<T> {
     /// If `wanted` changes the value.
     ///
     /// ```
+    /// # use windlass_executor::windlass;
     /// # windlass_executor::doc(async {
-    /// let (sender, mut receiver) = windlass_executor::sync::watch::channel(7);
+    /// let (sender, mut receiver) = windlass::sync::watch::channel(7);
     /// assert_eq!(*receiver.wait_for(|value| *value > 5).await.unwrap(), 7);
     /// drop(sender);
     /// assert!(receiver.wait_for(|value| *value > 10).await.is_err());
@@ -388,7 +406,8 @@ impl<T> Receiver<T> {
     /// True if both see one value.
     ///
     /// ```
-    /// let (_sender, receiver) = windlass_executor::sync::watch::channel(1);
+    /// # use windlass_executor::windlass;
+    /// let (_sender, receiver) = windlass::sync::watch::channel(1);
     /// assert!(receiver.same_channel(&receiver.clone()));
     /// ```
     pub fn same_channel(&self, other: &Self) -> bool {

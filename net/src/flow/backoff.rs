@@ -21,8 +21,9 @@ use super::random::SplitMix64;
 /// The default doubles from 100 ms up to 10 s, with full jitter.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::{Backoff, Jitter};
+/// use windlass::flow::{Backoff, Jitter};
 /// let backoff = Backoff::exponential(Duration::from_millis(100), Duration::from_millis(500)).jitter(Jitter::None);
 /// let delays: Vec<_> = backoff.delays(0).take(5).map(|delay| delay.as_millis()).collect();
 /// assert_eq!(delays, [100, 200, 400, 500, 500]);
@@ -37,8 +38,9 @@ pub struct Backoff {
 /// How the delays of callers that failed together are spread.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::{Backoff, Jitter};
+/// use windlass::flow::{Backoff, Jitter};
 /// let second = Duration::from_secs(1);
 /// let delay = |jitter| Backoff::exponential(second, second).jitter(jitter).delays(7).next().unwrap();
 /// assert_eq!(delay(Jitter::None), second);
@@ -61,8 +63,9 @@ impl Backoff {
     /// The first delay is `first`, each later one twice as long, none longer than `cap`; with full jitter.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// let backoff = windlass_net::flow::Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60));
+    /// let backoff = windlass::flow::Backoff::exponential(Duration::from_secs(1), Duration::from_secs(60));
     /// assert!(backoff.delays(1).take(100).all(|delay| delay <= Duration::from_secs(60)));
     /// ```
     pub const fn exponential(first: Duration, cap: Duration) -> Backoff {
@@ -72,8 +75,9 @@ impl Backoff {
     /// Every delay is `delay`, without jitter.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// let backoff = windlass_net::flow::Backoff::constant(Duration::from_secs(1));
+    /// let backoff = windlass::flow::Backoff::constant(Duration::from_secs(1));
     /// assert!(backoff.delays(1).take(100).all(|delay| delay == Duration::from_secs(1)));
     /// ```
     pub const fn constant(delay: Duration) -> Backoff {
@@ -83,8 +87,9 @@ impl Backoff {
     /// The same, spread in another way.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// use windlass_net::flow::{Backoff, Jitter};
+    /// use windlass::flow::{Backoff, Jitter};
     /// let backoff = Backoff::constant(Duration::from_secs(1)).jitter(Jitter::Equal);
     /// assert!(backoff.delays(1).take(100).all(|delay| delay >= Duration::from_millis(500)));
     /// ```
@@ -96,7 +101,8 @@ impl Backoff {
     /// The delays of one call, without end. One seed gives the same delays always.
     ///
     /// ```
-    /// use windlass_net::flow::Backoff;
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::Backoff;
     /// let three = |seed| Backoff::default().delays(seed).take(3).collect::<Vec<_>>();
     /// assert_eq!(three(1), three(1));
     /// assert_ne!(three(1), three(2));
@@ -115,8 +121,9 @@ impl Default for Backoff {
 /// The delays of [`Backoff::delays`].
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// let mut delays = windlass_net::flow::Backoff::constant(Duration::from_secs(1)).delays(0);
+/// let mut delays = windlass::flow::Backoff::constant(Duration::from_secs(1)).delays(0);
 /// assert_eq!(delays.next(), Some(Duration::from_secs(1)));
 /// ```
 #[derive(Clone, Debug)]

@@ -31,8 +31,9 @@ use windlass_reactor::time::{Instant, timeout_at};
 /// that is closed is processed as it is.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::Flush;
+/// use windlass::flow::Flush;
 /// let pauses = Flush::at_size(100).or_gap(Duration::from_millis(5));
 /// let patient = pauses.or_deadline(Duration::from_millis(50)); // whatever comes, for no longer
 /// assert_ne!(pauses, patient);
@@ -51,10 +52,11 @@ impl Flush {
     /// If `size` is 0.
     ///
     /// ```
-    /// use windlass_net::flow::{Batcher, Flush};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Batcher, Flush};
     /// # windlass_reactor::doc(async {
     /// let pairs = Batcher::new(Flush::at_size(2), async |items: Vec<u32>| Ok::<_, ()>(items));
-    /// let first = windlass_executor::spawn({ let pairs = pairs.clone(); async move { pairs.submit(1).await } });
+    /// let first = windlass::spawn({ let pairs = pairs.clone(); async move { pairs.submit(1).await } });
     /// assert_eq!(pairs.submit(2).await.unwrap(), 2);
     /// assert_eq!(first.await.unwrap().unwrap(), 1);
     /// # });
@@ -68,8 +70,9 @@ impl Flush {
     /// Also when no item has come for `gap`. As long as they keep coming, the first may wait for `size - 1` gaps.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::{Batcher, Flush};
+    /// use windlass::flow::{Batcher, Flush};
     /// # windlass_reactor::doc(async {
     /// let flush = Flush::at_size(100).or_gap(Duration::from_millis(5));
     /// let batcher = Batcher::new(flush, async |items: Vec<u32>| Ok::<_, ()>(items));
@@ -84,8 +87,9 @@ impl Flush {
     /// Also `deadline` after the first item came.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::{Batcher, Flush};
+    /// use windlass::flow::{Batcher, Flush};
     /// # windlass_reactor::doc(async {
     /// let flush = Flush::at_size(100).or_deadline(Duration::from_millis(50));
     /// let batcher = Batcher::new(flush, async |items: Vec<u32>| Ok::<_, ()>(items));
@@ -109,9 +113,10 @@ impl Flush {
 /// Collects items of many callers, processes them together, and gives each caller its own value. Clones share one worker.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::{Batcher, Flush};
-/// use windlass_reactor::time::{Instant, sleep};
+/// use windlass::flow::{Batcher, Flush};
+/// use windlass::time::{Instant, sleep};
 /// # windlass_reactor::doc(async {
 /// let flush = Flush::at_size(5).or_gap(Duration::from_millis(500));
 /// let batcher = Batcher::new(flush, async |ids: Vec<u32>| {
@@ -121,7 +126,7 @@ impl Flush {
 /// let start = Instant::now();
 /// let callers: Vec<_> = (0..20).map(|id| {
 ///     let batcher = batcher.clone();
-///     windlass_executor::spawn(async move { batcher.submit(id).await.unwrap() })
+///     windlass::spawn(async move { batcher.submit(id).await.unwrap() })
 /// }).collect();
 /// for (id, caller) in callers.into_iter().enumerate() {
 ///     assert_eq!(caller.await.unwrap(), format!("row {id}"));
@@ -182,7 +187,8 @@ impl<T: 'static, R: 'static, E: 'static> Batcher<T, R, E> {
     /// Outside a running loop.
     ///
     /// ```
-    /// use windlass_net::flow::{Batcher, Flush};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Batcher, Flush};
     /// # windlass_reactor::doc(async {
     /// let squares = Batcher::new(Flush::at_size(1), async |numbers: Vec<u64>| {
     ///     Ok::<_, ()>(numbers.iter().map(|number| number * number).collect())
@@ -208,8 +214,9 @@ impl<T: 'static, R: 'static, E: 'static> Batcher<T, R, E> {
     /// Dropped before its batch is processed, the item is left out; dropped later, its value is.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::{Batcher, BatchErrorKind, Flush};
+    /// use windlass::flow::{Batcher, BatchErrorKind, Flush};
     /// # windlass_reactor::doc(async {
     /// let flush = Flush::at_size(10).or_deadline(Duration::from_millis(10));
     /// let batcher = Batcher::new(flush, async |_: Vec<u32>| Err::<Vec<u32>, _>("no such table"));
@@ -233,11 +240,12 @@ impl<T: 'static, R: 'static, E: 'static> Batcher<T, R, E> {
     /// Dropping it forgets the waiter; the batcher closes all the same.
     ///
     /// ```
-    /// use windlass_net::flow::{Batcher, BatchErrorKind, Flush};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Batcher, BatchErrorKind, Flush};
     /// # windlass_reactor::doc(async {
     /// let batcher = Batcher::new(Flush::at_size(10), async |items: Vec<u32>| Ok::<_, ()>(items));
-    /// let caller = windlass_executor::spawn({ let batcher = batcher.clone(); async move { batcher.submit(1).await } });
-    /// windlass_executor::yield_now().await;
+    /// let caller = windlass::spawn({ let batcher = batcher.clone(); async move { batcher.submit(1).await } });
+    /// windlass::task::yield_now().await;
     /// batcher.close().await; // nobody waits for the other nine
     /// assert_eq!(caller.await.unwrap().unwrap(), 1);
     /// assert_eq!(batcher.submit(2).await.unwrap_err().kind(), BatchErrorKind::Closed);
@@ -389,7 +397,8 @@ enum Cause<E> {
 /// What became of the batch.
 ///
 /// ```
-/// use windlass_net::flow::{Batcher, BatchErrorKind, Flush};
+/// # use windlass_net::windlass;
+/// use windlass::flow::{Batcher, BatchErrorKind, Flush};
 /// # windlass_reactor::doc(async {
 /// let batcher = Batcher::new(Flush::at_size(1), async |_: Vec<u32>| Ok::<_, ()>(vec!['a', 'b']));
 /// assert_eq!(batcher.submit(1).await.unwrap_err().kind(), BatchErrorKind::Miscounted);
@@ -412,7 +421,8 @@ impl<E> BatchError<E> {
     /// What became of the batch.
     ///
     /// ```
-    /// use windlass_net::flow::{Batcher, BatchErrorKind, Flush};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Batcher, BatchErrorKind, Flush};
     /// # windlass_reactor::doc(async {
     /// let batcher = Batcher::new(Flush::at_size(1), async |_: Vec<u32>| Err::<Vec<u32>, _>("no such table"));
     /// assert_eq!(batcher.submit(1).await.unwrap_err().kind(), BatchErrorKind::Failed);

@@ -36,8 +36,9 @@ const LATENESS: Duration = Duration::from_millis(10);
 /// So many tokens in so much time.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::Rate;
+/// use windlass::flow::Rate;
 /// assert_eq!(Rate::per_second(10), Rate::new(10, Duration::from_secs(1)));
 /// assert_eq!(Rate::new(100, Duration::from_secs(60)).to_string(), "100 per 60s");
 /// ```
@@ -54,8 +55,9 @@ impl Rate {
     /// If either is zero: nobody would ever get anything, or everybody all.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// let rate = windlass_net::flow::Rate::new(1, Duration::from_millis(400)); // 2.5 per second
+    /// let rate = windlass::flow::Rate::new(1, Duration::from_millis(400)); // 2.5 per second
     /// assert_eq!(rate.to_string(), "1 per 400ms");
     /// ```
     #[track_caller]
@@ -71,7 +73,8 @@ impl Rate {
     /// If that is zero.
     ///
     /// ```
-    /// assert_eq!(windlass_net::flow::Rate::per_second(5).to_string(), "5 per 1s");
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::flow::Rate::per_second(5).to_string(), "5 per 1s");
     /// ```
     #[track_caller]
     pub const fn per_second(tokens: u64) -> Rate {
@@ -108,9 +111,10 @@ impl fmt::Display for Rate {
 /// the rate brings in 10 ms besides.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::{Rate, RateLimiter};
-/// use windlass_reactor::time::Instant;
+/// use windlass::flow::{Rate, RateLimiter};
+/// use windlass::time::Instant;
 /// # windlass_reactor::doc(async {
 /// let limiter = RateLimiter::new(Rate::per_second(10), 1);
 /// let start = Instant::now();
@@ -143,7 +147,8 @@ pub struct RateLimiter {
 /// What a [`RateLimiter`] has handed out.
 ///
 /// ```
-/// use windlass_net::flow::{Rate, RateLimiter};
+/// # use windlass_net::windlass;
+/// use windlass::flow::{Rate, RateLimiter};
 /// let limiter = RateLimiter::new(Rate::per_second(10), 5);
 /// limiter.try_acquire(3).unwrap();
 /// let stats = limiter.stats();
@@ -169,7 +174,8 @@ impl RateLimiter {
     /// If `burst` is 0.
     ///
     /// ```
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Rate, RateLimiter};
     /// let limiter = RateLimiter::new(Rate::per_second(10), 5);
     /// assert_eq!(limiter.available(), 5);
     /// ```
@@ -202,9 +208,10 @@ impl RateLimiter {
     /// Dropping it leaves the line, and has taken nothing: the next goes on in the same turn.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// use windlass_net::flow::{Rate, RateLimiter};
-    /// use windlass_reactor::time::Instant;
+    /// use windlass::flow::{Rate, RateLimiter};
+    /// use windlass::time::Instant;
     /// # windlass_reactor::doc(async {
     /// let limiter = RateLimiter::new(Rate::per_second(1_000), 100); // bytes, say
     /// let start = Instant::now();
@@ -239,8 +246,9 @@ impl RateLimiter {
     /// [`RateExceeded`], which says when to try again.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// use windlass::flow::{Rate, RateLimiter};
     /// # windlass_reactor::doc(async {
     /// let limiter = RateLimiter::new(Rate::per_second(10), 1);
     /// limiter.try_acquire(1).unwrap();
@@ -265,12 +273,13 @@ impl RateLimiter {
     /// Tokens that [`try_acquire`](RateLimiter::try_acquire) would get now; none while somebody waits.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// use windlass::flow::{Rate, RateLimiter};
     /// # windlass_reactor::doc(async {
     /// let limiter = RateLimiter::new(Rate::per_second(10), 5);
     /// limiter.acquire(5).await;
-    /// windlass_reactor::time::advance(Duration::from_millis(250)).await;
+    /// windlass::time::advance(Duration::from_millis(250)).await;
     /// assert_eq!(limiter.available(), 2);
     /// # });
     /// ```
@@ -285,7 +294,8 @@ impl RateLimiter {
     /// The rate.
     ///
     /// ```
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Rate, RateLimiter};
     /// assert_eq!(RateLimiter::new(Rate::per_second(10), 5).rate(), Rate::per_second(10));
     /// ```
     pub fn rate(&self) -> Rate {
@@ -295,9 +305,10 @@ impl RateLimiter {
     /// From now on tokens come at `rate`, also for who waits already. What is in the bucket stays there.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::time::Duration;
-    /// use windlass_net::flow::{Rate, RateLimiter};
-    /// use windlass_reactor::time::Instant;
+    /// use windlass::flow::{Rate, RateLimiter};
+    /// use windlass::time::Instant;
     /// # windlass_reactor::doc(async {
     /// let limiter = RateLimiter::new(Rate::per_second(1), 1);
     /// limiter.acquire(1).await;
@@ -319,7 +330,8 @@ impl RateLimiter {
     /// Tokens that the bucket holds when it is full.
     ///
     /// ```
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Rate, RateLimiter};
     /// assert_eq!(RateLimiter::new(Rate::per_second(10), 5).burst(), 5);
     /// ```
     pub fn burst(&self) -> u64 {
@@ -329,7 +341,8 @@ impl RateLimiter {
     /// What it has handed out so far.
     ///
     /// ```
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Rate, RateLimiter};
     /// # windlass_reactor::doc(async {
     /// let limiter = RateLimiter::new(Rate::per_second(10), 1);
     /// limiter.acquire(1).await;
@@ -459,7 +472,8 @@ impl fmt::Debug for RateLimiter {
 /// There are not so many tokens, or others wait for them.
 ///
 /// ```
-/// use windlass_net::flow::{Rate, RateLimiter};
+/// # use windlass_net::windlass;
+/// use windlass::flow::{Rate, RateLimiter};
 /// # windlass_reactor::doc(async {
 /// let limiter = RateLimiter::new(Rate::per_second(10), 1);
 /// limiter.acquire(1).await;
@@ -476,7 +490,8 @@ impl RateExceeded {
     /// When the tokens will be there, if nobody else comes; none if they are more than a burst, and never are.
     ///
     /// ```
-    /// use windlass_net::flow::{Rate, RateLimiter};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Rate, RateLimiter};
     /// let limiter = RateLimiter::new(Rate::per_second(10), 5);
     /// assert_eq!(limiter.try_acquire(6).unwrap_err().retry_after(), None);
     /// ```

@@ -32,9 +32,10 @@ use super::retry_budget::{RetryBudget, SetAside};
 /// By itself it retries every error, with the default [`Backoff`] and no limits of time.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::flow::{Backoff, Jitter, Retry};
-/// use windlass_reactor::time::{Instant, sleep};
+/// use windlass::flow::{Backoff, Jitter, Retry};
+/// use windlass::time::{Instant, sleep};
 /// # windlass_reactor::doc(async {
 /// let policy = Retry::new(3)
 ///     .attempt_timeout(Duration::from_secs(1))
@@ -72,7 +73,8 @@ type Hook<E> = Box<dyn Fn(FailedAttempt<'_, E>)>;
 /// Which attempt of how many, counted from 1; displayed as `1/3`.
 ///
 /// ```
-/// use windlass_net::flow::Retry;
+/// # use windlass_net::windlass;
+/// use windlass::flow::Retry;
 /// # windlass_reactor::doc(async {
 /// let number = Retry::new(3).run(async |attempt| Ok::<_, ()>(attempt.to_string())).await;
 /// assert_eq!(number.unwrap(), "1/3");
@@ -90,7 +92,8 @@ pub struct Attempt {
 /// An attempt that failed, as [`Retry::on_failure`] is told.
 ///
 /// ```
-/// use windlass_net::flow::Retry;
+/// # use windlass_net::windlass;
+/// use windlass::flow::Retry;
 /// # windlass_reactor::doc(async {
 /// let policy = Retry::new(1).on_failure(|failed| {
 ///     assert_eq!(failed.attempt.to_string(), "1/1");
@@ -118,7 +121,8 @@ impl<E> Retry<E> {
     /// If that is 0.
     ///
     /// ```
-    /// use windlass_net::flow::Retry;
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// let error = Retry::new(3).run(async |_| Err::<(), _>("down")).await.unwrap_err();
     /// assert_eq!((error.attempts(), error.into_last()), (3, Some("down")));
@@ -144,8 +148,9 @@ impl<E> Retry<E> {
     /// twice must not be cut short.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::Retry;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::<()>::new(2).attempt_timeout(Duration::from_secs(3));
     /// let error = policy.run(async |_| std::future::pending::<Result<(), ()>>().await).await.unwrap_err();
@@ -163,8 +168,9 @@ impl<E> Retry<E> {
     /// delay that would not end before is not begun.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::{Backoff, Retry, RetryErrorKind};
+    /// use windlass::flow::{Backoff, Retry, RetryErrorKind};
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::new(100)
     ///     .backoff(Backoff::constant(Duration::from_secs(2)))
@@ -183,8 +189,9 @@ impl<E> Retry<E> {
     /// How long to wait between attempts.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::{Backoff, Retry};
+    /// use windlass::flow::{Backoff, Retry};
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::new(4).backoff(Backoff::constant(Duration::from_secs(1)));
     /// let error = policy.run(async |_| Err::<(), _>("down")).await.unwrap_err();
@@ -200,7 +207,8 @@ impl<E> Retry<E> {
     /// The delays are those of this seed, call by call, in every run of the program; else the system seeds them.
     ///
     /// ```
-    /// use windlass_net::flow::Retry;
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// let elapsed = async |seed| {
     ///     let error = Retry::new(4).seed(seed).run(async |_| Err::<(), _>("down")).await.unwrap_err();
@@ -218,7 +226,8 @@ impl<E> Retry<E> {
     /// Only errors for which `retry_if` is true are retried.
     ///
     /// ```
-    /// use windlass_net::flow::{Retry, RetryErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Retry, RetryErrorKind};
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::new(3).retry_if(|&status| status >= 500);
     /// let error = policy.run(async |_| Err::<(), _>(404)).await.unwrap_err();
@@ -235,8 +244,9 @@ impl<E> Retry<E> {
     /// it. In HTTP that is the field `Retry-After`.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # use std::time::Duration;
-    /// use windlass_net::flow::Retry;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// struct Busy { seconds: Option<u64> }
     /// let policy = Retry::new(2)
@@ -256,7 +266,8 @@ impl<E> Retry<E> {
     /// Every retry is paid from `budget`, which the calls of other policies may share.
     ///
     /// ```
-    /// use windlass_net::flow::{Retry, RetryBudget, RetryErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Retry, RetryBudget, RetryErrorKind};
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::new(3).budget(&RetryBudget::new(10, 1));
     /// let error = policy.run(async |_| Err::<(), _>("down")).await.unwrap_err();
@@ -272,8 +283,9 @@ impl<E> Retry<E> {
     /// Calls `hook` after every attempt that failed, before the delay: to log, or to count.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::{cell::RefCell, rc::Rc};
-    /// use windlass_net::flow::Retry;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// let log = Rc::new(RefCell::new(Vec::new()));
     /// let policy = Retry::new(2).on_failure({
@@ -302,7 +314,8 @@ impl<E> Retry<E> {
     /// Dropping it drops the attempt that runs. A retry that was set aside in a [`RetryBudget`] and not begun goes back.
     ///
     /// ```
-    /// use windlass_net::flow::Retry;
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::Retry;
     /// # windlass_reactor::doc(async {
     /// let mut tries = 0;
     /// let policy = Retry::new(5);
@@ -425,10 +438,28 @@ impl<E> fmt::Debug for Retry<E> {
 /// A call that failed for good: why no further attempt was made, and what the last one failed with.
 ///
 /// ```
-/// use windlass_net::flow::Retry;
+/// # use windlass_net::windlass;
+/// use windlass::flow::Retry;
 /// # windlass_reactor::doc(async {
 /// let error = Retry::new(1).run(async |_| Err::<(), _>("connection refused")).await.unwrap_err();
 /// assert_eq!(error.to_string(), "attempt 1/1 failed after 0ns: connection refused");
+/// # });
+/// ```
+///
+/// It is an [`Error`](std::error::Error) where `E` is one, which `&str` is not, nor `Box<dyn Error>`: there `?` does not take
+/// it, and [`into_last`](RetryError::into_last) or its text goes on.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use std::error::Error;
+/// use windlass::flow::Retry;
+/// # windlass_reactor::doc(async {
+///
+/// async fn number(text: &str) -> Result<u32, Box<dyn Error>> {
+///     let called = Retry::new(3).run(async |_| Ok::<u32, Box<dyn Error>>(text.parse()?)).await;
+///     called.map_err(|error| error.into_last().unwrap_or_else(|| "no answer in time".into()))
+/// }
+/// assert_eq!(number("six").await.unwrap_err().to_string(), "invalid digit found in string");
 /// # });
 /// ```
 #[derive(Debug)]
@@ -442,7 +473,8 @@ pub struct RetryError<E> {
 /// Why no further attempt was made.
 ///
 /// ```
-/// use windlass_net::flow::{Retry, RetryErrorKind};
+/// # use windlass_net::windlass;
+/// use windlass::flow::{Retry, RetryErrorKind};
 /// # windlass_reactor::doc(async {
 /// let error = Retry::new(3).run(async |_| Err::<(), _>("down")).await.unwrap_err();
 /// assert_eq!(error.kind(), RetryErrorKind::AttemptsExhausted);
@@ -465,7 +497,8 @@ impl<E> RetryError<E> {
     /// Why no further attempt was made.
     ///
     /// ```
-    /// use windlass_net::flow::{Retry, RetryErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Retry, RetryErrorKind};
     /// # windlass_reactor::doc(async {
     /// let policy = Retry::new(3).retry_if(|_| false);
     /// let error = policy.run(async |_| Err::<(), _>("down")).await.unwrap_err();

@@ -22,7 +22,8 @@ const RETRY: u64 = 100;
 /// Retries that calls share: every call adds a share of one, every retry takes one. Clones are the same budget.
 ///
 /// ```
-/// use windlass_net::flow::{Retry, RetryBudget};
+/// # use windlass_net::windlass;
+/// use windlass::flow::{Retry, RetryBudget};
 /// # windlass_reactor::doc(async {
 /// let budget = RetryBudget::new(10, 5); // one retry for ten calls, and five for a start
 /// let policy = Retry::new(3).budget(&budget);
@@ -50,7 +51,8 @@ struct Purse {
 /// What a [`RetryBudget`] has seen.
 ///
 /// ```
-/// let stats = windlass_net::flow::RetryBudget::new(20, 10).stats();
+/// # use windlass_net::windlass;
+/// let stats = windlass::flow::RetryBudget::new(20, 10).stats();
 /// assert_eq!((stats.calls, stats.retries, stats.refused), (0, 0, 0));
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +70,8 @@ impl RetryBudget {
     /// Each call adds `percent` hundredths of a retry, up to `reserve` retries; it begins with all of these.
     ///
     /// ```
-    /// let budget = windlass_net::flow::RetryBudget::new(20, 10);
+    /// # use windlass_net::windlass;
+    /// let budget = windlass::flow::RetryBudget::new(20, 10);
     /// assert_eq!(budget.available(), 10);
     /// ```
     pub fn new(percent: u32, reserve: u32) -> RetryBudget {
@@ -80,7 +83,8 @@ impl RetryBudget {
     /// Retries that could be made now.
     ///
     /// ```
-    /// assert_eq!(windlass_net::flow::RetryBudget::new(20, 0).available(), 0);
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::flow::RetryBudget::new(20, 0).available(), 0);
     /// ```
     pub fn available(&self) -> u32 {
         (self.purse.saved.get() / RETRY) as u32
@@ -89,7 +93,8 @@ impl RetryBudget {
     /// What it has seen so far.
     ///
     /// ```
-    /// use windlass_net::flow::{Retry, RetryBudget};
+    /// # use windlass_net::windlass;
+    /// use windlass::flow::{Retry, RetryBudget};
     /// # windlass_reactor::doc(async {
     /// let budget = RetryBudget::new(20, 10);
     /// Retry::new(3).budget(&budget).run(async |_| Ok::<_, ()>("up")).await.unwrap();

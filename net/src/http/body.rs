@@ -34,9 +34,10 @@ const SIZE_DIGITS_MAX: u8 = 16;
 /// After an error the decoder has failed and says so for ever; the connection cannot be used again.
 ///
 /// ```
-/// use windlass_net::http::Limits;
-/// use windlass_net::http::body::Decoder;
-/// use windlass_net::http::head::Framing;
+/// # use windlass_net::windlass;
+/// use windlass::http::Limits;
+/// use windlass::http::body::Decoder;
+/// use windlass::http::head::Framing;
 ///
 /// let mut input = &b"5\r\nhello\r\n6\r\n world\r\n0\r\n\r\n"[..];
 /// let mut decoder = Decoder::new(Framing::Chunked, &Limits::default())?;
@@ -64,8 +65,9 @@ pub struct Decoder {
 /// What a decoder found in the bytes it was shown.
 ///
 /// ```
-/// use windlass_net::http::Limits;
-/// use windlass_net::http::{body::Decoder, head::Framing};
+/// # use windlass_net::windlass;
+/// use windlass::http::Limits;
+/// use windlass::http::{body::Decoder, head::Framing};
 /// let mut decoder = Decoder::new(Framing::Length(2), &Limits::default())?;
 /// let step = decoder.decode(b"hi there")?;
 /// assert_eq!((step.data, step.consumed, step.finished), (&b"hi"[..], 2, true));
@@ -111,8 +113,9 @@ impl Decoder {
     /// refused before its first byte.
     ///
     /// ```
-    /// use windlass_net::http::{ErrorKind, Limits};
-    /// use windlass_net::http::{body::Decoder, head::Framing};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{ErrorKind, Limits};
+    /// use windlass::http::{body::Decoder, head::Framing};
     /// assert!(Decoder::new(Framing::None, &Limits::default())?.is_finished());
     /// let error = Decoder::new(Framing::Length(1 << 40), &Limits::default()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::TooLarge);
@@ -143,8 +146,9 @@ impl Decoder {
     /// [`Protocol`](ErrorKind::Protocol) if the framing is broken, [`TooLarge`](ErrorKind::TooLarge) if a limit is passed.
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::{body::Decoder, head::Framing};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::{body::Decoder, head::Framing};
     /// let mut decoder = Decoder::new(Framing::Chunked, &Limits::default())?;
     /// assert_eq!(decoder.decode(b"5\r\nhe")?.data, b"he");
     /// assert_eq!(decoder.decode(b"llo\r\n")?.data, b"llo");
@@ -165,8 +169,9 @@ impl Decoder {
     /// Whether the body is complete.
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::{body::Decoder, head::Framing};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::{body::Decoder, head::Framing};
     /// assert!(Decoder::new(Framing::Length(0), &Limits::default())?.is_finished());
     /// assert!(!Decoder::new(Framing::Close, &Limits::default())?.is_finished());
     /// # Ok::<(), windlass_net::http::Error>(())
@@ -184,8 +189,9 @@ impl Decoder {
     /// [`Truncated`](ErrorKind::Truncated) in all other cases.
     ///
     /// ```
-    /// use windlass_net::http::{ErrorKind, Limits};
-    /// use windlass_net::http::{body::Decoder, head::Framing};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{ErrorKind, Limits};
+    /// use windlass::http::{body::Decoder, head::Framing};
     /// let mut decoder = Decoder::new(Framing::Length(5), &Limits::default())?;
     /// decoder.decode(b"hell")?;
     /// assert_eq!(decoder.finish_at_eof().unwrap_err().kind(), ErrorKind::Truncated);
@@ -208,8 +214,9 @@ impl Decoder {
     /// mean anything to the framing (9110 6.5.1).
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::{body::Decoder, head::Framing};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::{body::Decoder, head::Framing};
     /// let mut decoder = Decoder::new(Framing::Chunked, &Limits::default())?;
     /// decoder.decode(b"0\r\nDigest: abc\r\n\r\n")?;
     /// assert_eq!(decoder.trailers().get("digest"), Some(&b"abc"[..]));
@@ -331,7 +338,8 @@ struct Trailers {
 /// What lies behind a finished reply in the same read.
 ///
 /// ```
-/// use windlass_net::http::body::{Surplus, surplus};
+/// # use windlass_net::windlass;
+/// use windlass::http::body::{Surplus, surplus};
 /// assert_eq!(surplus(b""), Surplus::Nothing);
 /// assert_eq!(surplus(b"\r\n"), Surplus::LineEnd);
 /// assert_eq!(surplus(b"HTTP/1.1 200 OK\r\n"), Surplus::Unasked);
@@ -349,7 +357,8 @@ pub enum Surplus {
 /// Judges the bytes that were not consumed when a reply had finished.
 ///
 /// ```
-/// use windlass_net::http::body::{Surplus, surplus};
+/// # use windlass_net::windlass;
+/// use windlass::http::body::{Surplus, surplus};
 /// assert_eq!(surplus(b"x"), Surplus::Unasked);
 /// ```
 #[inline]
@@ -364,7 +373,8 @@ pub fn surplus(rest: &[u8]) -> Surplus {
 /// Appends `data` as one chunk; nothing if it is empty, since an empty chunk would end the body.
 ///
 /// ```
-/// use windlass_net::http::body::{write_chunk, write_last_chunk};
+/// # use windlass_net::windlass;
+/// use windlass::http::body::{write_chunk, write_last_chunk};
 /// let mut out = Vec::new();
 /// write_chunk(&mut out, b"hello world");
 /// write_chunk(&mut out, b"");
@@ -383,8 +393,9 @@ pub fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
 /// Appends the chunk that ends a body, without trailers.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// let mut out = Vec::new();
-/// windlass_net::http::body::write_last_chunk(&mut out);
+/// windlass::http::body::write_last_chunk(&mut out);
 /// assert_eq!(out, b"0\r\n\r\n");
 /// ```
 pub fn write_last_chunk(out: &mut Vec<u8>) {

@@ -12,6 +12,7 @@
 //! the exchange first has to wait, counted from the loop's next turn, and cancelled with the exchange.
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
+//! Next: `connection`, or `server` for the other side.
 
 use std::cell::Cell;
 use std::fmt;
@@ -40,11 +41,12 @@ use crate::tcp::TcpSocket;
 /// Its connections belong to the loop in which they were opened.
 ///
 /// ```
-/// use windlass_net::http::{Client, Reply, Server, Url};
+/// # use windlass_net::windlass;
+/// use windlass::http::{Client, Reply, Server, Url};
 /// # windlass_reactor::doc_real(async {
 /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
 /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
-/// windlass_executor::spawn(server.run(|_request| Reply::bytes(200, "hello")));
+/// windlass::spawn(server.run(|_request| Reply::bytes(200, "hello")));
 ///
 /// let client = Client::new();
 /// let response = client.get(&url).send().await.unwrap();

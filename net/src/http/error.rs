@@ -22,7 +22,8 @@ use std::{error, fmt, io};
 /// [`source`](error::Error::source), which therefore needs no printing of its own.
 ///
 /// ```
-/// use windlass_net::http::{ErrorKind, Url};
+/// # use windlass_net::windlass;
+/// use windlass::http::{ErrorKind, Url};
 /// let error = Url::parse("https://example.com/").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Other);
 /// assert_eq!(error.to_string(), "url: https is not supported, only http is");
@@ -46,7 +47,8 @@ impl Error {
     /// An error of `kind`; `what` says what we were doing and, if there is no source, why it failed.
     ///
     /// ```
-    /// use windlass_net::http::{Error, ErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Error, ErrorKind};
     /// let error = Error::new(ErrorKind::Truncated, "body: connection closed 5 bytes early");
     /// assert_eq!(error.to_string(), "body: connection closed 5 bytes early");
     /// ```
@@ -58,8 +60,9 @@ impl Error {
     /// An error of `kind` that the system reported while we were at `what`.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::io;
-    /// use windlass_net::http::{Error, ErrorKind};
+    /// use windlass::http::{Error, ErrorKind};
     /// let refused = io::Error::from_raw_os_error(111); // ECONNREFUSED on Linux
     /// let error = Error::io(ErrorKind::Connect, "connect", refused).during("get http://127.0.0.1:81/");
     /// # #[cfg(target_os = "linux")]
@@ -73,8 +76,9 @@ impl Error {
     /// The same error with its cause.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// use std::error::Error as _;
-    /// use windlass_net::http::{Error, ErrorKind};
+    /// use windlass::http::{Error, ErrorKind};
     /// let cause = "x".parse::<u16>().unwrap_err();
     /// let error = Error::new(ErrorKind::Resolve, "resolve").with_source(cause);
     /// assert_eq!(error.to_string(), "resolve: invalid digit found in string");
@@ -90,7 +94,8 @@ impl Error {
     /// The same error with what was asked for in front: `get http://127.0.0.1/`. The innermost caller's text stays.
     ///
     /// ```
-    /// use windlass_net::http::{Error, ErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Error, ErrorKind};
     /// let error = Error::new(ErrorKind::TimeoutTotal, "no complete reply within 1s");
     /// let error = error.during("get http://127.0.0.1/").during("crawl");
     /// assert_eq!(error.to_string(), "get http://127.0.0.1/: no complete reply within 1s");
@@ -105,7 +110,8 @@ impl Error {
     /// What a program decides by.
     ///
     /// ```
-    /// use windlass_net::http::{Error, ErrorKind};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Error, ErrorKind};
     /// assert_eq!(Error::new(ErrorKind::Reset, "read").kind(), ErrorKind::Reset);
     /// ```
     pub fn kind(&self) -> ErrorKind {
@@ -153,7 +159,8 @@ impl error::Error for Error {
 /// More kinds may come, so a `match` needs a wildcard; the names that exist do not change.
 ///
 /// ```
-/// use windlass_net::http::ErrorKind;
+/// # use windlass_net::windlass;
+/// use windlass::http::ErrorKind;
 /// assert_eq!(ErrorKind::TimeoutTotal.name(), "timeout_total");
 /// assert_eq!(ErrorKind::ALL.len(), 15);
 /// ```
@@ -196,7 +203,8 @@ impl ErrorKind {
     /// Every kind, in the order in which programs print them.
     ///
     /// ```
-    /// use windlass_net::http::ErrorKind;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::ErrorKind;
     /// assert_eq!(ErrorKind::ALL[0], ErrorKind::Resolve);
     /// ```
     pub const ALL: [ErrorKind; 15] = [
@@ -220,7 +228,8 @@ impl ErrorKind {
     /// The name under which programs report this kind, in lower case with underscores.
     ///
     /// ```
-    /// use windlass_net::http::ErrorKind;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::ErrorKind;
     /// assert_eq!(ErrorKind::TooLarge.name(), "too_large");
     /// ```
     pub fn name(self) -> &'static str {

@@ -26,8 +26,9 @@ use std::mem::MaybeUninit;
 /// of them that begins at the same byte; anything else gives wrong slices or a panic.
 ///
 /// ```
-/// use windlass_net::http::Limits;
-/// use windlass_net::http::head::{Asked, Framing, ResponseHead};
+/// # use windlass_net::windlass;
+/// use windlass::http::Limits;
+/// use windlass::http::head::{Asked, Framing, ResponseHead};
 ///
 /// let buf = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 5\r\n\r\nhello";
 /// let mut head = ResponseHead::new();
@@ -54,7 +55,8 @@ impl ResponseHead {
     /// An empty head.
     ///
     /// ```
-    /// assert_eq!(windlass_net::http::head::ResponseHead::new().status(), 0);
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::http::head::ResponseHead::new().status(), 0);
     /// ```
     pub fn new() -> ResponseHead {
         ResponseHead::default()
@@ -72,7 +74,8 @@ impl ResponseHead {
     /// judged. After an error only [`clear`](ResponseHead::clear) helps.
     ///
     /// ```
-    /// use windlass_net::http::{ErrorKind, Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{ErrorKind, Limits, head::ResponseHead};
     /// let error = ResponseHead::new().parse(b"SSH-2.0-OpenSSH", &Limits::default()).unwrap_err();
     /// assert_eq!(error.kind(), ErrorKind::Protocol);
     /// ```
@@ -92,7 +95,8 @@ impl ResponseHead {
     /// Forgets the reply.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 204 \r\n\r\n", &Limits::default())?;
     /// head.clear();
@@ -110,7 +114,8 @@ impl ResponseHead {
     /// [`Limits::head_max`] too.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let (buf, limits) = (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", Limits::default());
     /// let mut head = ResponseHead::new();
     /// let len = head.parse(buf, &limits)?.unwrap();
@@ -134,7 +139,8 @@ impl ResponseHead {
     /// Whether this is a 1xx reply, so that another head follows.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 103 Early Hints\r\n\r\n", &Limits::default())?;
     /// assert!(head.is_interim());
@@ -147,7 +153,8 @@ impl ResponseHead {
     /// The status code, 100 to 599.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 404 Not Found\r\n\r\n", &Limits::default())?;
     /// assert_eq!(head.status(), 404);
@@ -160,8 +167,9 @@ impl ResponseHead {
     /// The version that the peer speaks.
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::head::{ResponseHead, Version};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::head::{ResponseHead, Version};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.0 200 OK\r\n\r\n", &Limits::default())?;
     /// assert_eq!(head.version(), Version::Http10);
@@ -174,7 +182,8 @@ impl ResponseHead {
     /// The length of the head in bytes, the empty line included.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 200 OK\r\n\r\nbody", &Limits::default())?;
     /// assert_eq!(head.head_len(), 19);
@@ -187,7 +196,8 @@ impl ResponseHead {
     /// The text after the status code, as bytes; often empty, and never to be decided by.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let buf = b"HTTP/1.1 200 All is well\r\n\r\n";
     /// let mut head = ResponseHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -202,7 +212,8 @@ impl ResponseHead {
     /// The headers, read from `buf`.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let buf = b"HTTP/1.1 200 OK\r\nA: 1\r\nB: 2\r\n\r\n";
     /// let mut head = ResponseHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -221,8 +232,9 @@ impl ResponseHead {
     /// by its status or by the request has none whatever they say.
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::head::{Asked, Framing, ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::head::{Asked, Framing, ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &Limits::default())?;
     /// assert_eq!(head.framing(Asked::Body)?, Framing::Chunked);
@@ -244,8 +256,9 @@ impl ResponseHead {
     /// Content-Length in a reply without a body).
     ///
     /// ```
-    /// use windlass_net::http::Limits;
-    /// use windlass_net::http::head::{Framing, ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Limits;
+    /// use windlass::http::head::{Framing, ResponseHead};
     /// let mut head = ResponseHead::new();
     /// head.parse(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 5\r\n\r\n", &Limits::default())?;
     /// assert!(!head.keep_alive(Framing::Length(5)));
@@ -281,7 +294,8 @@ const REASON_START: usize = 13;
 /// Whether the request wants a body in the reply. A reply to HEAD never has one, whatever its headers announce.
 ///
 /// ```
-/// use windlass_net::http::head::Asked;
+/// # use windlass_net::windlass;
+/// use windlass::http::head::Asked;
 /// assert_eq!(Asked::by("HEAD"), Asked::HeadOnly);
 /// assert_eq!(Asked::by("GET"), Asked::Body);
 /// ```
@@ -297,7 +311,8 @@ impl Asked {
     /// What a request with this method asks for. Methods are case-sensitive (9110 9.1).
     ///
     /// ```
-    /// use windlass_net::http::head::Asked;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::head::Asked;
     /// assert_eq!(Asked::by("head"), Asked::Body); // some other method
     /// ```
     pub fn by(method: &str) -> Asked {
@@ -308,7 +323,8 @@ impl Asked {
 /// How the end of a body is known.
 ///
 /// ```
-/// use windlass_net::http::head::Framing;
+/// # use windlass_net::windlass;
+/// use windlass::http::head::Framing;
 /// assert_ne!(Framing::None, Framing::Length(0)); // no body, and a body of no bytes
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -326,7 +342,8 @@ pub enum Framing {
 /// The HTTP version of a message.
 ///
 /// ```
-/// use windlass_net::http::head::Version;
+/// # use windlass_net::windlass;
+/// use windlass::http::head::Version;
 /// assert!(Version::Http10 < Version::Http11);
 /// assert_eq!(Version::Http11.to_string(), "HTTP/1.1");
 /// ```
@@ -357,7 +374,8 @@ impl std::fmt::Display for Version {
 /// A name is a token; a value has no control characters but TAB, no space around it, and may hold bytes from 0x80 up.
 ///
 /// ```
-/// use windlass_net::http::{Limits, head::ResponseHead};
+/// # use windlass_net::windlass;
+/// use windlass::http::{Limits, head::ResponseHead};
 /// let buf = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=1\r\nset-cookie: b=2\r\n\r\n";
 /// let mut head = ResponseHead::new();
 /// head.parse(buf, &Limits::default())?;
@@ -375,7 +393,8 @@ impl<'a> Fields<'a> {
     /// The value of the first header called `name`; case does not matter.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let buf = b"HTTP/1.1 200 OK\r\nETag: \"x\"\r\n\r\n";
     /// let mut head = ResponseHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -389,7 +408,8 @@ impl<'a> Fields<'a> {
     /// The values of all headers called `name`; case does not matter.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let buf = b"HTTP/1.1 200 OK\r\nVary: a\r\nVary: b\r\n\r\n";
     /// let mut head = ResponseHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -403,7 +423,8 @@ impl<'a> Fields<'a> {
     /// Names and values, one pair for each line.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::ResponseHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
     /// let buf = b"HTTP/1.1 200 OK\r\nA: 1\r\n\r\n";
     /// let mut head = ResponseHead::new();
     /// head.parse(buf, &Limits::default())?;

@@ -15,10 +15,11 @@
 //! A whole exchange, without a network:
 //!
 //! ```
-//! use windlass_net::http::body::Decoder;
-//! use windlass_net::http::head::{Asked, ResponseHead};
-//! use windlass_net::http::request::{Content, NO_HEADERS, write_request};
-//! use windlass_net::http::{Limits, Url};
+//! # use windlass_net::windlass;
+//! use windlass::http::body::Decoder;
+//! use windlass::http::head::{Asked, ResponseHead};
+//! use windlass::http::request::{Content, NO_HEADERS, write_request};
+//! use windlass::http::{Limits, Url};
 //!
 //! let url = Url::parse("http://example.com/hello")?;
 //! let mut sent = Vec::new();
@@ -108,7 +109,8 @@ pub use url::Url;
 /// | [`body_max`](Limits::body_max) | 10 MiB | of body bytes after chunked is undone; a page larger than that is no page |
 ///
 /// ```
-/// use windlass_net::http::Limits;
+/// # use windlass_net::windlass;
+/// use windlass::http::Limits;
 /// let mut limits = Limits::default();
 /// limits.body_max = u64::MAX; // a download, not a page
 /// assert_eq!(limits.head_max, 65_536);

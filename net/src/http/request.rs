@@ -23,7 +23,8 @@ use std::mem::MaybeUninit;
 /// For requests and replies that add no header of their own: names the types that an empty list leaves open.
 ///
 /// ```
-/// assert!(windlass_net::http::request::NO_HEADERS.is_empty());
+/// # use windlass_net::windlass;
+/// assert!(windlass::http::request::NO_HEADERS.is_empty());
 /// ```
 pub const NO_HEADERS: &[(&str, &str)] = &[];
 
@@ -35,7 +36,8 @@ const OUR_LINES: &str = concat!("User-Agent: windlass/", env!("CARGO_PKG_VERSION
 /// What body we are about to send, so that its framing can be announced.
 ///
 /// ```
-/// use windlass_net::http::request::Content;
+/// # use windlass_net::windlass;
+/// use windlass::http::request::Content;
 /// assert_ne!(Content::None, Content::Length(0)); // a GET, and a POST of nothing
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,8 +67,9 @@ impl Content {
 /// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all.
 ///
 /// ```
-/// use windlass_net::http::Url;
-/// use windlass_net::http::request::{Content, write_request};
+/// # use windlass_net::windlass;
+/// use windlass::http::Url;
+/// use windlass::http::request::{Content, write_request};
 /// let url = Url::parse("http://example.com:8080/a?b=c")?;
 /// let mut out = Vec::new();
 /// write_request(&mut out, "POST", &url, &[("X-Y", "z")], Content::Length(5))?;
@@ -173,7 +176,8 @@ impl<'a> Given<'a> {
 /// What stays of the connection after a reply.
 ///
 /// ```
-/// use windlass_net::http::request::Connection;
+/// # use windlass_net::windlass;
+/// use windlass::http::request::Connection;
 /// assert_ne!(Connection::Close, Connection::Implied);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -195,7 +199,8 @@ pub enum Connection {
 /// is Content-Length or Transfer-Encoding; if a 204 is to have a body (9110 15.3.5).
 ///
 /// ```
-/// use windlass_net::http::request::{Connection, Content, NO_HEADERS, write_reply_head};
+/// # use windlass_net::windlass;
+/// use windlass::http::request::{Connection, Content, NO_HEADERS, write_reply_head};
 /// let mut out = Vec::new();
 /// write_reply_head(&mut out, 200, NO_HEADERS, Content::Length(5), Connection::Close)?;
 /// assert_eq!(out, b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\n");
@@ -244,9 +249,10 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 /// It borrows nothing; where a method takes `buf`, it wants the bytes that [`parse`](RequestHead::parse) saw.
 ///
 /// ```
-/// use windlass_net::http::Limits;
-/// use windlass_net::http::head::Framing;
-/// use windlass_net::http::request::RequestHead;
+/// # use windlass_net::windlass;
+/// use windlass::http::Limits;
+/// use windlass::http::head::Framing;
+/// use windlass::http::request::RequestHead;
 /// let buf = b"GET /x?y HTTP/1.1\r\nHost: a\r\n\r\n";
 /// let mut head = RequestHead::new();
 /// assert_eq!(head.parse(buf, &Limits::default())?, Some(buf.len()));
@@ -269,7 +275,8 @@ impl RequestHead {
     /// An empty head.
     ///
     /// ```
-    /// let head = windlass_net::http::request::RequestHead::new();
+    /// # use windlass_net::windlass;
+    /// let head = windlass::http::request::RequestHead::new();
     /// assert_eq!(head.method(b""), b"");
     /// ```
     pub fn new() -> RequestHead {
@@ -286,7 +293,8 @@ impl RequestHead {
     /// complete or not, and before the form is judged.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// assert!(RequestHead::new().parse(b"GET / HTTP/1.1\r\n\r\n", &Limits::default()).is_err()); // no Host
     /// ```
     pub fn parse(&mut self, buf: &[u8], limits: &Limits) -> Result<Option<usize>, Error> {
@@ -309,7 +317,8 @@ impl RequestHead {
     /// Forgets the request.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let mut head = RequestHead::new();
     /// for request in [b"GET /1 HTTP/1.1\r\nHost: a\r\n\r\n", b"GET /2 HTTP/1.1\r\nHost: a\r\n\r\n"] {
     ///     head.clear();
@@ -324,7 +333,8 @@ impl RequestHead {
     /// The method, a token.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let buf = b"BREW /pot HTTP/1.1\r\nHost: a\r\n\r\n";
     /// let mut head = RequestHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -338,7 +348,8 @@ impl RequestHead {
     /// The target: path and query, an absolute `http` URL, or `*`; ASCII without spaces and controls.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let buf = b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n";
     /// let mut head = RequestHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -353,7 +364,8 @@ impl RequestHead {
     /// The version that the client speaks.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, head::Version, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::Version, request::RequestHead};
     /// let mut head = RequestHead::new();
     /// head.parse(b"GET / HTTP/1.0\r\n\r\n", &Limits::default())?;
     /// assert_eq!(head.version(), Version::Http10);
@@ -366,7 +378,8 @@ impl RequestHead {
     /// The headers, read from `buf`.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let buf = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     /// let mut head = RequestHead::new();
     /// head.parse(buf, &Limits::default())?;
@@ -384,7 +397,8 @@ impl RequestHead {
     /// one that ends in chunked, and any at all in HTTP/1.0. The connection must be closed.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let mut head = RequestHead::new();
     /// let buf = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n";
     /// head.parse(buf, &Limits::default())?;
@@ -404,7 +418,8 @@ impl RequestHead {
     /// Whether the client wants the connection to stay.
     ///
     /// ```
-    /// use windlass_net::http::{Limits, request::RequestHead};
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, request::RequestHead};
     /// let mut head = RequestHead::new();
     /// head.parse(b"GET / HTTP/1.0\r\n\r\n", &Limits::default())?;
     /// assert!(!head.keep_alive());

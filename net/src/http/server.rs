@@ -41,11 +41,12 @@ const REPLIES_MAX: usize = 64 * 1024;
 /// connections there are or how long one may idle: it is for examples, tests and benchmarks.
 ///
 /// ```
-/// use windlass_net::http::{Client, Reply, Server, Url};
+/// # use windlass_net::windlass;
+/// use windlass::http::{Client, Reply, Server, Url};
 /// # windlass_reactor::doc_real(async {
 /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
 /// let url = Url::parse(&format!("http://{}/a?b", server.local_addr()?)).unwrap();
-/// windlass_executor::spawn(server.run(|request| match request.target() {
+/// windlass::spawn(server.run(|request| match request.target() {
 ///     "/a?b" => Reply::bytes(200, "found"),
 ///     _ => Reply::bytes(404, "not here"),
 /// }));
@@ -96,8 +97,9 @@ impl fmt::Debug for Incoming<'_> {
 /// What to answer.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// use std::time::Duration;
-/// use windlass_net::http::Reply;
+/// use windlass::http::Reply;
 /// let slow = Reply::bytes(200, "late").header("X-Mood", "sleepy").delay(Duration::from_millis(100));
 /// let piecemeal = Reply::chunked(200, vec!["one".into(), "two".into()]);
 /// println!("{slow:?}, {piecemeal:?}");

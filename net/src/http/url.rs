@@ -34,7 +34,8 @@ const LABEL_MAX: usize = 63;
 /// lower case, the default port left out, the fragment dropped.
 ///
 /// ```
-/// use windlass_net::http::Url;
+/// # use windlass_net::windlass;
+/// use windlass::http::Url;
 /// let url = Url::parse("HTTP://Example.com:8080/search?q=1#top")?;
 /// assert_eq!(url.host(), "example.com");
 /// assert_eq!(url.port(), 8080);
@@ -60,7 +61,8 @@ impl Url {
     /// which may hold a password.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// let refused = Url::parse("http://user:secret@example.com/").unwrap_err();
     /// assert_eq!(refused.to_string(), "url: user information is refused");
     /// ```
@@ -97,7 +99,8 @@ impl Url {
     /// The host to resolve: a name in lower case, or an address without brackets.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://[::1]:8080/")?.host(), "::1");
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
@@ -111,7 +114,8 @@ impl Url {
     /// Scheme and this text together name the server, which makes it the key of a connection pool.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://[::1]:8080/")?.host_header(), "[::1]:8080");
     /// assert_eq!(Url::parse("http://Example.com:80/")?.host_header(), "example.com");
     /// # Ok::<(), windlass_net::http::Error>(())
@@ -123,7 +127,8 @@ impl Url {
     /// The address, if the host is one and needs no resolver.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://127.0.0.1/")?.ip(), Some("127.0.0.1".parse().unwrap()));
     /// assert_eq!(Url::parse("http://localhost/")?.ip(), None);
     /// # Ok::<(), windlass_net::http::Error>(())
@@ -135,7 +140,8 @@ impl Url {
     /// The port to connect to; 80 if the URL names none.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://example.com")?.port(), 80);
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
@@ -146,7 +152,8 @@ impl Url {
     /// What the request line asks for: path and query as they were given, at least `/`.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://example.com?q=%0d%0a")?.target(), "/?q=%0d%0a");
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
@@ -157,7 +164,8 @@ impl Url {
     /// The whole URL in its normal form.
     ///
     /// ```
-    /// use windlass_net::http::Url;
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
     /// assert_eq!(Url::parse("http://EXAMPLE.com")?.as_str(), "http://example.com/");
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```

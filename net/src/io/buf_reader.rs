@@ -38,8 +38,9 @@ const LINE_MAX: usize = 64 * 1024;
 /// Every read may be dropped, [`read_exact`](Self::read_exact) excepted: what was not given out is still here.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_reactor::doc(async {
-/// use windlass_net::io::{BufReader, duplex};
+/// use windlass::io::{BufReader, duplex};
 /// let (ours, mut theirs) = duplex(1024);
 /// theirs.write_all(b"first\nsecond").await?;
 /// drop(theirs);
@@ -66,8 +67,9 @@ impl<R> BufReader<R> {
     /// Reads from `inner`, in lines of at most 64 KiB.
     ///
     /// ```
-    /// use windlass_net::io::BufReader;
-    /// let reader = BufReader::new(windlass_net::io::duplex(1024).0);
+    /// # use windlass_net::windlass;
+    /// use windlass::io::BufReader;
+    /// let reader = BufReader::new(windlass::io::duplex(1024).0);
     /// assert!(reader.buffer().is_empty());
     /// ```
     pub fn new(inner: R) -> BufReader<R> {
@@ -78,8 +80,9 @@ impl<R> BufReader<R> {
     /// Lets a line have `bytes` before its delimiter, and no more. It is also what a peer can make this hold.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"more than ten bytes\n").await?;
     /// let mut reader = BufReader::new(ours).max_line(10);
@@ -96,8 +99,9 @@ impl<R> BufReader<R> {
     /// What was read from the stream and not given out.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"line\nrest").await?;
     /// let mut reader = BufReader::new(ours);
@@ -112,8 +116,9 @@ impl<R> BufReader<R> {
     /// The stream underneath, to ask something of.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc(async |ours, _theirs| {
-    /// let reader = windlass_net::io::BufReader::new(ours);
+    /// let reader = windlass::io::BufReader::new(ours);
     /// println!("from {}", reader.get_ref().peer_addr()?);
     /// # Ok(()) });
     /// ```
@@ -124,8 +129,9 @@ impl<R> BufReader<R> {
     /// The stream underneath, to write to. What is read from it directly is missing here.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc(async |ours, _theirs| {
-    /// let mut reader = windlass_net::io::BufReader::new(ours);
+    /// let mut reader = windlass::io::BufReader::new(ours);
     /// reader.get_mut().write_all(b"question\n").await?;
     /// # Ok(()) });
     /// ```
@@ -136,7 +142,8 @@ impl<R> BufReader<R> {
     /// The stream underneath; what lies in the [`buffer`](Self::buffer) is lost.
     ///
     /// ```
-    /// let reader = windlass_net::io::BufReader::new("a stream");
+    /// # use windlass_net::windlass;
+    /// let reader = windlass::io::BufReader::new("a stream");
     /// assert_eq!(reader.into_inner(), "a stream");
     /// ```
     pub fn into_inner(self) -> R {
@@ -225,8 +232,9 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// Reads what is there, at least one byte; 0 is the end of the stream.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"line\nbinary").await?;
     /// let mut reader = BufReader::new(ours);
@@ -247,8 +255,9 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// Dropping it loses what it had read.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"5\nhello").await?;
     /// let mut reader = BufReader::new(ours);
@@ -269,8 +278,9 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// `InvalidData` if more than [`max_line`](Self::max_line) bytes come without the delimiter.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"key=value").await?;
     /// let mut key = Vec::new();
@@ -293,8 +303,9 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// passed over.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"one\ntwo\n").await?;
     /// let mut both = String::new();
@@ -314,8 +325,9 @@ impl<R: AsyncRead + Unpin> BufReader<R> {
     /// The lines of the stream, each without the line feed, or carriage return and line feed, that ends it.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"one\r\ntwo\n").await?;
     /// let mut lines = BufReader::new(ours).lines();
@@ -373,8 +385,9 @@ impl<R: AsyncWrite + Unpin> AsyncWrite for BufReader<R> {
 /// The lines of a stream: see [`BufReader::lines`]. As a `Stream` it gives the same as [`next_line`](Self::next_line).
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_reactor::doc(async {
-/// use windlass_net::io::{BufReader, duplex};
+/// use windlass::io::{BufReader, duplex};
 /// let (ours, mut theirs) = duplex(1024);
 /// theirs.write_all(b"the last line needs no end").await?;
 /// drop(theirs);
@@ -399,8 +412,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Dropping it loses nothing: the next call gives the line.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"\xff\n").await?;
     /// let mut lines = BufReader::new(ours).lines();
@@ -424,8 +438,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// The reader, with what is left.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// use windlass_net::io::{BufReader, duplex};
+    /// use windlass::io::{BufReader, duplex};
     /// let (ours, mut theirs) = duplex(1024);
     /// theirs.write_all(b"head\nbody").await?;
     /// let mut lines = BufReader::new(ours).lines();

@@ -29,9 +29,10 @@ const BUFFER_LEN: usize = 8 * 1024;
 /// Dropping it loses what was read and not yet written: up to 8 KiB.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_net::doc(async |ours, mut theirs| {
-/// use windlass_net::io::copy;
-/// let echoing = windlass_executor::spawn(async move {
+/// use windlass::io::copy;
+/// let echoing = windlass::spawn(async move {
 ///     let (mut read, mut write) = ours.into_split();
 ///     copy(&mut read, &mut write).await
 /// });
@@ -66,10 +67,11 @@ where
 /// Dropping it loses what was read and not yet written: up to 8 KiB each way.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_net::doc(async |mut ours, mut theirs| {
-/// use windlass_net::io::{copy_bidirectional, duplex};
+/// use windlass::io::{copy_bidirectional, duplex};
 /// let (mut near, mut far) = duplex(64);
-/// let proxy = windlass_executor::spawn(async move { copy_bidirectional(&mut far, &mut ours).await });
+/// let proxy = windlass::spawn(async move { copy_bidirectional(&mut far, &mut ours).await });
 /// near.write_all(b"question").await?;
 /// near.shutdown(); // we have said all
 /// theirs.read_exact(&mut [0; 8]).await?;

@@ -33,8 +33,9 @@ use crate::stream;
 /// If `capacity` is zero: nothing would ever pass.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_reactor::doc(async {
-/// let (mut ours, mut theirs) = windlass_net::io::duplex(1024);
+/// let (mut ours, mut theirs) = windlass::io::duplex(1024);
 /// ours.write_all(b"hello").await?;
 /// let mut word = [0; 5];
 /// theirs.read_exact(&mut word).await?;
@@ -57,8 +58,9 @@ pub fn duplex(capacity: usize) -> (DuplexStream, DuplexStream) {
 /// [`write_all`](DuplexStream::write_all) and [`read_exact`](DuplexStream::read_exact), which may have got half-way.
 ///
 /// ```
+/// # use windlass_net::windlass;
 /// # windlass_reactor::doc(async {
-/// let (mut ours, theirs) = windlass_net::io::duplex(4);
+/// let (mut ours, theirs) = windlass::io::duplex(4);
 /// assert_eq!(ours.write(b"hello").await?, 4); // no more fits
 /// drop(theirs);
 /// let gone = ours.write(b"o").await.unwrap_err();
@@ -138,8 +140,9 @@ impl DuplexStream {
     /// Reads what is there, at least one byte; 0 is the end of the stream.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// let (mut ours, mut theirs) = windlass_net::io::duplex(1024);
+    /// let (mut ours, mut theirs) = windlass::io::duplex(1024);
     /// theirs.write_all(b"hello").await?;
     /// drop(theirs);
     /// assert_eq!(ours.read(&mut [0; 16]).await?, 5);
@@ -156,8 +159,9 @@ impl DuplexStream {
     /// `UnexpectedEof` if the stream ends first.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// let (mut ours, mut theirs) = windlass_net::io::duplex(1024);
+    /// let (mut ours, mut theirs) = windlass::io::duplex(1024);
     /// theirs.write_all(b"hel").await?;
     /// theirs.write_all(b"lo").await?;
     /// ours.read_exact(&mut [0; 5]).await?;
@@ -173,8 +177,9 @@ impl DuplexStream {
     /// `BrokenPipe` if the other end is gone, or this one is [shut down](Self::shutdown).
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// let (mut ours, _theirs) = windlass_net::io::duplex(4);
+    /// let (mut ours, _theirs) = windlass::io::duplex(4);
     /// assert_eq!(ours.write(b"hello").await?, 4);
     /// # std::io::Result::Ok(()) }).unwrap();
     /// ```
@@ -188,9 +193,10 @@ impl DuplexStream {
     /// As [`write`](Self::write).
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// let (mut ours, mut theirs) = windlass_net::io::duplex(2);
-    /// let writing = windlass_executor::spawn(async move { ours.write_all(b"hello").await });
+    /// let (mut ours, mut theirs) = windlass::io::duplex(2);
+    /// let writing = windlass::spawn(async move { ours.write_all(b"hello").await });
     /// theirs.read_exact(&mut [0; 5]).await?;
     /// writing.await.unwrap()?;
     /// # std::io::Result::Ok(()) }).unwrap();
@@ -202,8 +208,9 @@ impl DuplexStream {
     /// Ends our side: the other end reads what was written, and then the end; it may go on writing.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc(async {
-    /// let (mut ours, mut theirs) = windlass_net::io::duplex(1024);
+    /// let (mut ours, mut theirs) = windlass::io::duplex(1024);
     /// ours.shutdown();
     /// assert_eq!(theirs.read(&mut [0; 16]).await?, 0);
     /// theirs.write_all(b"I still speak").await?;

@@ -553,7 +553,8 @@ impl Nodes {
     fn innermost(&self, within: Option<NodeId>) -> BTreeSet<NodeId> {
         let ids = self.entries.iter().map(|(index, entry)| NodeId { index, serial: entry.serial });
         let is_within = |&id: &NodeId| within.is_none() || self.outwards(Some(id)).any(|id| Some(id) == within);
-        let catches: BTreeSet<NodeId> = ids.filter(|&id| self.listens(id)).filter(is_within).collect();
+        // In this order: whether it listens may take as long as there are requests under way.
+        let catches: BTreeSet<NodeId> = ids.filter(is_within).filter(|&id| self.listens(id)).collect();
         let around: BTreeSet<NodeId> = catches.iter().flat_map(|&id| self.outwards(Some(id)).skip(1)).collect();
         &catches - &around
     }

@@ -12,7 +12,8 @@
 //! Not here: cancellation that lets a task clean up (`cancel`); `abort` drops.   Next: `cancel`, or `executor` for who polls.
 
 use std::any::Any;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -661,8 +662,35 @@ pub(crate) fn abort(task: &TaskRef) -> bool {
     task.may_be_in_turn() && with_current(|core| core.is_some_and(|core| core.doom_current(task.key)))
 }
 
-/// Ends a claimed task by dropping its future.
+thread_local! {
+    /// How many drops of aborted futures are under way, one in another.
+    static DROPS: Cell<usize> = const { Cell::new(0) };
+    /// Claimed tasks whose futures the outermost of them drops when it is done.
+    static LATER: RefCell<VecDeque<TaskRef>> = const { RefCell::new(VecDeque::new()) };
+}
+
+/// So many futures may each be dropped in the drop of the one before: what that takes fits on any stack.
+const DROPS_MAX: usize = 32;
+
+/// Ends a claimed task by dropping its future. That may abort others, whose futures may do so in turn: from a certain
+/// depth on they wait in line, not on the stack, and are dropped before the outermost call returns.
 pub(crate) fn abort_claimed(task: &TaskRef) {
+    let depth = DROPS.get();
+    let waits = depth == DROPS_MAX && LATER.try_with(|later| later.borrow_mut().push_back(task.clone())).is_ok();
+    if waits {
+        return;
+    }
+    DROPS.set(depth + 1);
+    drop_claimed(task);
+    while depth == 0
+        && let Ok(Some(next)) = LATER.try_with(|later| later.borrow_mut().pop_front())
+    {
+        drop_claimed(&next);
+    }
+    DROPS.set(depth);
+}
+
+fn drop_claimed(task: &TaskRef) {
     let end = || catch_unwind(AssertUnwindSafe(|| task.end(Some(JoinError::cancelled(task)))));
     if let Err(panic) = instrument::while_dropped(task, end) {
         return end_with_panic(task, panic);

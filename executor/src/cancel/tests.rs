@@ -440,6 +440,25 @@ fn a_scope_that_takes_its_own_request_does_not_hide_one_that_nobody_took() {
 }
 
 #[test]
+fn two_thousand_scopes_of_one_task_may_be_asked_in_one_turn() {
+    doc(async {
+        let ends = Rc::new(Cell::new(0));
+        let (scopes, cancellers): (Vec<_>, Vec<_>) = (0..2_000).map(|_| scope(catch(pending::<()>()))).unzip();
+        let counts = ends.clone();
+        let task = spawn(async move {
+            for ended in crate::join(scopes).await {
+                let asked = ended.expect("a catch in the scope has it");
+                counts.set(counts.get() + usize::from(asked.is_err()));
+            }
+        });
+        turns(1).await;
+        assert!(cancellers.iter().all(|canceller| canceller.cancel(Cancelled::new())));
+        task.await.unwrap();
+        assert_eq!(ends.get(), 2_000);
+    });
+}
+
+#[test]
 fn asked_before_its_first_poll_a_scope_runs_nothing() {
     doc(async {
         let (log, say) = log();

@@ -303,13 +303,13 @@ impl<T: 'static> Wait<T> {
         Waited { done: self.done, pending: self.tasks.release() }
     }
 
-    /// Whether the end of a task is what was waited for.
-    fn is_enough(&self, outcome: &Result<T, JoinError>) -> bool {
-        match (self.when, outcome) {
-            (When::FirstCompleted, _) => true,
-            (When::FirstException(is_failure), Ok(output)) => is_failure(output),
-            (When::FirstException(_), Err(error)) => error.is_panic(),
-            (When::AllCompleted, _) => false,
+    /// Whether the last end is what was waited for.
+    fn is_enough(&self) -> bool {
+        match (self.when, self.done.last()) {
+            (When::FirstCompleted, last) => last.is_some(),
+            (When::FirstException(is_failure), Some((_, Ok(output)))) => is_failure(output),
+            (When::FirstException(_), Some((_, Err(error)))) => error.is_panic(),
+            (When::FirstException(_), None) | (When::AllCompleted, _) => false,
         }
     }
 }
@@ -319,9 +319,8 @@ impl<T: 'static> Future for Wait<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Waited<T>> {
         while let Some((_, id, outcome)) = ready!(self.tasks.poll_next(cx)) {
-            let enough = self.is_enough(&outcome);
-            self.done.push((id, outcome));
-            if enough {
+            self.done.push((id, outcome)); // first: what the caller's function makes of it may be a panic
+            if self.is_enough() {
                 break;
             }
         }

@@ -219,3 +219,61 @@ fn each_end_is_looked_at_once_however_many_there_are() {
         assert!(task.polls.get() <= 1_001, "one poll an end, and the first");
     });
 }
+
+#[test]
+fn twenty_thousand_tasks_that_each_await_the_next_are_dropped_on_any_stack() {
+    fn nested(left: usize, living: Living) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            let _life = living.one();
+            match left.checked_sub(1) {
+                Some(left) => drop(gather([spawn(nested(left, living))]).await),
+                None => pending().await,
+            }
+        })
+    }
+    let living = Living::default();
+    let there = living.clone();
+    doc(async move {
+        let all = async |made| {
+            while there.1.get() < made {
+                yield_now().await;
+            }
+        };
+        let task = spawn(nested(19_999, there.clone()));
+        all(20_000).await;
+        task.abort();
+        assert_eq!((task.is_finished(), there.0.get()), (true, 0), "all were dropped before it returned");
+        drop(spawn(nested(19_999, there.clone())));
+        all(40_000).await; // and are dropped with their loop
+    });
+    assert_eq!((living.0.get(), living.1.get()), (0, 40_000));
+}
+
+#[test]
+fn tasks_aborted_in_a_drop_are_dropped_in_their_order_however_deep() {
+    fn nested(left: usize, say: impl Fn(&'static str) + Clone + 'static) -> Pin<Box<dyn Future<Output = ()>>> {
+        Box::pin(async move {
+            let Some(left) = left.checked_sub(1) else {
+                let bell = |line| {
+                    let say = say.clone();
+                    spawn(async move {
+                        let _bell = Bell(move || say(line));
+                        pending::<()>().await
+                    })
+                };
+                return drop(gather([bell("first"), bell("second"), bell("third")]).await);
+            };
+            drop(gather([spawn(nested(left, say))]).await);
+        })
+    }
+    for depth in [0, 30, 31, 32, 33, 70] {
+        doc(async move {
+            let (log, say) = log();
+            let task = spawn(nested(depth, say));
+            turns(2 * depth + 3).await;
+            task.abort();
+            assert_eq!(*log.borrow(), ["first", "second", "third"], "{depth} deep");
+            assert!(task.await.unwrap_err().is_cancelled());
+        });
+    }
+}

@@ -262,3 +262,20 @@ fn while_it_waits_it_says_for_whom() {
         assert_eq!(waiter.await.unwrap().done.len(), 2);
     });
 }
+
+#[test]
+fn an_outcome_of_which_the_callers_function_makes_a_panic_is_not_lost() {
+    doc(async {
+        let tasks = [after(0, Rc::new("a")), after(9, Rc::new("b"))];
+        let mut waiting = wait(tasks, When::FirstException(|_| panic!("it slipped")));
+        turns(1).await;
+        let polled = std::panic::AssertUnwindSafe(|| poll_once(&mut waiting));
+        assert!(std::panic::catch_unwind(polled).is_err());
+        let waited = waiting.stop();
+        assert_eq!((**waited.done[0].1.as_ref().unwrap(), waited.pending.len()), ("a", 1));
+    });
+}
+
+fn poll_once<T>(waiting: &mut Wait<T>) -> bool {
+    Pin::new(waiting).poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}

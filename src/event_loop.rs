@@ -35,8 +35,10 @@ use crate::watch::{Stopwatch, Watch};
 const POLL_BUDGET: u32 = 1_024;
 /// How many of them a loop that has waited begins with: nobody knows yet how long they take.
 const POLLS_AT_FIRST: u32 = 64;
-/// How long a row of polls may take, by the pace of the last one, before sockets and timers get their turn.
+/// How long a row of polls may take before sockets and timers get their turn.
 const POLL_TIME_MAX_NS: u64 = 250_000;
+/// Parts of a row, between which the clock is looked at.
+const PARTS: u32 = 8;
 
 /// An event loop: one thread, its tasks, its sockets and its timers.
 ///
@@ -349,9 +351,29 @@ impl Loop {
 
     /// Polls what is ready, as far as is allowed, where there is no main future.
     fn poll_tasks(&self) {
-        let Shared { executor, polls_allowed, .. } = &*self.shared;
+        let executor = &self.shared.executor;
         executor.read_inbox();
-        executor.run(&Cell::new(polls_allowed.get()));
+        self.poll_row(|polls_left| {
+            executor.run(polls_left);
+            true
+        });
+    }
+
+    /// Has `run` poll, until the row has had its polls or its time, nobody is ready, or it says false.
+    fn poll_row(&self, mut run: impl FnMut(&Cell<u32>) -> bool) {
+        let Shared { executor, reactor, polls_allowed, .. } = &*self.shared;
+        let allowed = polls_allowed.get();
+        let mut left = allowed;
+        loop {
+            let part = left.min(allowed.div_ceil(PARTS));
+            left -= part;
+            if !run(&Cell::new(part)) || left == 0 || executor.is_idle() {
+                return;
+            }
+            if reactor.since_turn_ns() >= POLL_TIME_MAX_NS {
+                return polls_allowed.set(allowed - left); // the pace is that of those
+            }
+        }
     }
 
     /// One turn without waiting. True if more is ready.
@@ -377,14 +399,15 @@ impl Loop {
     /// Polls what is ready, as far as is allowed.
     fn run_tasks<F: Future>(&self, mut main: Pin<&mut F>) -> Poll<F::Output> {
         let executor = &self.shared.executor;
-        let polls_left = Cell::new(self.shared.polls_allowed.get());
-        while executor.run(&polls_left) == Stop::Root {
-            polls_left.set(polls_left.get().saturating_sub(1));
-            if let Poll::Ready(output) = executor.poll_root(main.as_mut()) {
-                return Poll::Ready(output);
+        let mut output = Poll::Pending;
+        self.poll_row(|polls_left| {
+            while output.is_pending() && executor.run(polls_left) == Stop::Root {
+                polls_left.set(polls_left.get().saturating_sub(1));
+                output = executor.poll_root(main.as_mut());
             }
-        }
-        Poll::Pending
+            output.is_pending()
+        });
+        output
     }
 
     /// Looks at sockets and timers; sleeps if there is nothing else to do.
@@ -759,7 +782,8 @@ impl Builder {
     }
 
     /// How many polls in a row there may be before sockets and timers get their turn, at most; 1,024 if not set. A loop that
-    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs.
+    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs; at each eighth of a row
+    /// the clock is looked at, and a row that takes longer ends there.
     ///
     /// # Panics
     /// If it is zero.

@@ -503,6 +503,23 @@ fn rows_of_polls_begin_with_sixty_four_and_double_up_to_the_budget_until_the_loo
     }
 }
 
+/// A row of 64 would hold up sockets and timers for as long as 64 slow polls take.
+#[test]
+fn a_row_of_slow_polls_ends_where_the_clock_is_looked_at() {
+    let lp = Loop::new().unwrap();
+    let ticks = ticks_of(&lp);
+    lp.block_on(async {
+        for _ in 0..64 {
+            let begun = std::time::Instant::now();
+            while begun.elapsed() < Duration::from_micros(50) {}
+            yield_now().await;
+        }
+    });
+    let polls: Vec<u64> = ticks.borrow().iter().map(|tick| tick.polls).collect();
+    assert_eq!(polls[0], 8, "an eighth of 64 takes 400 µs: {polls:?}");
+    assert!(polls.iter().all(|&polls| polls <= 16), "250 µs have room for five: {polls:?}");
+}
+
 /// An echo, in rounds: one of the two always waits for the other's word, and the spinner for nobody.
 #[test]
 fn a_spinner_that_consumes_its_budget_starves_neither_an_echo_nor_a_timer() {

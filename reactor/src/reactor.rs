@@ -352,6 +352,19 @@ impl Reactor {
         self.0.turned_at_ns.get()
     }
 
+    /// How long ago that was, in nanoseconds. It reads the clock; while that is paused, none at all.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// let before_ns = reactor.since_turn_ns();
+    /// assert!(reactor.since_turn_ns() >= before_ns);
+    /// # Ok(()) });
+    /// ```
+    #[inline]
+    pub fn since_turn_ns(&self) -> u64 {
+        self.0.clock.now().saturating_sub(self.turned_at_ns())
+    }
+
     /// Counts the time since the last turn as busy: when there will be no next one for a while.
     ///
     /// ```

@@ -37,7 +37,7 @@ const POLL_BUDGET: u32 = 1_024;
 const POLLS_AT_FIRST: u32 = 64;
 /// How long a row of polls may take before sockets and timers get their turn.
 const POLL_TIME_MAX_NS: u64 = 250_000;
-/// Parts of a row, between which the clock is looked at.
+/// Parts of a row of at most [`POLLS_AT_FIRST`], between which the clock is looked at.
 const PARTS: u32 = 8;
 
 /// An event loop: one thread, its tasks, its sockets and its timers.
@@ -363,9 +363,11 @@ impl Loop {
     fn poll_row(&self, mut run: impl FnMut(&Cell<u32>) -> bool) {
         let Shared { executor, reactor, polls_allowed, .. } = &*self.shared;
         let allowed = polls_allowed.get();
+        // A longer row is one whose pace is known.
+        let parts = if allowed <= POLLS_AT_FIRST { PARTS } else { 1 };
         let mut left = allowed;
         loop {
-            let part = left.min(allowed.div_ceil(PARTS));
+            let part = left.min(allowed.div_ceil(parts));
             left -= part;
             if !run(&Cell::new(part)) || left == 0 || executor.is_idle() {
                 return;
@@ -782,8 +784,8 @@ impl Builder {
     }
 
     /// How many polls in a row there may be before sockets and timers get their turn, at most; 1,024 if not set. A loop that
-    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs; at each eighth of a row
-    /// the clock is looked at, and a row that takes longer ends there.
+    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs. Of a row of up
+    /// to 64 each eighth ends with a look at the clock, and the row where it has had its time.
     ///
     /// # Panics
     /// If it is zero.

@@ -3,6 +3,7 @@
 //! ```text
 //!   run, run_paused    a story on its own loop; it fails rather than hang
 //!   run_alone          no other story of this program runs meanwhile: descriptors are as many after as before
+//!   within_watchdog    a story with threads of its own, likewise
 //!   Script             a server that does what it is told, byte for byte
 //! ```
 //!
@@ -16,8 +17,9 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock, mpsc};
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use windlass::http::Url;
@@ -31,6 +33,9 @@ pub const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4A
 /// Longer than any story takes by the system's clock, and by a paused clock longer than any of its time-outs.
 const HANGS: Duration = Duration::from_secs(30);
 const HANGS_PAUSED: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Longer than any story with threads of its own takes.
+const WATCHDOG: Duration = Duration::from_secs(60);
 
 /// Held shared by every story, and alone by those that count the descriptors of the process.
 static DESCRIPTORS: RwLock<()> = RwLock::new(());
@@ -49,6 +54,22 @@ pub fn run<F: Future>(main: F) -> F::Output {
 /// If it takes longer than a month by that clock, which it does at once when it hangs.
 pub fn run_paused<F: Future>(main: F) -> F::Output {
     beside_others(|| tell(Loop::builder().paused_clock(), HANGS_PAUSED, main))
+}
+
+/// Runs a story on a thread of its own.
+///
+/// # Panics
+/// If it does, or takes longer than a minute.
+pub fn within_watchdog(story: impl FnOnce() + Send + 'static) {
+    let (ended, end) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        story();
+        ended.send(()).expect("the watchdog hears");
+    });
+    match end.recv_timeout(WATCHDOG) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hung"),
+        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+    }
 }
 
 /// As [`run`], while no other story runs.

@@ -23,24 +23,9 @@ use windlass::io::AsyncFd;
 use windlass::task::{JoinHandle, consume_budget, spawn_blocking, yield_now};
 use windlass::time::{Instant, advance, sleep, timeout};
 use windlass::{Handle, Loop, Metrics, Tick, metrics, spawn};
+use windlass_tests::within_watchdog;
 
 // ---------------------------------------------------------------------------------------------- what the tests share
-
-/// How long anything may take before a test is called hung.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Runs `test` on a thread of its own, so that a hang is a failure and not a hang.
-fn within_watchdog(test: impl FnOnce() + Send + 'static) {
-    let (ended, end) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        test();
-        ended.send(()).unwrap();
-    });
-    match end.recv_timeout(WATCHDOG) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hung"),
-        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
 
 fn paused() -> Loop {
     Loop::builder().paused_clock().build().unwrap()

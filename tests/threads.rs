@@ -19,28 +19,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle, ThreadId};
-use std::time::Duration;
 
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 use windlass::remote::{self, Receiver, RemoteHandle, SendError, Sender, TryRecvError, TrySendError};
 use windlass::task::{all_tasks, yield_now};
 use windlass::{Handle, Loop, cancel, spawn};
-
-/// How long anything may take before a test is called hung.
-const WATCHDOG: Duration = Duration::from_secs(60);
-
-/// Runs `test` on a thread of its own, so that a hang is a failure and not a hang.
-fn within_watchdog(test: impl FnOnce() + Send + 'static) {
-    let (ended, end) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        test();
-        ended.send(()).unwrap();
-    });
-    match end.recv_timeout(WATCHDOG) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("hung"),
-        _ => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-    }
-}
+use windlass_tests::within_watchdog;
 
 /// A loop on a thread of its own, which runs until this is dropped and then is dropped there.
 struct Crank {

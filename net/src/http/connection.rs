@@ -12,26 +12,24 @@
 //! comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use windlass_reactor::time::Instant;
-use windlass_reactor::{Direction, count_syscalls};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Framing, ResponseHead};
 use super::pool::Stats;
-use super::read::poll_read;
 use super::request::{Content, write_request};
+use super::timeouts::{At, Phase};
+use super::transport::Transport;
 use super::{Error, ErrorKind, Limits, Url};
-use crate::net::TcpStream;
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    pub(crate) transport: Transport,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -57,14 +55,11 @@ pub(crate) struct Connection {
 
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
-/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
-/// rule. A task that computed for longer kept it from hearing more.
-const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
-            stream,
+            transport,
             stats,
             doing: "request",
             url,
@@ -80,33 +75,6 @@ impl Connection {
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
         })
-    }
-
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.judge(self.stream.fd().is_ready(Direction::Read))
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
-    /// borrow may be live: others may be woken (I3).
-    pub(crate) fn is_quiet_of_late(&self) -> bool {
-        self.judge(self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
-    }
-
-    #[inline]
-    fn judge(&self, is_ready: io::Result<bool>) -> bool {
-        match is_ready {
-            Ok(false) => true,
-            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
-            Err(_elsewhere) => false,
-        }
-    }
-
-    #[cold]
-    fn ask_is_quiet(&self) -> bool {
-        count_syscalls(1);
-        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Begins an exchange: nothing of the request has gone out yet.
@@ -133,12 +101,18 @@ impl Connection {
         Ok(())
     }
 
+    /// How many bytes have come since [`begin`](Self::begin).
+    #[inline]
+    pub(crate) fn heard(&self) -> usize {
+        self.heard
+    }
+
     /// Whether the peer has not said a word since [`begin`](Self::begin): if the connection is gone, perhaps it was before.
     pub(crate) fn is_unheard(&self) -> bool {
         self.heard == 0
     }
 
-    /// Sends the request and reads until the head of the answer is there. Says in `stage` what it is at.
+    /// Sends the request and reads until the head of the answer is there. Says in `at` what it is at.
     ///
     /// # Errors
     /// If the connection ends before that, or the head is malformed or too large.
@@ -147,12 +121,11 @@ impl Connection {
         cx: &mut Context<'_>,
         asked: Asked,
         limits: &Limits,
-        stage: &Cell<&'static str>,
+        at: &At,
     ) -> Poll<Result<(), Error>> {
-        stage.set("sending the request");
-        ready!(self.poll_send(cx, limits))?;
-        stage.set("waiting for an answer");
+        ready!(self.poll_send(cx, limits, at))?;
         while self.is_unheard() || !self.read_head(limits)? {
+            at.set(if self.is_unheard() { Phase::FirstByte } else { Phase::Head }, self.heard);
             match ready!(self.poll_read(cx)) {
                 Ok(0) => return Poll::Ready(Err(self.ended("the connection ended within the head"))),
                 Ok(_) => {}
@@ -167,15 +140,17 @@ impl Connection {
     }
 
     /// Sends the request, or as much of it as the peer wants to have.
-    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<(), Error>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits, at: &At) -> Poll<Result<(), Error>> {
         while self.sent < self.request.len() && !self.cut_short {
-            let written = self.stream.fd().poll_write_stream(cx, &self.request[self.sent..]);
+            at.set(Phase::Send, self.sent);
+            let written = self.transport.poll_write(cx, &self.request[self.sent..]);
             if let Poll::Ready(Ok(n)) = written {
                 self.sent += n;
                 self.stats.borrow_mut().bytes_out += n as u64;
                 if self.sent == self.request.len() && self.is_unheard() {
                     // An answer takes a while: to try to read would be in vain.
-                    let answer = self.stream.fd().poll_ready(Direction::Read, cx);
+                    at.set(Phase::FirstByte, 0);
+                    let answer = self.transport.poll_readable(cx);
                     return answer.map_err(|error| self.broke("sending the request", error));
                 }
                 continue;
@@ -252,7 +227,7 @@ impl Connection {
 
     /// Appends what comes; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = poll_read(&self.stream, cx, &mut self.bytes);
+        let read = self.transport.poll_read(cx, &mut self.bytes);
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
             self.stats.borrow_mut().bytes_in += n as u64;

@@ -35,7 +35,7 @@ use windlass_reactor::time::{Instant, sleep_until};
 
 use super::Url;
 use super::connection::Connection;
-use crate::net::TcpStream;
+use super::transport::Transport;
 
 /// How a client's connections are doing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -255,7 +255,7 @@ impl Pool {
         let connection = loop {
             let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            if connection.is_quiet_of_late() && connection.idle_since.elapsed() < self.settings.idle_timeout {
+            if connection.transport.is_quiet_of_late() && connection.idle_since.elapsed() < self.settings.idle_timeout {
                 break Some(connection);
             }
             self.state.borrow_mut().close(host);
@@ -307,7 +307,7 @@ impl Pool {
 
     /// Nobody waits for the connection: it idles, unless its peer has ended it already.
     fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
-        if !connection.is_quiet() {
+        if !connection.transport.is_quiet() {
             drop(connection);
             return self.give_up(host);
         }
@@ -362,7 +362,7 @@ impl Pool {
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let timeout = self.settings.idle_timeout;
-        let is_old = |idle: &Connection| idle.idle_since + timeout <= now || !idle.is_quiet();
+        let is_old = |idle: &Connection| idle.idle_since + timeout <= now || !idle.transport.is_quiet();
         let mut closed = Vec::new();
         let mut state = self.state.borrow_mut();
         let State { hosts, open, idle, .. } = &mut *state;
@@ -394,9 +394,9 @@ impl Drop for Sweeping {
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream, url: Url) {
+    pub(crate) fn fill(&mut self, transport: Transport, url: Url) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
+        self.connection = Some(Connection::new(transport, url, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -472,7 +472,9 @@ impl Future for Acquire<'_> {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_of_late() => self.slot(host, Some(connection)),
+            Given::Connection(connection) if connection.transport.is_quiet_of_late() => {
+                self.slot(host, Some(connection))
+            }
             Given::Connection(_ended) => self.slot(host, None), // its place is as good
             Given::Leave => self.slot(host, None),
         }

@@ -112,6 +112,7 @@ impl fmt::Debug for Client {
 /// | `limit_per_host` | none |
 /// | `timeout`, `timeouts` | 5 minutes for an exchange; [`Timeouts::default`] for its phases |
 /// | `idle_timeout` | 15 seconds |
+/// | `max_lifetime`, `max_requests` | none |
 /// | `limits` | [`Limits::default`] |
 ///
 /// The figures are aiohttp's.
@@ -122,6 +123,8 @@ pub struct ClientBuilder {
     limit_per_host: usize,
     timeouts: Timeouts,
     idle_timeout: Duration,
+    max_lifetime: Option<Duration>,
+    max_requests: u64,
     limits: Limits,
 }
 
@@ -132,6 +135,8 @@ impl Default for ClientBuilder {
             limit_per_host: 0,
             timeouts: Timeouts::default(),
             idle_timeout: Duration::from_secs(15),
+            max_lifetime: None,
+            max_requests: 0,
             limits: Limits::default(),
         }
     }
@@ -169,6 +174,20 @@ impl ClientBuilder {
         self
     }
 
+    /// A connection older than this carries no further exchange; none for no limit. A server that moves to another address
+    /// is found there after that.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// Exchanges that a connection carries before it is closed; 0 for no limit. With 1, an answer that a server sends too
+    /// early can never be taken for another request's.
+    pub fn max_requests(mut self, exchanges: u64) -> Self {
+        self.max_requests = exchanges;
+        self
+    }
+
     /// How much of everything an answer may have.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -177,8 +196,8 @@ impl ClientBuilder {
 
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, limits } = self;
-        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout });
+        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, limits } = self;
+        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
         Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least() }) }
     }
 }
@@ -285,8 +304,7 @@ impl<'a> Request<'a> {
             let (asked, limits) = (Asked::by(self.method), &self.client.limits);
             match poll_fn(|cx| connection.poll_answer(cx, asked, limits, at)).await {
                 Err(_) if connection.is_unheard() && !fresh && may_be_repeated(self.method) => {
-                    slot.pool().count(|stats| stats.retries += 1);
-                    slot.connection = None;
+                    slot.empty_again();
                 }
                 outcome => return outcome.map(|()| slot),
             }

@@ -22,7 +22,7 @@ use windlass_reactor::time::Instant;
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Framing, ResponseHead};
-use super::pool::Stats;
+use super::pool::{Stats, Why};
 use super::request::{Content, write_request};
 use super::timeouts::{At, Phase};
 use super::transport::Transport;
@@ -51,6 +51,9 @@ pub(crate) struct Connection {
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
     pub(crate) idle_since: Instant,
+    pub(crate) born: Instant,
+    /// How many have begun.
+    pub(crate) exchanges: u64,
 }
 
 /// A buffer larger than this is not kept for the next exchange.
@@ -74,6 +77,8 @@ impl Connection {
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
+            born: Instant::now(),
+            exchanges: 0,
         })
     }
 
@@ -89,6 +94,7 @@ impl Connection {
         body: Option<&[u8]>,
     ) -> Result<(), Error> {
         (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
+        self.exchanges += 1;
         let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
         let is_same = || std::ptr::eq(self.url.as_str(), url.as_str()) || self.url == *url;
         if is_plain_get && self.is_plain_get && is_same() {
@@ -235,11 +241,15 @@ impl Connection {
         read
     }
 
-    /// Whether the connection can carry another exchange: the body of this one is all there, and nothing follows it.
+    /// Why the connection ends with this exchange; none if it can carry another: the body is all there, and nothing follows.
     #[inline]
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub(crate) fn ends(&mut self) -> Option<Why> {
         while let Ok(Some(_)) = self.decode() {}
-        self.may_stay && self.body.is_finished() && surplus(&self.bytes[self.at..]) != Surplus::Unasked
+        if self.may_stay && self.body.is_finished() {
+            let is_unasked = surplus(&self.bytes[self.at..]) == Surplus::Unasked;
+            return is_unasked.then_some(Why::ByPeer);
+        }
+        Some(if self.body.is_finished() && self.head.status() > 0 { Why::Asked } else { Why::Unfinished })
     }
 
     /// Forgets an exchange that is over.

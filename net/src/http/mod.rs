@@ -90,7 +90,7 @@ mod corpus_test;
 
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
-pub use pool::Stats;
+pub use pool::{Closed, Stats};
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
 pub use url::Url;

@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, doing};
-use super::dial::dial;
+use super::dial::{Through, dial};
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
@@ -58,6 +58,7 @@ struct Inner {
     timeouts: Timeouts,
     /// The shortest of them.
     least: Option<Duration>,
+    through: Through,
 }
 
 impl Client {
@@ -126,6 +127,7 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
+    pub(super) through: Through,
 }
 
 impl Default for ClientBuilder {
@@ -138,6 +140,7 @@ impl Default for ClientBuilder {
             max_lifetime: None,
             max_requests: 0,
             limits: Limits::default(),
+            through: Through::default(),
         }
     }
 }
@@ -196,9 +199,10 @@ impl ClientBuilder {
 
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, limits } = self;
+        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, .. } = self;
+        let ClientBuilder { limits, through, .. } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least() }) }
+        Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least(), through }) }
     }
 }
 
@@ -294,7 +298,7 @@ impl<'a> Request<'a> {
             let fresh = slot.connection.is_none();
             if fresh {
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, at)).await?, self.url.clone());
+                slot.fill(Box::pin(dial(self.url, &self.client.through, at)).await?, self.url.clone());
             }
             if let Some(hook) = self.on_connection {
                 hook();

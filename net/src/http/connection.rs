@@ -270,9 +270,13 @@ impl Connection {
     }
 
     fn broke(&self, doing: &'static str, error: io::Error) -> Error {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let is_reset = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe);
-        let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Other };
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+        let kind = match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => ErrorKind::Reset,
+            UnexpectedEof => ErrorKind::Truncated, // an end that TLS does not vouch for
+            InvalidData => ErrorKind::Tls,         // bytes that TLS does not vouch for
+            _ => ErrorKind::Other,
+        };
         Error::io(kind, self.unless_unheard(doing), error)
     }
 

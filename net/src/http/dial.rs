@@ -16,11 +16,28 @@ use crate::net::TcpStream;
 use crate::resolve::{Address, resolve};
 use crate::tcp::TcpSocket;
 
-/// Connects to the host of `url`. Says in `at` what it is at.
-pub(crate) async fn dial(url: &Url, at: &At) -> Result<Transport, Error> {
-    if url.scheme() != "http" {
-        return Err(Error::new(ErrorKind::Tls, "tls: not spoken yet"));
+/// What all connections of a client go through.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Through {
+    /// Made when it is first needed: most of it is a list of authorities.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: std::cell::OnceCell<super::Tls>,
+}
+
+/// Connects to the host of `url`, and shakes hands with it. Says in `at` what it is at.
+pub(crate) async fn dial(url: &Url, through: &Through, at: &At) -> Result<Transport, Error> {
+    let stream = connect(url, at).await?;
+    #[cfg(feature = "tls")]
+    if url.scheme() == "https" {
+        at.set(Phase::Tls, 0);
+        let tls = through.tls.get_or_init(super::Tls::new);
+        return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
     }
+    let Through { .. } = through; // has nothing for plain http
+    Ok(Transport::Plain(stream))
+}
+
+async fn connect(url: &Url, at: &At) -> Result<TcpStream, Error> {
     let to: Address = match url.ip() {
         Some(ip) => (ip, url.port()).into(),
         None => (url.host(), url.port()).into(),
@@ -31,7 +48,7 @@ pub(crate) async fn dial(url: &Url, at: &At) -> Result<Transport, Error> {
     let mut last = None;
     for address in addresses {
         match connect_to(address).await {
-            Ok(stream) => return Ok(Transport::Plain(stream)),
+            Ok(stream) => return Ok(stream),
             Err(error) => last = Some(Error::io(ErrorKind::Connect, format!("connect to {address}"), error)),
         }
     }

@@ -80,6 +80,8 @@ mod read;
 pub mod request;
 mod server;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod url;
 
@@ -93,6 +95,8 @@ pub use error::{Error, ErrorKind};
 pub use pool::{Closed, Stats};
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+#[cfg(feature = "tls")]
+pub use tls::{CertificateError, Tls};
 pub use url::Url;
 
 /// How much of everything a peer may send.

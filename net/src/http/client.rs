@@ -299,6 +299,8 @@ impl<'a> Request<'a> {
             if fresh {
                 // Boxed: it is rare, and its states are larger than all the others.
                 slot.fill(Box::pin(dial(self.url, &self.client.through, at)).await?, self.url.clone());
+                #[cfg(feature = "proxy")]
+                (slot.connection().hop = self.client.through.reader(self.url));
             }
             if let Some(hook) = self.on_connection {
                 hook();

@@ -30,6 +30,9 @@ use super::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
+    /// The proxy that is spoken to, if it is one that reads along.
+    #[cfg(feature = "proxy")]
+    pub(crate) hop: Option<std::sync::Arc<super::proxy::Hop>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -63,6 +66,8 @@ impl Connection {
     pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             transport,
+            #[cfg(feature = "proxy")]
+            hop: None,
             stats,
             doing: "request",
             url,
@@ -103,6 +108,10 @@ impl Connection {
         (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);
         self.request.clear();
         write_request(&mut self.request, method, url, headers, Content::of(body))?;
+        #[cfg(feature = "proxy")]
+        if let Some(hop) = &self.hop {
+            hop.address(&mut self.request, method, url);
+        }
         self.request.extend_from_slice(body.unwrap_or_default());
         Ok(())
     }

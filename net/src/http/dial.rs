@@ -1,7 +1,7 @@
 //! From a URL to a connection.
 //!
 //! ```text
-//!   name ──► addresses ──► one after the other ──► the first that answers
+//!   name ──► addresses ──► one after the other ──► the first that answers ──► [CONNECT] ──► [TLS] ──► Transport
 //! ```
 //!
 //! Not here: how long it may take (`timeouts`), what is said over it (`connection`).   Next: `transport`.
@@ -22,10 +22,24 @@ pub(crate) struct Through {
     /// Made when it is first needed: most of it is a list of authorities.
     #[cfg(feature = "tls")]
     pub(crate) tls: std::cell::OnceCell<super::Tls>,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<super::Proxy>,
 }
 
-/// Connects to the host of `url`, and shakes hands with it. Says in `at` what it is at.
+#[cfg(feature = "proxy")]
+impl Through {
+    /// The proxy that is asked for `url`, and reads what it passes on.
+    pub(crate) fn reader(&self, url: &Url) -> Option<std::sync::Arc<super::proxy::Hop>> {
+        self.proxy.as_ref()?.hop(url).filter(|_| url.scheme() == "http").cloned()
+    }
+}
+
+/// Connects to the host of `url`, through a proxy if there is one for it, and shakes hands. Says in `at` what it is at.
 pub(crate) async fn dial(url: &Url, through: &Through, at: &At) -> Result<Transport, Error> {
+    let Through { .. } = through; // for who needs it
+    #[cfg(feature = "proxy")]
+    let stream = super::proxy::connect(through.proxy.as_ref(), url, at).await?;
+    #[cfg(not(feature = "proxy"))]
     let stream = connect(url, at).await?;
     #[cfg(feature = "tls")]
     if url.scheme() == "https" {
@@ -33,11 +47,11 @@ pub(crate) async fn dial(url: &Url, through: &Through, at: &At) -> Result<Transp
         let tls = through.tls.get_or_init(super::Tls::new);
         return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
     }
-    let Through { .. } = through; // has nothing for plain http
     Ok(Transport::Plain(stream))
 }
 
-async fn connect(url: &Url, at: &At) -> Result<TcpStream, Error> {
+/// Connects to the host of `url`.
+pub(crate) async fn connect(url: &Url, at: &At) -> Result<TcpStream, Error> {
     let to: Address = match url.ip() {
         Some(ip) => (ip, url.port()).into(),
         None => (url.host(), url.port()).into(),

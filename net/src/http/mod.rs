@@ -76,6 +76,8 @@ mod error;
 pub mod head;
 mod line;
 mod pool;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod read;
 pub mod request;
 mod server;
@@ -93,6 +95,8 @@ mod corpus_test;
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use pool::{Closed, Stats};
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
 #[cfg(feature = "tls")]

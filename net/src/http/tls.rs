@@ -23,7 +23,7 @@
 use std::cell::RefCell;
 use std::fmt;
 use std::future::poll_fn;
-use std::io::{self, Read, Write};
+use std::io::{self, BufRead, Write};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -223,6 +223,7 @@ impl fmt::Display for CertificateError {
                     more => write!(f, " and {more} more, and not for it"),
                 }
             }
+            Refusal::BadSignature => write!(f, "has a signature that is not its issuer's"),
             Refusal::UnknownIssuer => write!(f, "is signed by nobody that is trusted here"),
             Refusal::Other(other) if other.0.is::<SelfSigned>() => {
                 write!(f, "is signed by itself alone, and is not trusted here")
@@ -478,12 +479,14 @@ fn open(session: &mut ClientConnection, mut sealed: &[u8], to: &mut Vec<u8>) -> 
             Ok(_) => {}
             Err(error) => return Err(rustls::Error::General(error.to_string())),
         }
-        let state = session.process_new_packets()?;
-        let (from, len) = (to.len(), state.plaintext_bytes_to_read());
-        if len > 0 {
-            to.resize(from + len, 0);
-            session.reader().read_exact(&mut to[from..]).expect("the session has counted them");
+        let processed = session.process_new_packets();
+        let mut reader = session.reader();
+        while let Ok(opened @ [_, ..]) = reader.fill_buf() {
+            to.extend_from_slice(opened);
+            let len = opened.len();
+            reader.consume(len);
         }
+        processed?; // what came before it was in good order
     }
     Ok(())
 }

@@ -26,7 +26,7 @@ use super::dial::dial;
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
-use super::timeouts::{At, Deadlines, Phase};
+use super::timeouts::{self, At, Deadlines, Phase};
 use super::{Error, Limits, Timeouts, Url};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
@@ -56,8 +56,7 @@ struct Inner {
     pool: Rc<Pool>,
     limits: Limits,
     timeouts: Timeouts,
-    /// The shortest of them.
-    least: Option<Duration>,
+    shared_timeouts: timeouts::Shared,
 }
 
 impl Client {
@@ -198,7 +197,7 @@ impl ClientBuilder {
     pub fn build(self) -> Client {
         let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, limits } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least() }) }
+        Client { inner: Rc::new(Inner { pool, limits, timeouts, shared_timeouts: timeouts.share() }) }
     }
 }
 
@@ -269,10 +268,8 @@ impl<'a> Request<'a> {
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
     pub async fn send(self) -> Result<Response, Error> {
-        let mut time = match &self.timeouts {
-            Some(own) => Deadlines::new(**own, own.least()),
-            None => Deadlines::new(self.client.timeouts, self.client.least),
-        };
+        let timeouts = self.timeouts.as_ref();
+        let mut time = Deadlines::new(timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share()));
         let at = At::new();
         let mut exchange = pin!(self.exchange(&at));
         let slot = poll_fn(|cx| {

@@ -22,11 +22,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, doing};
-use super::dial::{Through, dial};
+use super::dial::{Dialing, dial};
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
-use super::timeouts::{At, Deadlines, Phase};
+use super::timeouts::{self, At, Deadlines, Phase};
 use super::{Error, Limits, Timeouts, Url};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
@@ -56,9 +56,8 @@ struct Inner {
     pool: Rc<Pool>,
     limits: Limits,
     timeouts: Timeouts,
-    /// The shortest of them.
-    least: Option<Duration>,
-    through: Through,
+    shared_timeouts: timeouts::Shared,
+    dialing: Dialing,
 }
 
 impl Client {
@@ -127,7 +126,7 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
-    pub(super) through: Through,
+    pub(super) dialing: Dialing,
 }
 
 impl Default for ClientBuilder {
@@ -140,7 +139,7 @@ impl Default for ClientBuilder {
             max_lifetime: None,
             max_requests: 0,
             limits: Limits::default(),
-            through: Through::default(),
+            dialing: Dialing::default(),
         }
     }
 }
@@ -200,9 +199,9 @@ impl ClientBuilder {
     /// Makes the client.
     pub fn build(self) -> Client {
         let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, .. } = self;
-        let ClientBuilder { limits, through, .. } = self;
+        let ClientBuilder { limits, dialing, .. } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least(), through }) }
+        Client { inner: Rc::new(Inner { pool, dialing, limits, timeouts, shared_timeouts: timeouts.share() }) }
     }
 }
 
@@ -273,10 +272,8 @@ impl<'a> Request<'a> {
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
     pub async fn send(self) -> Result<Response, Error> {
-        let mut time = match &self.timeouts {
-            Some(own) => Deadlines::new(**own, own.least()),
-            None => Deadlines::new(self.client.timeouts, self.client.least),
-        };
+        let timeouts = self.timeouts.as_ref();
+        let mut time = Deadlines::new(timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share()));
         let at = At::new();
         let mut exchange = pin!(self.exchange(&at));
         let slot = poll_fn(|cx| {
@@ -298,9 +295,9 @@ impl<'a> Request<'a> {
             let fresh = slot.connection.is_none();
             if fresh {
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, &self.client.through, at)).await?, self.url.clone());
+                slot.fill(Box::pin(dial(self.url, &self.client.dialing, at)).await?, self.url.clone());
                 #[cfg(feature = "proxy")]
-                (slot.connection().hop = self.client.through.reader(self.url));
+                (slot.connection().via = super::proxy::reader(self.url, &self.client.dialing));
             }
             if let Some(hook) = self.on_connection {
                 hook();

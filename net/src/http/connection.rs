@@ -32,7 +32,7 @@ pub(crate) struct Connection {
     pub(crate) transport: Transport,
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
-    pub(crate) hop: Option<std::sync::Arc<super::proxy::Hop>>,
+    pub(crate) via: Option<std::sync::Arc<super::proxy::Via>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -67,7 +67,7 @@ impl Connection {
         Box::new(Connection {
             transport,
             #[cfg(feature = "proxy")]
-            hop: None,
+            via: None,
             stats,
             doing: "request",
             url,
@@ -109,8 +109,8 @@ impl Connection {
         self.request.clear();
         write_request(&mut self.request, method, url, headers, Content::of(body))?;
         #[cfg(feature = "proxy")]
-        if let Some(hop) = &self.hop {
-            hop.address(&mut self.request, method, url);
+        if let Some(via) = &self.via {
+            via.address(&mut self.request, method, url);
         }
         self.request.extend_from_slice(body.unwrap_or_default());
         Ok(())

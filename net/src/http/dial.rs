@@ -16,9 +16,9 @@ use crate::net::TcpStream;
 use crate::resolve::{Address, resolve};
 use crate::tcp::TcpSocket;
 
-/// What all connections of a client go through.
+/// How a client finds the way to a host, and what lies on it.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Through {
+pub(crate) struct Dialing {
     /// Made when it is first needed: most of it is a list of authorities.
     #[cfg(feature = "tls")]
     pub(crate) tls: std::cell::OnceCell<super::Tls>,
@@ -26,36 +26,24 @@ pub(crate) struct Through {
     pub(crate) proxy: Option<super::Proxy>,
 }
 
-#[cfg(feature = "proxy")]
-impl Through {
-    /// The proxy that is asked for `url`, and reads what it passes on.
-    pub(crate) fn reader(&self, url: &Url) -> Option<std::sync::Arc<super::proxy::Hop>> {
-        self.proxy.as_ref()?.hop(url).filter(|_| url.scheme() == "http").cloned()
-    }
-}
-
 /// Connects to the host of `url`, through a proxy if there is one for it, and shakes hands. Says in `at` what it is at.
-pub(crate) async fn dial(url: &Url, through: &Through, at: &At) -> Result<Transport, Error> {
-    let Through { .. } = through; // for who needs it
+pub(crate) async fn dial(url: &Url, dialing: &Dialing, at: &At) -> Result<Transport, Error> {
     #[cfg(feature = "proxy")]
-    let stream = super::proxy::connect(through.proxy.as_ref(), url, at).await?;
+    let stream = super::proxy::reach(url, dialing, at).await?;
     #[cfg(not(feature = "proxy"))]
-    let stream = connect(url, at).await?;
+    let stream = reach(url.host(), url.port(), dialing, at).await?;
     #[cfg(feature = "tls")]
     if url.scheme() == "https" {
         at.set(Phase::Tls, 0);
-        let tls = through.tls.get_or_init(super::Tls::new);
+        let tls = dialing.tls.get_or_init(super::Tls::new);
         return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
     }
     Ok(Transport::Plain(stream))
 }
 
-/// Connects to the host of `url`.
-pub(crate) async fn connect(url: &Url, at: &At) -> Result<TcpStream, Error> {
-    let to: Address = match url.ip() {
-        Some(ip) => (ip, url.port()).into(),
-        None => (url.host(), url.port()).into(),
-    };
+/// Connects to `host`, a name or an address without brackets.
+pub(crate) async fn reach(host: &str, port: u16, _dialing: &Dialing, at: &At) -> Result<TcpStream, Error> {
+    let to: Address = (host, port).into();
     at.set(Phase::Resolve, 0);
     let addresses = resolve(to).await.map_err(|error| Error::io(ErrorKind::Resolve, "resolve", error))?;
     at.set(Phase::Connect, 0);

@@ -24,7 +24,7 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::dial;
+use super::dial::{self, Dialing};
 use super::head::ResponseHead;
 use super::read::poll_read;
 use super::timeouts::At;
@@ -44,8 +44,8 @@ use crate::net::TcpStream;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Proxy {
-    http: Option<Arc<Hop>>,
-    https: Option<Arc<Hop>>,
+    http: Option<Arc<Via>>,
+    https: Option<Arc<Via>>,
     except: Vec<Exception>,
 }
 
@@ -64,8 +64,8 @@ impl Proxy {
     /// assert_eq!(refused.to_string(), "proxy: only http:// proxies are supported");
     /// ```
     pub fn http(url: &str) -> Result<Proxy, Error> {
-        let hop = Some(Arc::new(Hop::parse(url)?));
-        Ok(Proxy { http: hop.clone(), https: hop, except: Vec::new() })
+        let via = Some(Arc::new(Via::parse(url)?));
+        Ok(Proxy { http: via.clone(), https: via, except: Vec::new() })
     }
 
     /// What the environment says, as curl reads it: `http_proxy`; `https_proxy` or `HTTPS_PROXY`; `all_proxy` or
@@ -93,10 +93,10 @@ impl Proxy {
             return Ok(None);
         }
         let first = |names: &[&str]| names.iter().filter_map(|name| variable(name)).find(|value| !value.is_empty());
-        let hop = |names: &[&str]| first(names).map(|value| Hop::parse(&value).map(Arc::new)).transpose();
+        let via = |names: &[&str]| first(names).map(|value| Via::parse(&value).map(Arc::new)).transpose();
         // Not HTTP_PROXY: wherever variables are made of headers, `Proxy: ...` becomes that.
-        let http = hop(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
-        let https = hop(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?;
+        let http = via(&["http_proxy", "all_proxy", "ALL_PROXY"])?;
+        let https = via(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"])?;
         if http.is_none() && https.is_none() {
             return Ok(None);
         }
@@ -115,9 +115,9 @@ impl Proxy {
     }
 
     /// Whom to ask for `url`; none if it is reached directly.
-    pub(crate) fn hop(&self, url: &Url) -> Option<&Arc<Hop>> {
-        let hop = if url.scheme() == "https" { &self.https } else { &self.http };
-        hop.as_ref().filter(|_| !self.except.iter().any(|entry| entry.covers(url)))
+    pub(crate) fn via(&self, url: &Url) -> Option<&Arc<Via>> {
+        let via = if url.scheme() == "https" { &self.https } else { &self.http };
+        via.as_ref().filter(|_| !self.except.iter().any(|entry| entry.covers(url)))
     }
 }
 
@@ -133,27 +133,34 @@ impl ClientBuilder {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn proxy(mut self, proxy: Proxy) -> Self {
-        self.through.proxy = Some(proxy);
+        self.dialing.proxy = Some(proxy);
         self
     }
 }
 
 /// Connects to the host of `url`, or to the proxy for it; that reaches the host if the URL is of `https`.
-pub(crate) async fn connect(proxy: Option<&Proxy>, url: &Url, at: &At) -> Result<TcpStream, Error> {
-    let Some(hop) = proxy.and_then(|proxy| proxy.hop(url)) else { return dial::connect(url, at).await };
-    let stream = dial::connect(&hop.url, at).await.map_err(|error| hop.failed(error))?;
-    if url.scheme() == "https" { hop.tunnel(stream, url).await } else { Ok(stream) }
+pub(crate) async fn reach(url: &Url, dialing: &Dialing, at: &At) -> Result<TcpStream, Error> {
+    let Some(via) = dialing.proxy.as_ref().and_then(|proxy| proxy.via(url)) else {
+        return dial::reach(url.host(), url.port(), dialing, at).await;
+    };
+    let stream = dial::reach(via.url.host(), via.url.port(), dialing, at).await.map_err(|error| via.failed(error))?;
+    if url.scheme() == "https" { via.tunnel(stream, url).await } else { Ok(stream) }
+}
+
+/// The proxy that is asked for `url`, if it reads what it passes on.
+pub(crate) fn reader(url: &Url, dialing: &Dialing) -> Option<Arc<Via>> {
+    dialing.proxy.as_ref()?.via(url).filter(|_| url.scheme() == "http").cloned()
 }
 
 /// One proxy: where it is, and what it wants to be told.
-pub(crate) struct Hop {
+pub(crate) struct Via {
     url: Url,
     /// The value of `Proxy-Authorization`. Letters, digits and `+/=`: nothing that could end its line.
     authorization: Option<Box<str>>,
 }
 
-impl Hop {
-    fn parse(text: &str) -> Result<Hop, Error> {
+impl Via {
+    fn parse(text: &str) -> Result<Via, Error> {
         let refuse = |why: &'static str| Error::new(ErrorKind::Other, format!("proxy: {why}"));
         let (scheme, rest) = text.split_once("://").unwrap_or(("http", text));
         if !scheme.eq_ignore_ascii_case("http") {
@@ -166,7 +173,7 @@ impl Hop {
         let (user, host) = authority.rsplit_once('@').map_or((None, authority), |(user, host)| (Some(user), host));
         let url = Url::parse(&format!("http://{host}/"));
         let url = url.map_err(|why| Error::new(ErrorKind::Other, "proxy").with_source(why))?;
-        let Some(user) = user else { return Ok(Hop { url, authorization: None }) };
+        let Some(user) = user else { return Ok(Via { url, authorization: None }) };
         let (user, password) = user.split_once(':').unwrap_or((user, ""));
         let (user, password) = percent_decoded(user)
             .zip(percent_decoded(password))
@@ -175,7 +182,7 @@ impl Hop {
             return Err(refuse("a user has no colon (RFC 7617 2)"));
         }
         let credentials = BASE64_STANDARD.encode([&user[..], b":", &password].concat());
-        Ok(Hop { url, authorization: Some(format!("Basic {credentials}").into()) })
+        Ok(Via { url, authorization: Some(format!("Basic {credentials}").into()) })
     }
 
     /// Makes of a request for `url` whose head is all that `request` holds one for this proxy (RFC 9112 3.2.2): its target
@@ -244,15 +251,15 @@ impl Hop {
     }
 }
 
-impl fmt::Display for Hop {
+impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "proxy {}", self.url.host_header())
     }
 }
 
-impl fmt::Debug for Hop {
+impl fmt::Debug for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hop").field("url", &self.url).finish_non_exhaustive()
+        f.debug_struct("Via").field("url", &self.url).finish_non_exhaustive()
     }
 }
 
@@ -346,12 +353,12 @@ mod tests {
         Proxy::from_variables(find).unwrap()
     }
 
-    fn hop_of(proxy: &Proxy, url: &str) -> Option<String> {
-        proxy.hop(&Url::parse(url).unwrap()).map(|hop| hop.url.host_header().to_owned())
+    fn via_of(proxy: &Proxy, url: &str) -> Option<String> {
+        proxy.via(&Url::parse(url).unwrap()).map(|via| via.url.host_header().to_owned())
     }
 
     fn is_direct(list: &str, url: &str) -> bool {
-        hop_of(&Proxy::http("http://p").unwrap().except(list), url).is_none()
+        via_of(&Proxy::http("http://p").unwrap().except(list), url).is_none()
     }
 
     #[test]
@@ -403,12 +410,12 @@ mod tests {
     #[test]
     fn the_environment_names_a_proxy_for_each_scheme() {
         let proxy = from(&[("http_proxy", "a:1"), ("HTTPS_PROXY", "http://b:2/"), ("NO_PROXY", "ample.com")]).unwrap();
-        assert_eq!(hop_of(&proxy, "http://x.example").unwrap(), "a:1");
-        assert_eq!(hop_of(&proxy, "http://example.com").unwrap(), "a:1");
-        assert_eq!(hop_of(&proxy, "http://www.ample.com"), None);
+        assert_eq!(via_of(&proxy, "http://x.example").unwrap(), "a:1");
+        assert_eq!(via_of(&proxy, "http://example.com").unwrap(), "a:1");
+        assert_eq!(via_of(&proxy, "http://www.ample.com"), None);
         assert_eq!(proxy.https.as_ref().unwrap().url.host_header(), "b:2");
         let proxy = from(&[("ALL_PROXY", "c"), ("http_proxy", "")]).unwrap();
-        assert_eq!(hop_of(&proxy, "http://x.example").unwrap(), "c");
+        assert_eq!(via_of(&proxy, "http://x.example").unwrap(), "c");
     }
 
     #[test]
@@ -421,10 +428,10 @@ mod tests {
     #[test]
     fn credentials_are_told_to_the_proxy_and_to_nobody_else() {
         let proxy = Proxy::http("http://us%65r:p%40ss%3Aw@p:3128").unwrap();
-        let hop = proxy.hop(&Url::parse("http://a.example").unwrap()).unwrap();
+        let via = proxy.via(&Url::parse("http://a.example").unwrap()).unwrap();
         // printf 'user:p@ss:w' | base64
-        assert_eq!(hop.authorization_line().unwrap(), "Proxy-Authorization: Basic dXNlcjpwQHNzOnc=\r\n");
-        for text in [format!("{proxy:?}"), format!("{hop}"), format!("{hop:?}")] {
+        assert_eq!(via.authorization_line().unwrap(), "Proxy-Authorization: Basic dXNlcjpwQHNzOnc=\r\n");
+        for text in [format!("{proxy:?}"), format!("{via}"), format!("{via:?}")] {
             assert!(!text.contains("ss") && !text.contains("dXNl"), "{text}");
         }
         for text in [
@@ -448,7 +455,7 @@ mod tests {
         let url = Url::parse("http://a.example:81/b?c").unwrap();
         for (proxy, line) in [("http://p", ""), ("http://u:p@p", "Proxy-Authorization: Basic dTpw\r\n")] {
             let mut request = b"GET /b?c HTTP/1.1\r\nHost: a.example:81\r\n\r\n".to_vec();
-            Hop::parse(proxy).unwrap().address(&mut request, "GET", &url);
+            Via::parse(proxy).unwrap().address(&mut request, "GET", &url);
             let expected = format!("GET http://a.example:81/b?c HTTP/1.1\r\nHost: a.example:81\r\n{line}\r\n");
             assert_eq!(String::from_utf8(request).unwrap(), expected);
         }

@@ -177,7 +177,7 @@ impl ClientBuilder {
     /// # drop(careless);
     /// ```
     pub fn tls(mut self, tls: Tls) -> Self {
-        self.through.tls = tls.into();
+        self.dialing.tls = tls.into();
         self
     }
 }

@@ -114,6 +114,8 @@ impl fmt::Debug for Client {
 /// | `idle_timeout` | 15 seconds |
 /// | `max_lifetime`, `max_requests` | none |
 /// | `limits` | [`Limits::default`] |
+/// | `tls` (with that feature) | Mozilla's authorities |
+/// | `proxy` (with that feature) | none |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]

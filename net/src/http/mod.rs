@@ -68,20 +68,27 @@
 //! and `server`.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
+mod auth;
 pub mod body;
 mod client;
 mod connection;
 mod dial;
+mod echo;
 mod error;
 mod exchange;
+mod form;
 pub mod head;
+#[cfg(feature = "json")]
+mod json;
 mod line;
 mod pool;
 mod read;
 pub mod request;
 mod response;
 mod server;
+mod text;
 mod timeouts;
+mod timings;
 mod transport;
 mod upload;
 mod url;
@@ -92,12 +99,14 @@ mod corpus;
 mod corpus_test;
 
 pub use client::{Client, ClientBuilder};
+pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
 pub use exchange::Request;
 pub use pool::Stats;
 pub use response::Response;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+pub use timings::Timings;
 pub use upload::Body;
 pub use url::Url;
 

@@ -162,7 +162,8 @@ impl Connection {
             }
         }
         let framing = self.head.framing(self.asked)?;
-        self.may_stay = self.head.keep_alive(framing) && !self.cut_short && !self.said.close;
+        let is_whole = self.sent == self.request.len() && !hop.owes_body();
+        self.may_stay = self.head.keep_alive(framing) && is_whole && !self.said.close;
         self.body = Decoder::new(framing, limits)?;
         self.at = self.head.head_len();
         Poll::Ready(Ok(()))

@@ -371,6 +371,12 @@ impl Hop<'_> {
         self.own.as_mut()?.body.as_mut().filter(|body| !body.is_taken())
     }
 
+    /// Whether some of the body that was announced has not been taken.
+    #[inline]
+    pub(super) fn owes_body(&self) -> bool {
+        self.own.as_ref().and_then(|own| own.body.as_ref()).is_some_and(Body::is_owed)
+    }
+
     fn head<'a>(&'a self, client: &'a Inner) -> (Start<'a>, Ours<'a>) {
         let mut start = Start::of(self.method, self.url);
         let mut ours = Ours { user_agent: &client.user_agent, ..Ours::default() };

@@ -223,6 +223,15 @@ impl Body {
         }
     }
 
+    /// Whether the peer has been told to expect more than has been taken. Not so if a stream has given all that was announced
+    /// and has not said yet that this was all.
+    pub(super) fn is_owed(&self) -> bool {
+        match &self.kind {
+            Kind::Pulled(pulled) if pulled.length.is_some() => pulled.left > 0,
+            _ => !self.is_taken(),
+        }
+    }
+
     /// Appends bytes of which all are at hand: the next piece of them. Nothing of what has to be waited for.
     pub(super) fn fill_at_hand(&mut self, out: &mut Vec<u8>) {
         if let Kind::Bytes(bytes, taken) = &mut self.kind {

@@ -102,7 +102,7 @@ pub use client::{Client, ClientBuilder};
 pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
 pub use exchange::Request;
-pub use pool::Stats;
+pub use pool::{Closed, Stats};
 pub use response::Response;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;

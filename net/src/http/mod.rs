@@ -70,23 +70,33 @@
 //! and `server`. Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
+mod auth;
 pub mod body;
 mod client;
 mod connection;
 mod dial;
+mod echo;
 mod error;
+mod exchange;
+mod form;
 pub mod head;
+#[cfg(feature = "json")]
+mod json;
 mod line;
 mod pool;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod read;
 pub mod request;
+mod response;
 mod server;
+mod text;
 mod timeouts;
 #[cfg(feature = "tls")]
 mod tls;
+mod timings;
 mod transport;
+mod upload;
 mod url;
 
 #[cfg(test)]
@@ -94,8 +104,10 @@ mod corpus;
 #[cfg(test)]
 mod corpus_test;
 
-pub use client::{Client, ClientBuilder, Request, Response};
+pub use client::{Client, ClientBuilder};
+pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
+pub use exchange::Request;
 pub use pool::{Closed, Stats};
 #[cfg(feature = "proxy")]
 pub use proxy::Proxy;
@@ -103,6 +115,9 @@ pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
 #[cfg(feature = "tls")]
 pub use tls::{CertificateError, Tls};
+pub use response::Response;
+pub use timings::Timings;
+pub use upload::Body;
 pub use url::Url;
 
 /// How much of everything a peer may send.

@@ -93,7 +93,7 @@ pub use error::{Error, ErrorKind};
 pub use pool::Stats;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
-pub use url::Url;
+pub use url::{Credentials, Url};
 
 /// How much of everything a peer may send.
 ///

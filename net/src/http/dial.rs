@@ -18,6 +18,9 @@ use crate::tcp::TcpSocket;
 
 /// Connects to the host of `url`. Says in `at` what it is at.
 pub(crate) async fn dial(url: &Url, at: &At) -> Result<Transport, Error> {
+    if url.scheme() != "http" {
+        return Err(Error::new(ErrorKind::Tls, "tls: not spoken yet"));
+    }
     let to: Address = match url.ip() {
         Some(ip) => (ip, url.port()).into(),
         None => (url.host(), url.port()).into(),

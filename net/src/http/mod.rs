@@ -53,7 +53,7 @@
 //! | a chunk size of more than 16 digits, with a sign, a prefix or LF alone | guessing | 9112 7.1 |
 //! | `101` to a request that asked for no upgrade, more than 16 interim replies | waiting | 9110 15.2 |
 //! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on | 9110 4.2.4, 6874 |
-//! | `https`, CONNECT, `Upgrade` | there is no TLS and no tunnel here | |
+//! | CONNECT, `Upgrade` | there is no tunnel here | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
 //! end after the code (9112 4 asks the *server* for the space); spaces may follow a chunk size (they count as extension);

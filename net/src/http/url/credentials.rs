@@ -13,7 +13,7 @@
 use std::fmt;
 
 #[cfg(not(feature = "url"))]
-use super::after_scheme;
+use super::split_scheme;
 use super::{Error, Url, refuse};
 
 /// Who asks, as a URL said it: for `Authorization: Basic` (RFC 7617).
@@ -90,7 +90,7 @@ impl Url {
 /// parser, which sees the second.
 #[cfg(not(feature = "url"))]
 fn take_apart(text: &str) -> Result<(Url, Option<(String, String)>), Error> {
-    let rest = after_scheme(text)?;
+    let (_, rest) = split_scheme(text)?;
     let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     let Some((information, _)) = authority.split_once('@') else {
         return Ok((Url::parse_strictly(text)?, None));

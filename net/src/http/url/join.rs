@@ -38,13 +38,12 @@ impl Url {
         if reference.len() > super::URL_MAX {
             return Err(refuse("longer than 65536 bytes"));
         }
-        let base = self.as_str();
-        let (scheme, path) = (&base[..base.find("//").expect("a URL is absolute")], self.path());
+        let path = self.path();
         if has_scheme(reference) {
             return Url::parse_strictly(&without_dots(reference));
         }
         if reference.starts_with("//") {
-            return Url::parse_strictly(&without_dots(&format!("{scheme}{reference}")));
+            return Url::parse_strictly(&without_dots(&format!("{}:{reference}", self.scheme())));
         }
         let (given, rest) = reference.split_at(reference.find(['?', '#']).unwrap_or(reference.len()));
         let target = match given.as_bytes() {

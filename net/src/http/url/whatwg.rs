@@ -56,7 +56,7 @@ fn read(text: &str, base: Option<&url::Url>) -> Result<url::Url, Error> {
 /// Its errors are fixed words that repeat nothing of the text.
 fn said(error: url::ParseError) -> Error {
     match error {
-        url::ParseError::RelativeUrlWithoutBase => refuse("not absolute: it must begin with http://"),
+        url::ParseError::RelativeUrlWithoutBase => refuse("not absolute: it must begin with http:// or https://"),
         error => refuse(&error.to_string()),
     }
 }

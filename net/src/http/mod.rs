@@ -71,6 +71,8 @@
 pub mod body;
 mod client;
 mod connection;
+#[cfg(feature = "_decode")]
+pub mod decode;
 mod dial;
 mod error;
 pub mod head;
@@ -110,7 +112,8 @@ pub use url::{Credentials, Url};
 /// | [`chunk_ext_max`](Limits::chunk_ext_max) | 16 KiB | for a whole body: nobody uses chunk extensions |
 /// | [`trailer_max`](Limits::trailer_max) | 16 KiB | one head line's worth |
 /// | [`trailer_lines_max`](Limits::trailer_lines_max) | 64 | the most that can be set |
-/// | [`body_max`](Limits::body_max) | 10 MiB | of body bytes after chunked is undone; a page larger than that is no page |
+/// | [`body_max`](Limits::body_max) | 10 MiB | of body bytes after chunked is undone, and again after a content coding is; a page larger than that is no page |
+/// | [`ratio_max`](Limits::ratio_max) | 100 | of what a content coding is undone to, beyond the first MiB: a page is far from it, a bomb far beyond |
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -138,8 +141,10 @@ pub struct Limits {
     pub trailer_max: usize,
     /// Trailer lines; values above 64 mean 64.
     pub trailer_lines_max: usize,
-    /// Bytes of body, counted after the transfer coding is undone.
+    /// Bytes of body, counted after the transfer coding is undone; and, where a content coding is undone, after that.
     pub body_max: u64,
+    /// How many times its size a coded body may become.
+    pub ratio_max: u64,
 }
 
 impl Default for Limits {
@@ -154,6 +159,7 @@ impl Default for Limits {
             trailer_max: 16 * 1024,
             trailer_lines_max: body::TRAILER_LINES_MAX,
             body_max: 10 * 1024 * 1024,
+            ratio_max: 100,
         }
     }
 }

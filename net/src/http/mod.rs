@@ -75,14 +75,17 @@ mod connection;
 pub mod decode;
 mod dial;
 mod error;
+mod exchange;
 pub mod head;
 mod line;
 mod pool;
 mod read;
 pub mod request;
+mod response;
 mod server;
 mod timeouts;
 mod transport;
+mod upload;
 mod url;
 
 #[cfg(test)]
@@ -90,11 +93,14 @@ mod corpus;
 #[cfg(test)]
 mod corpus_test;
 
-pub use client::{Client, ClientBuilder, Request, Response};
+pub use client::{Client, ClientBuilder};
 pub use error::{Error, ErrorKind};
+pub use exchange::Request;
 pub use pool::Stats;
+pub use response::Response;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+pub use upload::Body;
 pub use url::{Credentials, Url};
 
 /// How much of everything a peer may send.

@@ -404,10 +404,6 @@ impl Slot {
     pub(crate) fn connection(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a slot in an exchange has its connection")
     }
-
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
-    }
 }
 
 impl Drop for Slot {

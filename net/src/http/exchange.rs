@@ -1,0 +1,264 @@
+//! A request, and how it gets its answer.
+//!
+//! ```text
+//!   get(&url).send()
+//!     acquire ──► connect, if need be ──► write ──► read until the head is there ──► Response
+//!        ▲                                 │ the connection was gone before anything came:    │ chunk, bytes, drain
+//!        │                                 └─ once more, on a new one                         ▼
+//!        └──────────────────────────────────────────────── released at the last byte of the body
+//! ```
+//!
+//! One timer covers all of it, from the wait for a connection to the last byte of the body (`timeouts`).
+//! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
+//! A [`Hop`] is what is sent once: a redirect makes another one of it.
+//! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
+//! Next: `connection`; for the answer, `response`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::client::Inner;
+use super::connection::doing;
+use super::dial::dial;
+use super::head::Version;
+use super::pool::Slot;
+use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use super::timeouts::{At, Deadlines};
+use super::upload::{Body, Header};
+use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
+
+/// A request that is not sent yet.
+///
+/// What HTTP does not allow in it is refused by [`send`](Request::send), before a connection is touched.
+#[must_use = "a request does nothing until `send`"]
+pub struct Request<'a> {
+    client: &'a Rc<Inner>,
+    method: &'a str,
+    url: &'a Url,
+    own: Option<Box<Own>>,
+    on_connection: Option<&'a dyn Fn()>,
+}
+
+/// What few requests have.
+#[derive(Default)]
+pub(crate) struct Own {
+    pub(crate) headers: Vec<Header>,
+    pub(crate) body: Option<Body>,
+    left_out: Vec<String>,
+    version: Version,
+    limits: Option<Limits>,
+    timeouts: Option<Timeouts>,
+}
+
+/// One request as it goes out: a redirect changes it and sends it again.
+pub(crate) struct Hop<'h> {
+    pub(crate) method: &'h str,
+    pub(crate) url: &'h Url,
+    pub(crate) own: Option<&'h mut Own>,
+    pub(crate) on_connection: Option<&'h dyn Fn()>,
+}
+
+impl<'a> Request<'a> {
+    pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
+        Request { client, method, url, own: None, on_connection: None }
+    }
+
+    /// Adds a header, after those before it.
+    ///
+    /// A Host, User-Agent or Accept takes the place of the client's; so does a header of a name that the client adds to
+    /// every request. `Connection: close` is heeded, and so is `Expect: 100-continue`: see
+    /// [`expect_continue`](Request::expect_continue).
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.own().headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives it a body: bytes, or whatever else a [`Body`] can be.
+    pub fn body(mut self, body: impl Into<Body>) -> Self {
+        self.own().body = Some(body.into());
+        self
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
+    }
+
+    /// A time-out of its own, for the whole exchange.
+    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        let mut timeouts = self.own().timeouts.unwrap_or(self.client.timeouts);
+        timeouts.total = timeout.into();
+        self.timeouts(timeouts)
+    }
+
+    /// Time-outs of its own, instead of the client's.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.own().timeouts = Some(timeouts);
+        self
+    }
+
+    /// Calls `hook` when the request has its connection, pooled or new, and is about to go out on it: what is before that
+    /// is waiting, what is after it is the exchange. Called again if the request is sent once more.
+    pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
+        self.on_connection = Some(hook);
+        self
+    }
+
+    /// Sends it and waits for the head of the answer.
+    ///
+    /// It is sent once more, on a new connection, if the one it went out on had carried an exchange before and ended
+    /// without a byte of an answer, and if that does no harm: if no byte of it had gone out, or its method does the same
+    /// when done twice (RFC 9110 9.2.2); and if its body can be had again, which that of a stream cannot.
+    ///
+    /// # Errors
+    /// Whatever goes wrong, each with its [`ErrorKind`]. A status of 400 or more is none: it is an answer.
+    ///
+    /// # Cancel
+    /// Dropping it closes the connection, if it had one.
+    pub async fn send(mut self) -> Result<Response, Error> {
+        if !self.client.headers.is_empty() {
+            self.take_defaults();
+        }
+        let mut time = match self.own.as_ref().and_then(|own| own.timeouts) {
+            Some(own) => Deadlines::new(own, own.least()),
+            None => Deadlines::new(self.client.timeouts, self.client.least),
+        };
+        let Request { client, method, url, own, on_connection } = &mut self;
+        let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
+        let slot = client.send_once(&mut hop, &mut time).await?;
+        Ok(Response { slot, time })
+    }
+
+    /// The client's headers, where the request says nothing of these names.
+    fn take_defaults(&mut self) {
+        let client = self.client;
+        let own = self.own();
+        let is_said = |name: &String| {
+            own.left_out
+                .iter()
+                .chain(own.headers.iter().map(|(name, _)| name))
+                .any(|said| said.eq_ignore_ascii_case(name))
+        };
+        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !is_said(name)).cloned().collect();
+        own.headers.splice(0..0, defaults);
+    }
+}
+
+impl Inner {
+    /// Sends a request and waits for the head of the answer, by what is left of its time: the connection, as it is then.
+    ///
+    /// # Errors
+    /// As [`Request::send`].
+    pub(crate) async fn send_once(self: &Rc<Self>, hop: &mut Hop<'_>, time: &mut Deadlines) -> Result<Slot, Error> {
+        let (method, url) = (hop.method, hop.url);
+        let at = At::new();
+        let mut exchange = pin!(self.exchange(hop, &at));
+        let slot = poll_fn(|cx| {
+            let polled = exchange.as_mut().poll(cx);
+            if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
+        });
+        slot.await.map_err(|error| error.during(format!("{} {url}", doing(method))))
+    }
+
+    /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
+    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At) -> Result<Slot, Error> {
+        hop.check(self)?;
+        let mut slot = self.pool.acquire(hop.url.origin()).await;
+        loop {
+            let fresh = slot.connection.is_none();
+            if fresh {
+                // Boxed: it is rare, and its states are larger than all the others.
+                slot.fill(Box::pin(dial(hop.url, at)).await?, hop.url.clone());
+            }
+            if let Some(hook) = hop.on_connection {
+                hook();
+            }
+            let connection = slot.connection();
+            connection.begin(hop, self)?;
+            match poll_fn(|cx| connection.poll_answer(cx, hop, self, at)).await {
+                Err(error)
+                    if !fresh
+                        && connection.is_unheard()
+                        && is_gone(&error)
+                        && hop.may_repeat(connection.has_sent()) =>
+                {
+                    self.pool.count(|stats| stats.retries += 1);
+                    slot.connection = None;
+                }
+                outcome => return outcome.map(|()| slot),
+            }
+        }
+    }
+}
+
+impl Hop<'_> {
+    pub(crate) fn headers(&self) -> &[Header] {
+        self.own.as_ref().map_or(&[], |own| &own.headers)
+    }
+
+    #[inline]
+    pub(super) fn limits<'a>(&'a self, client: &'a Inner) -> &'a Limits {
+        self.own.as_ref().and_then(|own| own.limits.as_ref()).unwrap_or(&client.limits)
+    }
+
+    pub(super) fn content(&self) -> Content {
+        self.own.as_ref().and_then(|own| own.body.as_ref()).map_or(Content::None, Body::content)
+    }
+
+    /// Its body, if it has one of which not all has been taken.
+    #[inline]
+    pub(super) fn body_left(&mut self) -> Option<&mut Body> {
+        self.own.as_mut()?.body.as_mut().filter(|body| !body.is_taken())
+    }
+
+    fn head<'a>(&'a self, client: &'a Inner) -> (Start<'a>, Ours<'a>) {
+        let mut start = Start::of(self.method, self.url);
+        let mut ours = Ours { user_agent: &client.user_agent, ..Ours::default() };
+        if let Some(own) = &self.own {
+            start.version = own.version;
+            ours.content_type = own.body.as_ref().and_then(|body| body.content_type);
+            ours.left_out = &own.left_out;
+        }
+        (start, ours)
+    }
+
+    /// Refuses what must not be sent.
+    fn check(&self, client: &Inner) -> Result<(), Error> {
+        if self.own.is_none() {
+            return check_method(self.method);
+        }
+        let (start, ours) = self.head(client);
+        check_head(&start, ours, self.headers(), self.content())
+    }
+
+    /// Appends the head of the request.
+    pub(super) fn write(&self, out: &mut Vec<u8>, client: &Inner) -> Result<Said, Error> {
+        let (start, ours) = self.head(client);
+        write_head(out, &start, ours, self.headers(), self.content())
+    }
+
+    /// Whether it does no harm to send it again, of which something `has_gone_out`, and can be done; if so, its body begins
+    /// anew.
+    fn may_repeat(&mut self, has_gone_out: bool) -> bool {
+        (!has_gone_out || is_idempotent(self.method))
+            && self.own.as_mut().and_then(|own| own.body.as_mut()).is_none_or(Body::rewind)
+    }
+}
+
+/// The connection is no longer there, as far as it was the connection that failed.
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Reset | ErrorKind::Truncated)
+}
+
+/// Methods that do the same when done twice (RFC 9110 9.2.2).
+fn is_idempotent(method: &str) -> bool {
+    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
+    }
+}

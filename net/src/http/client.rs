@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::exchange::Request;
+use super::follow::{Extras, Redirects};
 use super::pool::{Pool, Settings, Stats};
 use super::request::USER_AGENT;
 use super::upload::Header;
@@ -50,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) user_agent: Vec<u8>,
     /// What every request has that does not say otherwise.
     pub(crate) headers: Vec<Header>,
+    /// None if it does nothing beyond one exchange.
+    pub(crate) extras: Option<Rc<Extras>>,
 }
 
 impl Client {
@@ -105,6 +108,7 @@ impl fmt::Debug for Client {
 /// | `timeout`, `timeouts` | 5 minutes for an exchange; [`Timeouts::default`] for its phases |
 /// | `idle_timeout` | 15 seconds |
 /// | `limits` | [`Limits::default`] |
+/// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]
@@ -117,6 +121,7 @@ pub struct ClientBuilder {
     limits: Limits,
     user_agent: Vec<u8>,
     headers: Vec<Header>,
+    extras: Option<Rc<Extras>>,
 }
 
 impl Default for ClientBuilder {
@@ -129,6 +134,7 @@ impl Default for ClientBuilder {
             limits: Limits::default(),
             user_agent: USER_AGENT.into(),
             headers: Vec::new(),
+            extras: None,
         }
     }
 }
@@ -199,10 +205,28 @@ impl ClientBuilder {
         self
     }
 
+    /// What becomes of redirects; none is followed if nothing is said here.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        Rc::make_mut(self.extras.get_or_insert_default())
+    }
+
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, limits, user_agent, headers } = self;
+        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, limits, user_agent, headers, extras } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout });
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, least: timeouts.least(), user_agent, headers }) }
+        let least = timeouts.least();
+        Client { inner: Rc::new(Inner { pool, limits, timeouts, least, user_agent, headers, extras }) }
     }
 }

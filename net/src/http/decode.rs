@@ -26,11 +26,18 @@
 //! Beside its window, which is taken when the coding asks for it, a decoder keeps about 64 KiB.
 //! Not here: who asks for it (`client`), and the header that says so.   Next: `follow`.
 
+use std::ops::Range;
+use std::task::{Context, Poll, ready};
+
+use windlass_executor::budget::poll_proceed;
+
 use super::head::Fields;
-use super::{Error, ErrorKind, Limits};
+use super::{ClientBuilder, Error, ErrorKind, Limits, Request, Response};
 
 /// What one step makes at most. Inflated at some 500 MB/s that is less than 100 µs.
 const PIECE_MAX: usize = 32 * 1024;
+/// What a piece costs of a task's budget: as much as so many reads, which take about as long.
+const PIECE_COST: usize = 8;
 /// Up to so much the ratio is not looked at: short and repetitive pages exist, and a megabyte hurts nobody.
 const RATIO_FREE: u64 = 1024 * 1024;
 /// zlib's largest window, as its exponent (RFC 1950 2.2); deflate can use no other.
@@ -187,6 +194,105 @@ pub struct Step<'a> {
     pub consumed: usize,
     /// What came out.
     pub data: &'a [u8],
+}
+
+/// The body of an answer, on its way from the connection through a decoder to the caller.
+pub(crate) struct Decoding {
+    decoder: Decoder,
+    /// Where in the connection's bytes lies what has come and is not decoded.
+    coded: Range<usize>,
+    /// How long the latest piece is.
+    len: usize,
+}
+
+impl Decoding {
+    /// For an answer with these headers; none if its body is as it came.
+    pub(super) fn of(headers: Fields<'_>, limits: &Limits) -> Result<Option<Box<Decoding>>, Error> {
+        let Some(coding) = Coding::of(headers)? else { return Ok(None) };
+        Ok(Some(Box::new(Decoding { decoder: Decoder::new(coding, limits)?, coded: 0..0, len: 0 })))
+    }
+
+    pub(super) fn piece(&self) -> &[u8] {
+        &self.decoder.piece[..self.len]
+    }
+}
+
+impl ClientBuilder {
+    /// Asks for bodies in the codings there are features for, and undoes them: `Accept-Encoding` goes out with every request
+    /// that has none, nor a `Range`, and [`chunk`](Response::chunk) and what stands on it give the body as it was before it was
+    /// coded. The headers stay as they came: `Content-Length` is that of the coding. See [`decode`](super::decode).
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Client;
+    /// let client = Client::builder().decode().build();
+    /// # drop(client);
+    /// ```
+    pub fn decode(mut self) -> Self {
+        self.extras().decodes = true;
+        self
+    }
+}
+
+impl Request<'_> {
+    /// Leaves the body as it comes, whatever the client does with others.
+    pub fn as_it_comes(mut self) -> Self {
+        self.extras().decodes = false;
+        self
+    }
+}
+
+impl Response {
+    /// How many bytes of the body have been undone so far, and how many have come of them; none if it has no coding that is
+    /// undone.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Reply, Server, Url};
+    /// # windlass_reactor::doc_real(async {
+    /// # let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// # let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
+    /// let coded = [0x78, 0x9c, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 6, 0x2c, 2, 0x15];
+    /// windlass::spawn(server.run(move |_| Reply::bytes(200, coded).header("Content-Encoding", "deflate")));
+    /// let client = Client::builder().decode().build();
+    /// let mut response = client.get(&url).send().await.unwrap();
+    /// while response.chunk().await.unwrap().is_some() {}
+    /// assert_eq!(response.decoded(), Some((13, 5)));
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn decoded(&self) -> Option<(u64, u64)> {
+        let decoder = &self.decoding.as_ref()?.decoder;
+        Some((decoder.bytes_in(), decoder.bytes_out()))
+    }
+
+    /// Makes the next piece of the body; false at its end.
+    pub(super) fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        loop {
+            for _ in 0..PIECE_COST {
+                ready!(poll_proceed(cx));
+            }
+            let bytes =
+                &self.slot.connection.as_ref().expect("a response has its connection until it is dropped").bytes;
+            let decoding = self.decoding.as_mut().expect("only who decodes comes here");
+            let step = decoding.decoder.decode(&bytes[decoding.coded.clone()]);
+            let step = step.map(|step| (step.consumed, step.data.len()));
+            match step {
+                Ok((consumed, len)) => (decoding.coded.start, decoding.len) = (decoding.coded.start + consumed, len),
+                Err(error) => return Poll::Ready(Err(self.connection().explain(error))),
+            }
+            if decoding.len > 0 {
+                return Poll::Ready(Ok(true));
+            }
+            if !decoding.coded.is_empty() {
+                continue;
+            }
+            let Some(piece) = ready!(self.poll_piece(cx))? else {
+                let ended = self.decoding.as_ref().map_or(Ok(()), |decoding| decoding.decoder.finish());
+                return Poll::Ready(ended.map(|()| false).map_err(|error| self.connection().explain(error)));
+            };
+            self.decoding.as_mut().expect("only who decodes comes here").coded = piece;
+        }
+    }
 }
 
 enum Undo {
@@ -354,11 +460,6 @@ impl Decoder {
     /// ```
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out
-    }
-
-    /// The piece that the last step made; for who could not keep it borrowed.
-    pub(crate) fn piece(&self, len: usize) -> &[u8] {
-        &self.piece[..len]
     }
 
     fn judge(&self) -> Result<(), Error> {

@@ -23,6 +23,7 @@ use std::time::Duration;
 use super::client::Inner;
 use super::connection::doing;
 use super::dial::dial;
+use super::follow::{self, Extras, Redirects};
 use super::head::Version;
 use super::pool::Slot;
 use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
@@ -35,11 +36,11 @@ use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 /// What HTTP does not allow in it is refused by [`send`](Request::send), before a connection is touched.
 #[must_use = "a request does nothing until `send`"]
 pub struct Request<'a> {
-    client: &'a Rc<Inner>,
-    method: &'a str,
-    url: &'a Url,
-    own: Option<Box<Own>>,
-    on_connection: Option<&'a dyn Fn()>,
+    pub(super) client: &'a Rc<Inner>,
+    pub(super) method: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) own: Option<Box<Own>>,
+    pub(super) on_connection: Option<&'a dyn Fn()>,
 }
 
 /// What few requests have.
@@ -49,8 +50,10 @@ pub(crate) struct Own {
     pub(crate) body: Option<Body>,
     left_out: Vec<String>,
     version: Version,
-    limits: Option<Limits>,
-    timeouts: Option<Timeouts>,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) timeouts: Option<Timeouts>,
+    /// In place of the client's.
+    pub(crate) extras: Option<Rc<Extras>>,
 }
 
 /// One request as it goes out: a redirect changes it and sends it again.
@@ -99,6 +102,17 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// What becomes of a redirect, instead of the client's setting.
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        let client = self.client.extras.as_ref();
+        Rc::make_mut(self.own().extras.get_or_insert_with(|| client.cloned().unwrap_or_default()))
+    }
+
     /// Calls `hook` when the request has its connection, pooled or new, and is about to go out on it: what is before that
     /// is waiting, what is after it is the exchange. Called again if the request is sent once more.
     pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
@@ -121,6 +135,10 @@ impl<'a> Request<'a> {
         if !self.client.headers.is_empty() {
             self.take_defaults();
         }
+        let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.extras.as_ref());
+        if let Some(extras) = extras.cloned() {
+            return Box::pin(follow::send(self, extras)).await; // boxed, so that the others' future is no larger for it
+        }
         let mut time = match self.own.as_ref().and_then(|own| own.timeouts) {
             Some(own) => Deadlines::new(own, own.least()),
             None => Deadlines::new(self.client.timeouts, self.client.least),
@@ -128,21 +146,23 @@ impl<'a> Request<'a> {
         let Request { client, method, url, own, on_connection } = &mut self;
         let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
         let slot = client.send_once(&mut hop, &mut time).await?;
-        Ok(Response { slot, time })
+        Ok(Response::new(slot, time))
     }
 
     /// The client's headers, where the request says nothing of these names.
     fn take_defaults(&mut self) {
         let client = self.client;
         let own = self.own();
-        let is_said = |name: &String| {
-            own.left_out
-                .iter()
-                .chain(own.headers.iter().map(|(name, _)| name))
-                .any(|said| said.eq_ignore_ascii_case(name))
-        };
-        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !is_said(name)).cloned().collect();
+        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !own.says(name)).cloned().collect();
         own.headers.splice(0..0, defaults);
+    }
+}
+
+impl Own {
+    /// Whether the caller said something of this header: a value, or that it is to be left out.
+    pub(super) fn says(&self, name: &str) -> bool {
+        let mut said = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
+        said.any(|said| said.eq_ignore_ascii_case(name))
     }
 }
 
@@ -253,7 +273,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Methods that do the same when done twice (RFC 9110 9.2.2).
-fn is_idempotent(method: &str) -> bool {
+pub(super) fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 

@@ -71,17 +71,22 @@
 pub mod body;
 mod client;
 mod connection;
+#[cfg(feature = "cookies")]
+mod cookies;
 #[cfg(feature = "_decode")]
 pub mod decode;
 mod dial;
 mod error;
 mod exchange;
+mod follow;
 pub mod head;
 mod line;
 mod pool;
 mod read;
 pub mod request;
 mod response;
+#[cfg(feature = "retry")]
+mod retry;
 mod server;
 mod timeouts;
 mod transport;
@@ -94,10 +99,15 @@ mod corpus;
 mod corpus_test;
 
 pub use client::{Client, ClientBuilder};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieJar;
 pub use error::{Error, ErrorKind};
 pub use exchange::Request;
+pub use follow::{Follow, Redirect, Redirected, Redirects};
 pub use pool::Stats;
 pub use response::Response;
+#[cfg(feature = "retry")]
+pub use retry::Retries;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
 pub use upload::Body;

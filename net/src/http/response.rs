@@ -13,11 +13,14 @@ use std::future::poll_fn;
 use std::ops::Range;
 use std::task::{Context, Poll};
 
-use super::Error;
 use super::connection::Connection;
+#[cfg(feature = "_decode")]
+use super::decode::Decoding;
+use super::follow::Redirected;
 use super::head::{Fields, Version};
 use super::pool::Slot;
 use super::timeouts::{Deadlines, Phase};
+use super::{Error, Url};
 
 /// An answer: its head, and its body as it comes.
 ///
@@ -26,16 +29,40 @@ use super::timeouts::{Deadlines, Phase};
 pub struct Response {
     pub(crate) slot: Slot,
     pub(crate) time: Deadlines,
+    pub(crate) history: Vec<Redirected>,
+    #[cfg(feature = "_decode")]
+    pub(crate) decoding: Option<Box<Decoding>>,
 }
 
 impl Response {
-    fn connection(&self) -> &Connection {
+    #[inline]
+    pub(crate) fn new(slot: Slot, time: Deadlines) -> Response {
+        Response {
+            slot,
+            time,
+            history: Vec::new(),
+            #[cfg(feature = "_decode")]
+            decoding: None,
+        }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
         self.slot.connection.as_ref().expect("a response has its connection until it is dropped")
     }
 
     /// The status code, 200 to 599.
     pub fn status(&self) -> u16 {
         self.connection().head.status()
+    }
+
+    /// What was asked for in the end: where the redirects have led, with the fragment that they passed on.
+    pub fn url(&self) -> &Url {
+        &self.connection().url
+    }
+
+    /// The redirects that were followed on the way here, the first one first.
+    pub fn history(&self) -> &[Redirected] {
+        &self.history
     }
 
     /// The version that the server speaks.
@@ -67,12 +94,17 @@ impl Response {
     /// # Cancel
     /// Dropping the future loses nothing: ask again.
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
+        #[cfg(feature = "_decode")]
+        if self.decoding.is_some() {
+            let has_come = poll_fn(|cx| self.poll_decoded(cx)).await?;
+            return Ok(self.decoding.as_ref().filter(|_| has_come).map(|decoding| decoding.piece()));
+        }
         let piece = poll_fn(|cx| self.poll_piece(cx)).await?;
         Ok(piece.map(|piece| &self.connection().bytes[piece]))
     }
 
     /// Where in the connection's bytes the next piece of the body lies; none at its end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         let mut polled = self.slot.connection().poll_piece(cx);
         if polled.is_pending() {
             let heard = self.connection().heard();
@@ -93,7 +125,7 @@ impl Response {
         Ok(body)
     }
 
-    /// Reads the body to its end and keeps nothing of it; gives its length.
+    /// Reads the body to its end and keeps nothing of it; gives its length as it came, without undoing a content coding.
     ///
     /// # Errors
     /// As [`chunk`](Response::chunk).

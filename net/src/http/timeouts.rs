@@ -190,6 +190,11 @@ impl Deadlines {
         Deadlines { limits, least, timer: None, began: None, at: (Phase::Queue, 0), since: None, rate_from: None }
     }
 
+    /// Another exchange begins within the same time.
+    pub(crate) fn next_exchange(&mut self) {
+        self.rate_from = None;
+    }
+
     /// Ready when a limit has passed, with an error that tells which.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: (Phase, usize)) -> Poll<Error> {

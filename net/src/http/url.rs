@@ -235,6 +235,12 @@ impl Url {
         self.text[self.target_end as usize..].strip_prefix('#')
     }
 
+    /// Whether they are equal with their fragments; at once, if one is a clone of the other.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Url) -> bool {
+        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
+    }
+
     /// The whole URL in its normal form.
     ///
     /// ```

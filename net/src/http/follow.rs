@@ -1,0 +1,456 @@
+//! From an answer that points elsewhere to the one that was wanted.
+//!
+//! ```text
+//!   send ──► one exchange ──► 200 ─────────────────────────────────────────────► Response, its url and history
+//!               ▲      └────► 301, 302, 303, 307, 308 with a Location
+//!               │                 │ too many? no place to go to? the caller says no?  ──► an error that says why
+//!               │                 ▼
+//!               └── the next URL, and the same request less
+//!                     what was for the origin before: credentials, cookies, Host    (if scheme, host or port differ)
+//!                     its body and what described it                                (if it becomes a GET)
+//! ```
+//!
+//! By itself a client follows nothing: a redirect is an answer, and a crawler wants to see it. With [`Redirects::up_to`] it
+//! does, and then whoever writes a `Location` decides where the next request goes. So what is meant for one origin does
+//! not go to another, and what was once taken off the request stays off, also when a later redirect leads back. The
+//! addresses of each hop are judged by the dialer as those of the first, and all of it has the time of one exchange.
+//!
+//! `Referer` is not sent: where somebody came from is nobody else's business, and no server needs it. Who does need it
+//! sets it as any header; it is taken off where a redirect leads from https to http (RFC 9110 10.1.3).
+//! Not here: what a relative reference means (`url`), cookies (`cookies`), trying again (`retry`).   Next: `retry`.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::mem;
+use std::rc::Rc;
+use std::task::ready;
+use std::time::Duration;
+
+use windlass_reactor::time::timeout;
+
+use super::client::Inner;
+use super::connection::doing;
+#[cfg(feature = "cookies")]
+use super::cookies::CookieJar;
+#[cfg(feature = "_decode")]
+use super::decode::Decoding;
+use super::exchange::{Hop, Own, Request};
+use super::pool::Slot;
+#[cfg(feature = "retry")]
+use super::retry::Retries;
+use super::timeouts::Deadlines;
+use super::upload::Body;
+use super::{Error, ErrorKind, Response, Url};
+
+/// A redirect's body is read if it is no longer than this, and in no longer than that, so that the connection can stay.
+/// Most are a sentence and come with the head.
+const DRAINED_MAX: usize = 64 * 1024;
+const DRAINED_WITHIN: Duration = Duration::from_millis(100);
+
+/// What describes a body, beside all that begins with `content-`, and goes with it.
+const OF_THE_BODY: [&str; 4] = ["transfer-encoding", "te", "trailer", "expect"];
+/// What is for one origin.
+const OF_THE_ORIGIN: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "www-authenticate", "host"];
+
+/// What a client does when an answer points elsewhere.
+///
+/// | | default |
+/// |---|---|
+/// | redirects followed | none; a redirect is an answer |
+/// | 301, 302 of a POST, 303 of anything but HEAD | becomes a GET without a body (RFC 9110 15.4.2-4) |
+/// | 307, 308, and the rest of 301, 302 | sent again as it was; an error if its body cannot be |
+/// | to another scheme, host or port | without `Authorization`, `Cookie`, `Proxy-Authorization`, `WWW-Authenticate`, `Host`, and what [`credential`](Redirects::credential) names, from then on |
+/// | from https to http | an error, unless [`allow_downgrade`](Redirects::allow_downgrade) |
+/// | to anything but http and https, or to user information | an error |
+/// | no `Location` | an answer, not a redirect |
+/// | an empty `Location`, or several that differ | an error |
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use windlass::http::{Client, Redirects, Reply, Server, Url};
+/// # windlass_reactor::doc_real(async {
+/// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+/// let url = Url::parse(&format!("http://{}/old", server.local_addr()?)).unwrap();
+/// windlass::spawn(server.run(|request| match request.target() {
+///     "/old" => Reply::bytes(301, "").header("Location", "new"),
+///     target => Reply::bytes(200, target.to_owned()),
+/// }));
+///
+/// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+/// let response = client.get(&url).send().await.unwrap();
+/// assert_eq!(response.url().target(), "/new");
+/// assert_eq!(response.history()[0].status, 301);
+/// # std::io::Result::Ok(()) }).unwrap();
+/// ```
+#[derive(Clone, Default)]
+pub struct Redirects {
+    max: Option<u32>,
+    downgrades: Downgrades,
+    credentials: Vec<String>,
+    hook: Option<Rc<Hook>>,
+}
+
+type Hook = dyn Fn(&Redirect<'_>) -> Follow;
+
+#[derive(Clone, Copy, Default, PartialEq, Debug)]
+enum Downgrades {
+    #[default]
+    Refused,
+    Allowed,
+}
+
+/// A redirect that is about to be followed, as the hook of [`Redirects::ask`] is told.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use windlass::http::{Follow, Redirects};
+/// let within_the_host = Redirects::up_to(10).ask(|redirect| match redirect.to.host() == redirect.from.host() {
+///     true => Follow::Yes,
+///     false => Follow::No,
+/// });
+/// # drop(within_the_host);
+/// ```
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Redirect<'a> {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// Who answered so.
+    pub from: &'a Url,
+    /// Where it points.
+    pub to: &'a Url,
+    /// Which it is in its chain, counted from 1.
+    pub number: u32,
+}
+
+/// What becomes of a redirect.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// assert_ne!(windlass::http::Follow::Yes, windlass::http::Follow::No);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Follow {
+    /// It is followed.
+    Yes,
+    /// It is the answer.
+    No,
+    /// It is an error.
+    Refuse,
+}
+
+/// An answer on the way to a [`Response`]: who pointed elsewhere, and how.
+///
+/// See [`Response::history`](super::Response::history).
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Redirected {
+    /// 301, 302, 303, 307 or 308.
+    pub status: u16,
+    /// What had been asked for.
+    pub url: Url,
+}
+
+impl Redirects {
+    /// None is followed.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::none()).build(); // as without
+    /// # drop(client);
+    /// ```
+    pub fn none() -> Redirects {
+        Redirects::default()
+    }
+
+    /// As many as `max` are followed, one after the other; one more is an error. Browsers and curl stop at 20 to 50; ten are
+    /// more than any page needs.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
+    pub fn up_to(max: u32) -> Redirects {
+        Redirects { max: Some(max), ..Redirects::default() }
+    }
+
+    /// From https to http, too: from then on anybody on the way can read and change what is said.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Redirects;
+    /// let redirects = Redirects::up_to(10).allow_downgrade();
+    /// # drop(redirects);
+    /// ```
+    #[must_use]
+    pub fn allow_downgrade(mut self) -> Redirects {
+        self.downgrades = Downgrades::Allowed;
+        self
+    }
+
+    /// Headers of this name are credentials, too, and meant for one origin.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Redirects;
+    /// let redirects = Redirects::up_to(10).credential("X-Api-Key");
+    /// # drop(redirects);
+    /// ```
+    #[must_use]
+    pub fn credential(mut self, name: impl Into<String>) -> Redirects {
+        self.credentials.push(name.into());
+        self
+    }
+
+    /// Asks `hook` about each that would be followed. It may use the client.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Follow, Redirects};
+    /// let redirects = Redirects::up_to(10).ask(|redirect| {
+    ///     println!("{}. {} {} -> {}", redirect.number, redirect.status, redirect.from, redirect.to);
+    ///     Follow::Yes
+    /// });
+    /// # drop(redirects);
+    /// ```
+    #[must_use]
+    pub fn ask(mut self, hook: impl Fn(&Redirect<'_>) -> Follow + 'static) -> Redirects {
+        self.hook = Some(Rc::new(hook));
+        self
+    }
+
+    /// Where to go next; none if this is the answer.
+    fn next(&self, response: &Response, from: &Url) -> Result<Option<Url>, Error> {
+        let Some(max) = self.max else { return Ok(None) };
+        let status = response.status();
+        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
+            return Ok(None);
+        }
+        let Some(to) = location(response)? else { return Ok(None) };
+        let joined = from.join(to);
+        let to = joined.map_err(|error| refuse("the location leads nowhere").with_source(error))?.or_fragment_of(from);
+        let number = response.history.len() as u32 + 1; // of which there are few
+        if number > max {
+            return Err(Error::new(ErrorKind::Redirect, format!("redirect: more than {max}, the next to {to}")));
+        }
+        if is_downgrade(from, &to) && self.downgrades == Downgrades::Refused {
+            return Err(refuse("from https to http"));
+        }
+        let redirect = Redirect { status, from, to: &to, number };
+        match self.hook.as_ref().map_or(Follow::Yes, |hook| hook(&redirect)) {
+            Follow::Yes => Ok(Some(to)),
+            Follow::No => Ok(None),
+            Follow::Refuse => Err(Error::new(ErrorKind::Redirect, format!("redirect: to {to}, which is not wanted"))),
+        }
+    }
+
+    fn is_of_the_origin(&self, name: &str) -> bool {
+        let marked = self.credentials.iter().map(String::as_str);
+        OF_THE_ORIGIN.into_iter().chain(marked).any(|ours| ours.eq_ignore_ascii_case(name))
+    }
+}
+
+impl fmt::Debug for Redirects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redirects")
+            .field("max", &self.max)
+            .field("downgrades", &self.downgrades)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all of the answer's Locations say; none if it has none.
+fn location(response: &Response) -> Result<Option<&str>, Error> {
+    let mut locations = response.headers().get_all("location");
+    let Some(location) = locations.next() else { return Ok(None) };
+    if locations.any(|other| other != location) {
+        return Err(refuse("several locations that differ"));
+    }
+    if location.is_empty() {
+        return Err(refuse("the location is empty"));
+    }
+    std::str::from_utf8(location).map(Some).map_err(|_| refuse("the location is not UTF-8"))
+}
+
+fn is_downgrade(from: &Url, to: &Url) -> bool {
+    from.scheme() == "https" && to.scheme() != "https"
+}
+
+fn refuse(why: &'static str) -> Error {
+    Error::new(ErrorKind::Redirect, format!("redirect: {why}"))
+}
+
+/// What a client does beyond one exchange, or a request of its own accord.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Extras {
+    pub(crate) redirects: Redirects,
+    #[cfg(feature = "_decode")]
+    pub(crate) decodes: bool,
+    #[cfg(feature = "cookies")]
+    pub(crate) cookies: Option<CookieJar>,
+    #[cfg(feature = "retry")]
+    pub(crate) retries: Option<Retries>,
+}
+
+/// A request, and what it takes to send it several times.
+pub(super) struct Call<'a> {
+    pub(super) client: &'a Rc<Inner>,
+    pub(super) method: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) own: Box<Own>,
+    pub(super) on_connection: Option<&'a dyn Fn()>,
+    pub(super) extras: Rc<Extras>,
+    /// The body, while a redirect has made a GET of the request.
+    pub(super) set_aside: Option<Body>,
+}
+
+/// Sends a request as often as it takes.
+pub(super) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
+    let Request { client, method, url, own, on_connection } = request;
+    let mut call = Call { client, method, url, own: own.unwrap_or_default(), on_connection, extras, set_aside: None };
+    call.ask_for_codings();
+    let timeouts = call.own.timeouts.unwrap_or(client.timeouts);
+    #[cfg(feature = "retry")]
+    if call.extras.retries.is_some() {
+        return super::retry::send(call, timeouts).await;
+    }
+    call.follow(Deadlines::new(timeouts, timeouts.least())).await
+}
+
+impl Call<'_> {
+    /// Says which codings will be undone, unless the caller says which to use; a part of a coded body is of no use.
+    fn ask_for_codings(&mut self) {
+        #[cfg(feature = "_decode")]
+        if self.extras.decodes && !self.own.says("accept-encoding") && !self.own.says("range") {
+            let names: Vec<_> = super::decode::Coding::ALL.iter().map(|coding| coding.name()).collect();
+            self.own.headers.push(("Accept-Encoding".to_owned(), names.join(", ").into_bytes()));
+        }
+    }
+
+    /// Sends the request, and what the redirects make of it, within `time`.
+    pub(super) async fn follow(&mut self, mut time: Deadlines) -> Result<Response, Error> {
+        let (mut method, mut url) = (self.method, self.url.clone());
+        let mut history = Vec::new();
+        loop {
+            let slot = self.send_once(method, &url, &mut time).await?;
+            let mut response = Response::new(slot, time);
+            response.history = history;
+            let next = self.extras.redirects.next(&response, &url);
+            let next = next.map_err(|error| error.during(format!("{} {url}", doing(method))))?;
+            let Some(next) = next else {
+                #[cfg(feature = "_decode")]
+                let response = self.decoded(response, method)?;
+                return Ok(response);
+            };
+            let status = response.status();
+            (time, history) = (response.time, response.history);
+            let_go(response.slot).await;
+            if becomes_get(status, method) {
+                method = "GET";
+                self.set_aside = self.own.body.take();
+                self.own.headers.retain(|(name, _)| !is_of_the_body(name));
+            } else if !self.own.body.as_mut().is_none_or(Body::rewind) {
+                return Err(refuse("the body cannot be sent again").during(format!("{} {url}", doing(method))));
+            }
+            self.leave(&url, &next);
+            history.push(Redirected { status, url: mem::replace(&mut url, next) });
+            time.next_exchange();
+        }
+    }
+
+    /// One exchange, with the cookies of the place.
+    async fn send_once(&mut self, method: &str, url: &Url, time: &mut Deadlines) -> Result<Slot, Error> {
+        #[cfg(feature = "cookies")]
+        let lent = self.lend_cookies(url);
+        let mut hop = Hop { method, url, own: Some(&mut self.own), on_connection: self.on_connection };
+        let sent = self.client.send_once(&mut hop, time).await;
+        #[cfg(feature = "cookies")]
+        self.take_cookies(lent, url, sent.as_ref().ok());
+        sent
+    }
+
+    /// Takes off what was for the origin of `from`, if `to` is of another. It is not put on again.
+    fn leave(&mut self, from: &Url, to: &Url) {
+        if from.origin() != to.origin() {
+            let redirects = &self.extras.redirects;
+            self.own.headers.retain(|(name, _)| !redirects.is_of_the_origin(name));
+        }
+        if is_downgrade(from, to) {
+            self.own.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("referer"));
+        }
+    }
+
+    /// The answer, whose body's coding is to be undone. HEAD has no body, and 206 a part of one.
+    #[cfg(feature = "_decode")]
+    fn decoded(&self, mut response: Response, method: &str) -> Result<Response, Error> {
+        if self.extras.decodes && method != "HEAD" && response.status() != 206 {
+            let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);
+            let decoding = Decoding::of(response.headers(), limits);
+            response.decoding =
+                decoding.map_err(|error| error.during(format!("{} {}", doing(method), response.url())))?;
+        }
+        Ok(response)
+    }
+}
+
+/// RFC 9110 15.4.2 to 15.4.4, and what everybody does.
+fn becomes_get(status: u16, method: &str) -> bool {
+    match status {
+        301 | 302 => method == "POST",
+        303 => !matches!(method, "GET" | "HEAD"),
+        _ => false,
+    }
+}
+
+fn is_of_the_body(name: &str) -> bool {
+    let is_content = name.get(..8).is_some_and(|begin| begin.eq_ignore_ascii_case("content-"));
+    is_content || OF_THE_BODY.iter().any(|ours| ours.eq_ignore_ascii_case(name))
+}
+
+/// Reads the rest of an answer that nobody wants, if that is little and comes soon: then its connection can stay.
+async fn let_go(mut slot: Slot) {
+    let mut read = 0;
+    let drain = poll_fn(|cx| {
+        while let Ok(Some(piece)) = ready!(slot.connection().poll_piece(cx)) {
+            read += piece.len();
+            if read > DRAINED_MAX {
+                break;
+            }
+        }
+        std::task::Poll::Ready(())
+    });
+    let _in_time = timeout(DRAINED_WITHIN, drain).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_keeps_the_method_or_makes_a_get_of_it() {
+        let methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "post"];
+        let expected = [
+            (301, [false, false, true, false, false, false]),
+            (302, [false, false, true, false, false, false]),
+            (303, [false, false, true, true, true, true]),
+            (307, [false; 6]),
+            (308, [false; 6]),
+        ];
+        for (status, become_get) in expected {
+            assert_eq!(methods.map(|method| becomes_get(status, method)), become_get, "{status}");
+        }
+    }
+
+    #[test]
+    fn what_describes_a_body_is_known_by_its_name() {
+        for name in ["Content-Type", "CONTENT-LENGTH", "content-x", "Transfer-Encoding", "te", "Trailer", "Expect"] {
+            assert!(is_of_the_body(name), "{name}");
+        }
+        for name in ["Accept", "Contents", "content", "Tea", "", "éééééééé"] {
+            assert!(!is_of_the_body(name), "{name}");
+        }
+    }
+}

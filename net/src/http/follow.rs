@@ -35,6 +35,7 @@ use super::cookies::CookieJar;
 #[cfg(feature = "_decode")]
 use super::decode::Decoding;
 use super::exchange::{Hop, Own, Request};
+use super::head::Fields;
 use super::pool::Slot;
 #[cfg(feature = "retry")]
 use super::retry::Retries;
@@ -222,17 +223,12 @@ impl Redirects {
         self
     }
 
-    /// Where to go next; none if this is the answer.
-    fn next(&self, response: &Response, from: &Url) -> Result<Option<Url>, Error> {
-        let Some(max) = self.max else { return Ok(None) };
-        let status = response.status();
-        if !matches!(status, 301 | 302 | 303 | 307 | 308) {
-            return Ok(None);
-        }
-        let Some(to) = location(response)? else { return Ok(None) };
+    /// Where an answer of `from` leads; none if nowhere. Its redirect would be the one of this `number`.
+    fn next(&self, status: u16, headers: Fields<'_>, from: &Url, number: u32) -> Result<Option<Url>, Error> {
+        let Some(max) = self.max.filter(|_| matches!(status, 301 | 302 | 303 | 307 | 308)) else { return Ok(None) };
+        let Some(to) = location(headers)? else { return Ok(None) };
         let joined = from.join(to);
         let to = joined.map_err(|error| refuse("the location leads nowhere").with_source(error))?.or_fragment_of(from);
-        let number = response.history.len() as u32 + 1; // of which there are few
         if number > max {
             return Err(Error::new(ErrorKind::Redirect, format!("redirect: more than {max}, the next to {to}")));
         }
@@ -262,9 +258,9 @@ impl fmt::Debug for Redirects {
     }
 }
 
-/// What all of the answer's Locations say; none if it has none.
-fn location(response: &Response) -> Result<Option<&str>, Error> {
-    let mut locations = response.headers().get_all("location");
+/// What all of an answer's Locations say; none if it has none.
+fn location(headers: Fields<'_>) -> Result<Option<&str>, Error> {
+    let mut locations = headers.get_all("location");
     let Some(location) = locations.next() else { return Ok(None) };
     if locations.any(|other| other != location) {
         return Err(refuse("several locations that differ"));
@@ -338,7 +334,8 @@ impl Call<'_> {
             let slot = self.send_once(method, &url, &mut time).await?;
             let mut response = Response::new(slot, time);
             response.history = history;
-            let next = self.extras.redirects.next(&response, &url);
+            let number = response.history.len() as u32 + 1; // of which there are few
+            let next = self.extras.redirects.next(response.status(), response.headers(), &url, number);
             let next = next.map_err(|error| error.during(format!("{} {url}", doing(method))))?;
             let Some(next) = next else {
                 #[cfg(feature = "_decode")]
@@ -428,6 +425,87 @@ async fn let_go(mut slot: Slot) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::Limits;
+    use crate::http::head::ResponseHead;
+
+    /// Where an answer of `from` with these lines leads, or why nowhere.
+    fn led(redirects: &Redirects, from: &str, lines: &[u8]) -> Result<Option<Url>, String> {
+        let buf = [b"HTTP/1.1 302 Found\r\n", lines, b"\r\n\r\n"].concat();
+        let mut head = ResponseHead::new();
+        assert!(head.parse(&buf, &Limits::default()).unwrap().is_some());
+        redirects.next(302, head.fields(&buf), &Url::parse(from).unwrap(), 1).map_err(|error| {
+            assert_eq!(error.kind(), ErrorKind::Redirect);
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn a_location_is_read_as_a_link_on_the_page_that_was_asked_for() {
+        let (redirects, from) = (Redirects::up_to(10), "http://a.com/b/c?d#e");
+        for (lines, to, fragment) in [
+            ("Location: http://b.com/x", "http://b.com/x", Some("e")),
+            ("Location: /x", "http://a.com/x", Some("e")),
+            ("Location: x", "http://a.com/b/x", Some("e")),
+            ("Location: ../x?y#z", "http://a.com/x?y", Some("z")),
+            ("Location: ?x", "http://a.com/b/c?x", Some("e")),
+            ("Location: #x", "http://a.com/b/c?d", Some("x")),
+            ("Location: //b.com", "http://b.com/", Some("e")),
+            ("Location: x\r\nlocation: x", "http://a.com/b/x", Some("e")),
+        ] {
+            let led = led(&redirects, from, lines.as_bytes()).unwrap().expect(lines);
+            assert_eq!((led.as_str(), led.fragment()), (to, fragment), "{lines}");
+        }
+        assert_eq!(led(&redirects, from, b"A: b"), Ok(None));
+    }
+
+    #[test]
+    fn a_location_that_leads_nowhere_is_an_error_that_says_why_and_no_secret() {
+        for (lines, why) in [
+            (&b"Location:"[..], "the location is empty"),
+            (b"Location: x\r\nLocation: y", "several locations that differ"),
+            (b"Location: /\xff", "the location is not UTF-8"),
+            (b"Location: file:///etc/passwd", "the location leads nowhere: url: not absolute"),
+            (b"Location: ftp://a.com/", "the location leads nowhere: url: not absolute"),
+            (b"Location: javascript:alert(1)", "the location leads nowhere: url: not absolute"),
+            (b"Location: http://u:hunter2@a.com/", "the location leads nowhere: url: user information is refused"),
+            (b"Location: //hunter2@a.com/", "the location leads nowhere: url: user information is refused"),
+            (b"Location: http://[fe80::1%25hunter2]/", "the location leads nowhere: url: "),
+            (b"Location: /x\ty", "the location leads nowhere: url: "),
+        ] {
+            let error =
+                led(&Redirects::up_to(10), "http://a.com/", lines).expect_err(&lines.escape_ascii().to_string());
+            assert!(error.starts_with(&format!("redirect: {why}")) && !error.contains("hunter2"), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "tls")]
+    fn from_https_it_does_not_go_to_http_unless_that_is_allowed() {
+        let (strict, lax) = (Redirects::up_to(10), Redirects::up_to(10).allow_downgrade());
+        assert_eq!(
+            led(&strict, "https://a.com/", b"Location: http://a.com/").unwrap_err(),
+            "redirect: from https to http"
+        );
+        assert!(led(&lax, "https://a.com/", b"Location: http://a.com/").unwrap().is_some());
+        for (from, to) in [("http", "https"), ("https", "https"), ("http", "http")] {
+            let to = format!("Location: {to}://b.com/");
+            assert!(led(&strict, &format!("{from}://a.com/"), to.as_bytes()).unwrap().is_some());
+        }
+        assert!(
+            led(&strict, "https://a.com/", b"Location: //b.com/").unwrap().is_some_and(|to| to.scheme() == "https")
+        );
+    }
+
+    #[test]
+    fn only_five_statuses_lead_on() {
+        let buf = b"HTTP/1.1 300 X\r\nLocation: /\r\n\r\n";
+        let mut head = ResponseHead::new();
+        head.parse(buf, &Limits::default()).unwrap();
+        let from = Url::parse("http://a.com/").unwrap();
+        let leads = |status| Redirects::up_to(1).next(status, head.fields(buf), &from, 1).unwrap().is_some();
+        let leading: Vec<_> = (200..600).filter(|status| leads(*status)).collect();
+        assert_eq!(leading, [301, 302, 303, 307, 308]);
+    }
 
     #[test]
     fn a_redirect_keeps_the_method_or_makes_a_get_of_it() {

@@ -76,6 +76,17 @@ impl Client {
         self.request("HEAD", url)
     }
 
+    /// A POST request.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert_eq!(client.post(url).body("text").send().await?.status(), 200);
+    /// # Ok(()) });
+    /// ```
+    pub fn post<'a>(&'a self, url: &'a Url) -> Request<'a> {
+        self.request("POST", url)
+    }
+
     /// A request with any method but CONNECT.
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
         Request::new(&self.inner, method, url)

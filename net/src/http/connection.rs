@@ -24,7 +24,7 @@ use windlass_reactor::time::{Instant, Sleep, sleep};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::client::Inner;
-use super::exchange::Hop;
+use super::exchange::{Coding, Hop};
 use super::head::{Asked, Framing, ResponseHead};
 use super::pool::Stats;
 use super::request::Said;
@@ -51,6 +51,7 @@ pub(crate) struct Connection {
     patience: Option<Sleep>,
     /// The peer answered before it had all of the request.
     cut_short: bool,
+    coding: Coding,
     /// How many bytes have come since the request began to go out.
     heard: usize,
     /// The reply as far as it has come, and how far it has been decoded.
@@ -86,6 +87,7 @@ impl Connection {
             sent_before: 0,
             patience: None,
             cut_short: false,
+            coding: Coding::Undone,
             heard: 0,
             bytes: Vec::new(),
             at: 0,
@@ -109,6 +111,7 @@ impl Connection {
         }
         (self.doing, self.url, self.is_plain_get) = (doing(hop.method), hop.url.clone(), is_plain_get);
         self.asked = Asked::by(hop.method);
+        self.coding = hop.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
         self.said = hop.write(&mut self.request, client)?;
         self.patience = self.said.expects.then(|| sleep(EXPECTED_MAX));
@@ -158,7 +161,8 @@ impl Connection {
             }
         }
         let framing = self.head.framing(self.asked)?;
-        self.may_stay = self.head.keep_alive(framing) && !self.cut_short && !self.said.close;
+        let is_whole = self.sent == self.request.len() && !hop.owes_body();
+        self.may_stay = self.head.keep_alive(framing) && is_whole && !self.said.close;
         self.body = Decoder::new(framing, limits)?;
         self.at = self.head.head_len();
         Poll::Ready(Ok(()))
@@ -274,7 +278,11 @@ impl Connection {
     fn decode(&mut self) -> Result<Option<Range<usize>>, Error> {
         while !self.body.is_finished() && self.at < self.bytes.len() {
             let step = self.body.decode(&self.bytes[self.at..])?;
+            let came_at = self.at;
             self.at += step.consumed;
+            if self.coding == Coding::Kept {
+                return Ok(Some(came_at..self.at));
+            }
             if !step.data.is_empty() {
                 let start = step.data.as_ptr().addr() - self.bytes.as_ptr().addr();
                 return Ok(Some(start..start + step.data.len()));
@@ -303,7 +311,7 @@ impl Connection {
     /// Forgets an exchange that is over.
     pub(crate) fn clear(&mut self) {
         self.head.clear();
-        self.interims.clear();
+        self.interims = Vec::new();
         self.at = 0;
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_BYTES {

@@ -236,6 +236,13 @@ impl ClientBuilder {
 
 impl Request<'_> {
     /// Leaves the body as it comes, whatever the client does with others.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.get(url).as_it_comes().send().await?;
+    /// assert_eq!(response.decoded(), None);
+    /// # Ok(()) });
+    /// ```
     pub fn as_it_comes(mut self) -> Self {
         self.extras().decodes = false;
         self

@@ -27,7 +27,8 @@ use super::follow::{self, Extras, Redirects};
 use super::head::Version;
 use super::pool::Slot;
 use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
-use super::timeouts::{At, Deadlines};
+use super::timeouts::{At, Deadlines, Phase};
+use super::timings::Marks;
 use super::upload::{Body, Header};
 use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 
@@ -50,10 +51,22 @@ pub(crate) struct Own {
     pub(crate) body: Option<Body>,
     left_out: Vec<String>,
     version: Version,
+    pub(super) coding: Coding,
     pub(crate) limits: Option<Limits>,
     pub(crate) timeouts: Option<Timeouts>,
     /// In place of the client's.
     pub(crate) extras: Option<Rc<Extras>>,
+    pub(super) is_timed: bool,
+    /// What a setter could not make sense of.
+    refused: Option<Error>,
+}
+
+/// What becomes of the transfer coding of the answer's body.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(super) enum Coding {
+    #[default]
+    Undone,
+    Kept,
 }
 
 /// One request as it goes out: a redirect changes it and sends it again.
@@ -74,22 +87,116 @@ impl<'a> Request<'a> {
     /// A Host, User-Agent or Accept takes the place of the client's; so does a header of a name that the client adds to
     /// every request. `Connection: close` is heeded, and so is `Expect: 100-continue`: see
     /// [`expect_continue`](Request::expect_continue).
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.get(url).header("Accept", "text/html").header("X-Mine", "1").send().await?;
+    /// let heard = response.text().await?;
+    /// assert!(heard.contains("\r\nAccept: text/html\r\nX-Mine: 1\r\n"), "{heard}");
+    /// # Ok(()) });
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
         self.own().headers.push((name.into(), value.into()));
         self
     }
 
-    /// Gives it a body: bytes, or whatever else a [`Body`] can be.
+    /// Leaves out a header that the client would add: User-Agent, Accept, a body's Content-Type, or one that it adds to every
+    /// request. Host is always there, and so is what says how long the body is.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.get(url).without("Accept").without("User-Agent").send().await?.text().await?;
+    /// assert_eq!(heard, format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", url.host_header()));
+    /// # Ok(()) });
+    /// ```
+    pub fn without(mut self, name: impl Into<String>) -> Self {
+        self.own().left_out.push(name.into());
+        self
+    }
+
+    /// Gives it a body: bytes, or whatever else a [`Body`] can be. One whose length is known is announced by it, any other
+    /// is sent in chunks.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.post(url).body("hello").send().await?.text().await?;
+    /// assert!(heard.ends_with("\r\nContent-Length: 5\r\n\r\nhello"), "{heard}");
+    /// # Ok(()) });
+    /// ```
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.own().body = Some(body.into());
         self
     }
 
-    fn own(&mut self) -> &mut Own {
-        self.own.get_or_insert_default()
+    /// Waits with the body until the server asks for it (`Expect: 100-continue`), for a second at most: some servers do not
+    /// know that. If it answers with something else, that is the answer, and the body stays where it is.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.post(url).expect_continue().body(vec![b'x'; 1_000_000]).send().await?;
+    /// assert!(response.status() == 200 || response.status() == 417);
+    /// # Ok(()) });
+    /// ```
+    pub fn expect_continue(self) -> Self {
+        self.header("Expect", "100-continue")
+    }
+
+    /// Says that it is of this version: of HTTP/1.0 where a server chokes on 1.1. The connection ends with it then, and a
+    /// body must have a length.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::head::Version;
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.get(url).version(Version::Http10).send().await?.text().await?;
+    /// assert!(heard.starts_with("GET / HTTP/1.0\r\n"), "{heard}");
+    /// # Ok(()) });
+    /// ```
+    pub fn version(mut self, version: Version) -> Self {
+        self.own().version = version;
+        self
+    }
+
+    /// Asks for the answer's body as it comes over the wire, chunk sizes and trailers and all. Where it ends is found out
+    /// all the same.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let chunked = url.with_query([("chunks", "1")])?; // a server that answers in chunks
+    /// let body = client.get(&chunked).raw().send().await?.text().await?;
+    /// assert!(body.ends_with("\r\n0\r\n\r\n"), "{body}");
+    /// # Ok(()) });
+    /// ```
+    pub fn raw(mut self) -> Self {
+        self.own().coding = Coding::Kept;
+        self
+    }
+
+    /// Limits of its own, instead of the client's.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{ErrorKind, Limits};
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let mut limits = Limits::default();
+    /// limits.body_max = 3;
+    /// let error = client.get(url).limits(limits).send().await.unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
+    /// # Ok(()) });
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.own().limits = Some(limits);
+        self
     }
 
     /// A time-out of its own, for the whole exchange.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.get(url).timeout(std::time::Duration::from_secs(3)).send().await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) });
+    /// ```
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         let mut timeouts = self.own().timeouts.unwrap_or(self.client.timeouts);
         timeouts.total = timeout.into();
@@ -97,12 +204,29 @@ impl<'a> Request<'a> {
     }
 
     /// Time-outs of its own, instead of the client's.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Timeouts;
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.get(url).timeouts(Timeouts::none()).send().await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(()) });
+    /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.own().timeouts = Some(timeouts);
         self
     }
 
     /// What becomes of a redirect, instead of the client's setting.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// use windlass_net::http::Redirects;
+    /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
+    /// # drop(response);
+    /// # Ok(()) });
+    /// ```
     pub fn redirects(mut self, redirects: Redirects) -> Self {
         self.extras().redirects = redirects;
         self
@@ -113,10 +237,42 @@ impl<'a> Request<'a> {
         Rc::make_mut(self.own().extras.get_or_insert_with(|| client.cloned().unwrap_or_default()))
     }
 
+    /// Takes the time of each phase: see [`Response::timings`].
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let mut response = client.get(url).timed().send().await?;
+    /// while response.chunk().await?.is_some() {}
+    /// println!("{:?}", response.timings().expect("they were asked for").first_byte);
+    /// # Ok(()) });
+    /// ```
+    pub fn timed(mut self) -> Self {
+        self.own().is_timed = true;
+        self
+    }
+
     /// Calls `hook` when the request has its connection, pooled or new, and is about to go out on it: what is before that
     /// is waiting, what is after it is the exchange. Called again if the request is sent once more.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let times = std::cell::Cell::new(0);
+    /// client.get(url).on_connection(&|| times.set(times.get() + 1)).send().await?;
+    /// assert_eq!(times.get(), 1);
+    /// # Ok(()) });
+    /// ```
     pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
         self.on_connection = Some(hook);
+        self
+    }
+
+    pub(super) fn own(&mut self) -> &mut Own {
+        self.own.get_or_insert_default()
+    }
+
+    /// Has `send` refuse it.
+    pub(super) fn refused(mut self, error: Error) -> Self {
+        self.own().refused.get_or_insert(error);
         self
     }
 
@@ -131,6 +287,12 @@ impl<'a> Request<'a> {
     ///
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert_eq!(client.get(url).send().await?.status(), 200);
+    /// # Ok(()) });
+    /// ```
     pub async fn send(mut self) -> Result<Response, Error> {
         if !self.client.headers.is_empty() {
             self.take_defaults();
@@ -143,9 +305,13 @@ impl<'a> Request<'a> {
             Some(own) => Deadlines::new(own, own.least()),
             None => Deadlines::new(self.client.timeouts, self.client.least),
         };
+        if self.own.as_ref().is_some_and(|own| own.is_timed) {
+            time.marks = Some(Marks::new());
+        }
         let Request { client, method, url, own, on_connection } = &mut self;
         let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
         let slot = client.send_once(&mut hop, &mut time).await?;
+        time.mark(Phase::Body);
         Ok(Response::new(slot, time))
     }
 
@@ -233,21 +399,28 @@ impl Hop<'_> {
         self.own.as_mut()?.body.as_mut().filter(|body| !body.is_taken())
     }
 
+    /// Whether some of the body that was announced has not been taken.
+    #[inline]
+    pub(super) fn owes_body(&self) -> bool {
+        self.own.as_ref().and_then(|own| own.body.as_ref()).is_some_and(Body::is_owed)
+    }
+
     fn head<'a>(&'a self, client: &'a Inner) -> (Start<'a>, Ours<'a>) {
         let mut start = Start::of(self.method, self.url);
         let mut ours = Ours { user_agent: &client.user_agent, ..Ours::default() };
         if let Some(own) = &self.own {
             start.version = own.version;
-            ours.content_type = own.body.as_ref().and_then(|body| body.content_type);
+            ours.content_type = own.body.as_ref().and_then(Body::content_type);
             ours.left_out = &own.left_out;
         }
         (start, ours)
     }
 
     /// Refuses what must not be sent.
-    fn check(&self, client: &Inner) -> Result<(), Error> {
-        if self.own.is_none() {
-            return check_method(self.method);
+    fn check(&mut self, client: &Inner) -> Result<(), Error> {
+        let Some(own) = &mut self.own else { return check_method(self.method) };
+        if let Some(refused) = own.refused.take() {
+            return Err(refused);
         }
         let (start, ours) = self.head(client);
         check_head(&start, ours, self.headers(), self.content())

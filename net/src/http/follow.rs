@@ -39,9 +39,10 @@ use super::head::Fields;
 use super::pool::Slot;
 #[cfg(feature = "retry")]
 use super::retry::Retries;
-use super::timeouts::Deadlines;
+use super::timeouts::{Deadlines, Phase};
+use super::timings::Marks;
 use super::upload::Body;
-use super::{Error, ErrorKind, Response, Url};
+use super::{Error, ErrorKind, Response, Timeouts, Url};
 
 /// A redirect's body is read if it is no longer than this, and in no longer than that, so that the connection can stay.
 /// Most are a sentence and come with the head.
@@ -142,7 +143,13 @@ pub enum Follow {
 
 /// An answer on the way to a [`Response`]: who pointed elsewhere, and how.
 ///
-/// See [`Response::history`](super::Response::history).
+/// ```
+/// # windlass_net::doc_http(async |client, url| {
+/// for redirected in client.get(url).send().await?.history() {
+///     println!("{} at {}", redirected.status, redirected.url);
+/// }
+/// # Ok(()) });
+/// ```
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Redirected {
@@ -313,7 +320,7 @@ pub(super) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Res
     if call.extras.retries.is_some() {
         return super::retry::send(call, timeouts).await;
     }
-    call.follow(Deadlines::new(timeouts, timeouts.least())).await
+    call.follow(timeouts).await
 }
 
 impl Call<'_> {
@@ -326,12 +333,15 @@ impl Call<'_> {
         }
     }
 
-    /// Sends the request, and what the redirects make of it, within `time`.
-    pub(super) async fn follow(&mut self, mut time: Deadlines) -> Result<Response, Error> {
+    /// Sends the request, and what the redirects make of it, all within `timeouts`.
+    pub(super) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
+        let mut time = Deadlines::new(timeouts, timeouts.least());
+        time.marks = self.own.is_timed.then(Marks::new);
         let (mut method, mut url) = (self.method, self.url.clone());
         let mut history = Vec::new();
         loop {
             let slot = self.send_once(method, &url, &mut time).await?;
+            time.mark(Phase::Body);
             let mut response = Response::new(slot, time);
             response.history = history;
             let number = response.history.len() as u32 + 1; // of which there are few

@@ -52,7 +52,9 @@
 //! | chunked that is not last or comes twice, an unknown transfer coding | reading to the end of the connection | 9112 6.1, 7 |
 //! | a chunk size of more than 16 digits, with a sign, a prefix or LF alone | guessing | 9112 7.1 |
 //! | `101` to a request that asked for no upgrade, more than 16 interim replies | waiting | 9110 15.2 |
-//! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on | 9110 4.2.4, 6874 |
+//! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on; with the feature `url` the last is read as an address | 9110 4.2.4, 6874 |
+//! | a redirect to user information, to another scheme than http and https, from https to http; Locations that differ or are empty | going there, taking one of them | 9110 15.4, 10.2.2 |
+//! | two content codings; one that ends too early, goes on behind its end or blows up beyond its limits | a part of the body, or all of the memory | 9110 8.4 |
 //! | CONNECT, `Upgrade` | there is no tunnel here | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
@@ -64,10 +66,23 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
+//! # Off unless asked for
+//!
+//! | | asked for by | feature |
+//! |---|---|---|
+//! | redirects | [`ClientBuilder::redirects`], [`Request::redirects`] | |
+//! | content codings: gzip, deflate, br, zstd | `ClientBuilder::decode` | `decode`, or each by its name |
+//! | cookies | `ClientBuilder::cookies` | `cookies` |
+//! | trying again | `ClientBuilder::retries`, `Request::retries` | `retry` |
+//! | URLs as browsers read them, names in other scripts | | `url` |
+//! | `Referer` | a header of the caller's; the client sends none | |
+//! | passwords from files (`.netrc`), from URLs | `Url::parse_with_credentials` for URLs; no file is read | |
+//!
 //! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
 //! and `server`.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
+mod auth;
 pub mod body;
 mod client;
 mod connection;
@@ -76,10 +91,14 @@ mod cookies;
 #[cfg(feature = "_decode")]
 pub mod decode;
 mod dial;
+mod echo;
 mod error;
 mod exchange;
 mod follow;
+mod form;
 pub mod head;
+#[cfg(feature = "json")]
+mod json;
 mod line;
 mod pool;
 mod read;
@@ -88,7 +107,9 @@ mod response;
 #[cfg(feature = "retry")]
 mod retry;
 mod server;
+mod text;
 mod timeouts;
+mod timings;
 mod transport;
 mod upload;
 mod url;
@@ -101,6 +122,7 @@ mod corpus_test;
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;
+pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
 pub use exchange::Request;
 pub use follow::{Follow, Redirect, Redirected, Redirects};
@@ -110,6 +132,7 @@ pub use response::Response;
 pub use retry::Retries;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+pub use timings::Timings;
 pub use upload::Body;
 pub use url::{Credentials, Url};
 

@@ -24,7 +24,6 @@ use super::connection::doing;
 use super::exchange::is_idempotent;
 use super::follow::Call;
 use super::head::Fields;
-use super::timeouts::Deadlines;
 use super::upload::Body;
 use super::{ClientBuilder, Error, ErrorKind, Request, Response, Timeouts};
 use crate::flow::random::SplitMix64;
@@ -299,7 +298,16 @@ impl ClientBuilder {
 }
 
 impl Request<'_> {
-    /// When it is tried again, instead of the client's setting.
+    /// When it is tried again, instead of the client's setting; none for never.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// use windlass_net::http::Retries;
+    /// let response = client.get(url).retries(Retries::new(2)).send().await?;
+    /// let response = client.get(url).retries(None).send().await?;
+    /// # drop(response);
+    /// # Ok(()) });
+    /// ```
     pub fn retries(mut self, retries: impl Into<Option<Retries>>) -> Self {
         self.extras().retries = retries.into();
         self
@@ -343,10 +351,10 @@ pub(super) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
 }
 
 /// The time of one attempt: its own, or what is left of all.
-fn left(mut timeouts: Timeouts, attempt: Option<Duration>, deadline: Option<Instant>) -> Deadlines {
+fn left(mut timeouts: Timeouts, attempt: Option<Duration>, deadline: Option<Instant>) -> Timeouts {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     timeouts.total = attempt.into_iter().chain(left).min();
-    Deadlines::new(timeouts, timeouts.least())
+    timeouts
 }
 
 /// Errors that may be none the next time. That of a certificate, and whatever is wrong with an answer, stays.

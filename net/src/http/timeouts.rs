@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
+use super::timings::Marks;
 use super::{Error, ErrorKind};
 
 /// How long a client waits, and for what. `None` is for ever.
@@ -181,13 +182,23 @@ pub(crate) struct Deadlines {
     since: Option<Instant>,
     /// Since when the rate is measured, and what had come by then.
     rate_from: Option<(Instant, usize)>,
+    pub(crate) marks: Option<Box<Marks>>,
 }
 
 impl Deadlines {
     /// `least` is the shortest of `limits`.
     #[inline]
     pub(crate) fn new(limits: Timeouts, least: Option<Duration>) -> Self {
-        Deadlines { limits, least, timer: None, began: None, at: (Phase::Queue, 0), since: None, rate_from: None }
+        Deadlines {
+            limits,
+            least,
+            timer: None,
+            began: None,
+            at: (Phase::Queue, 0),
+            since: None,
+            rate_from: None,
+            marks: None,
+        }
     }
 
     /// Another exchange begins within the same time.
@@ -198,10 +209,10 @@ impl Deadlines {
     /// Ready when a limit has passed, with an error that tells which.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: (Phase, usize)) -> Poll<Error> {
-        let Some(least) = self.least else { return Poll::Pending };
         if self.at != at {
             self.enter(at);
         }
+        let Some(least) = self.least else { return Poll::Pending };
         let timer = self.timer.get_or_insert_with(|| timeout(least, pending()));
         if Pin::new(timer).poll(cx).is_pending() {
             return Poll::Pending;
@@ -211,6 +222,7 @@ impl Deadlines {
 
     #[inline]
     fn enter(&mut self, at: (Phase, usize)) {
+        self.mark(at.0);
         let before = std::mem::replace(&mut self.at, at);
         if self.timer.is_none() || (before.0, at.0) == (Phase::Connect, Phase::Tls) {
             return;
@@ -219,6 +231,14 @@ impl Deadlines {
         self.since = Some(now);
         if self.rate_from.is_none() && at.0.hears() {
             self.rate_from = Some((now, at.1));
+        }
+    }
+
+    /// Notes that `phase` begins, for who asked how long each takes.
+    #[inline]
+    pub(crate) fn mark(&mut self, phase: Phase) {
+        if let Some(marks) = &mut self.marks {
+            marks.enter(phase);
         }
     }
 

@@ -46,7 +46,7 @@ type Pieces = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Vec<u8>, Cau
 pub struct Body {
     kind: Kind,
     /// What it is, if the caller does not say something else.
-    pub(super) content_type: Option<&'static str>,
+    content_type: Option<&'static str>,
 }
 
 enum Kind {
@@ -89,7 +89,7 @@ impl Body {
     ///
     /// ```
     /// # use windlass_net::windlass;
-    /// use windlass::http::{Body, Client, Incoming, Reply, Server, Url};
+    /// use windlass::http::Body;
     /// # use std::{io, pin::Pin, task::{Context, Poll}};
     /// # struct Countdown(u32);
     /// # impl futures_core::Stream for Countdown {
@@ -102,15 +102,11 @@ impl Body {
     /// #         Poll::Ready(Some(Ok(format!("{} ", self.0))))
     /// #     }
     /// # }
-    /// # windlass_reactor::doc_real(async {
-    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
-    /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
-    /// windlass::spawn(server.run(|request: Incoming<'_>| Reply::bytes(200, request.body())));
-    ///
+    /// # windlass_net::doc_http(async |client, url| {
     /// let body = Body::stream(Countdown(3)); // a Stream of io::Result<String>
-    /// let response = Client::new().request("POST", &url).body(body).send().await.unwrap();
-    /// assert_eq!(response.bytes().await.unwrap(), b"2 1 0 ");
-    /// # io::Result::Ok(()) }).unwrap();
+    /// let heard = client.post(url).body(body).send().await?.text().await?;
+    /// assert!(heard.ends_with("\r\nTransfer-Encoding: chunked\r\n\r\n2 1 0 "), "{heard}");
+    /// # Ok(()) });
     /// ```
     pub fn stream<S, B, E>(stream: S) -> Body
     where
@@ -191,6 +187,15 @@ impl Body {
         }
     }
 
+    /// The same body, of this type.
+    pub(super) fn of_type(self, content_type: &'static str) -> Body {
+        Body { content_type: Some(content_type), ..self }
+    }
+
+    pub(super) fn content_type(&self) -> Option<&'static str> {
+        self.content_type
+    }
+
     pub(super) fn content(&self) -> Content {
         self.length().map_or(Content::Chunked, Content::Length)
     }
@@ -215,6 +220,15 @@ impl Body {
         match &self.kind {
             Kind::Bytes(bytes, taken) => *taken == bytes.len(),
             Kind::Pulled(pulled) => pulled.state == State::Ended,
+        }
+    }
+
+    /// Whether the peer has been told to expect more than has been taken. Not so if a stream has given all that was announced
+    /// and has not said yet that this was all.
+    pub(super) fn is_owed(&self) -> bool {
+        match &self.kind {
+            Kind::Pulled(pulled) if pulled.length.is_some() => pulled.left > 0,
+            _ => !self.is_taken(),
         }
     }
 

@@ -20,11 +20,13 @@ use super::{Error, Url, refuse};
 ///
 /// ```
 /// # use windlass_net::windlass;
-/// use windlass::http::Url;
-/// let (_, credentials) = Url::parse_with_credentials("http://user:se%63ret@example.com/")?;
+/// use windlass::http::{Client, Url};
+/// let (url, credentials) = Url::parse_with_credentials("http://user:se%63ret@example.com/")?;
 /// let credentials = credentials.unwrap();
 /// assert_eq!((credentials.user(), credentials.password()), ("user", "secret"));
 /// assert_eq!(format!("{credentials:?}"), "Credentials(..)");
+/// let request = Client::new().get(&url).basic_auth(credentials.user(), credentials.password());
+/// # drop(request);
 /// # Ok::<(), windlass_net::http::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]

@@ -8,7 +8,9 @@
 //! Here the text of the target is put together, and no more: whether it is a URL to go to, the one parser decides.
 //! With the feature `url` none of this is used: that crate joins as browsers do.   Next: `follow`, which goes there.
 
-use super::{Error, Url, refuse};
+#[cfg(any(test, not(feature = "url")))]
+use super::refuse;
+use super::{Error, Url};
 
 impl Url {
     /// Where `reference` leads from here: an absolute URL, or a part of one (RFC 3986 5.2). With the feature `url` it is read

@@ -207,9 +207,9 @@ pub(crate) struct Decoding {
 
 impl Decoding {
     /// For an answer with these headers; none if its body is as it came.
-    pub(super) fn of(headers: Fields<'_>, limits: &Limits) -> Result<Option<Box<Decoding>>, Error> {
+    pub(super) fn of(headers: Fields<'_>, limits: &Limits) -> Result<Option<Decoding>, Error> {
         let Some(coding) = Coding::of(headers)? else { return Ok(None) };
-        Ok(Some(Box::new(Decoding { decoder: Decoder::new(coding, limits)?, coded: 0..0, len: 0 })))
+        Ok(Some(Decoding { decoder: Decoder::new(coding, limits)?, coded: 0..0, len: 0 }))
     }
 
     pub(super) fn piece(&self) -> &[u8] {
@@ -268,36 +268,40 @@ impl Response {
     /// # std::io::Result::Ok(()) }).unwrap();
     /// ```
     pub fn decoded(&self) -> Option<(u64, u64)> {
-        let decoder = &self.decoding.as_ref()?.decoder;
+        let decoder = &self.decoding()?.decoder;
         Some((decoder.bytes_in(), decoder.bytes_out()))
     }
 
-    /// Makes the next piece of the body; false at its end.
+    pub(super) fn decoding(&self) -> Option<&Decoding> {
+        self.beyond.as_ref()?.decoding.as_ref()
+    }
+
+    /// Makes the next piece of the body, which has a coding that is undone; false at its end.
     pub(super) fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         loop {
             for _ in 0..PIECE_COST {
                 ready!(poll_proceed(cx));
             }
-            let bytes =
-                &self.slot.connection.as_ref().expect("a response has its connection until it is dropped").bytes;
-            let decoding = self.decoding.as_mut().expect("only who decodes comes here");
-            let step = decoding.decoder.decode(&bytes[decoding.coded.clone()]);
-            let step = step.map(|step| (step.consumed, step.data.len()));
-            match step {
-                Ok((consumed, len)) => (decoding.coded.start, decoding.len) = (decoding.coded.start + consumed, len),
-                Err(error) => return Poll::Ready(Err(self.connection().explain(error))),
-            }
-            if decoding.len > 0 {
+            let beyond = self.beyond.as_mut().expect("only who decodes comes here");
+            let Decoding { decoder, coded, len } = beyond.decoding.as_mut().expect("only who decodes comes here");
+            let connection = self.slot.connection.as_ref().expect("a response has its connection until it is dropped");
+            let step = decoder.decode(&connection.bytes[coded.clone()]).map(|step| (step.consumed, step.data.len()));
+            let (consumed, made) = step.map_err(|error| connection.explain(error))?;
+            (coded.start, *len) = (coded.start + consumed, made);
+            if made > 0 {
                 return Poll::Ready(Ok(true));
             }
-            if !decoding.coded.is_empty() {
+            if coded.start < coded.end {
                 continue;
             }
-            let Some(piece) = ready!(self.poll_piece(cx))? else {
-                let ended = self.decoding.as_ref().map_or(Ok(()), |decoding| decoding.decoder.finish());
+            let piece = ready!(self.poll_piece(cx))?;
+            let Decoding { decoder, coded, .. } =
+                self.beyond.as_mut().and_then(|beyond| beyond.decoding.as_mut()).expect("only who decodes comes here");
+            let Some(piece) = piece else {
+                let ended = decoder.finish();
                 return Poll::Ready(ended.map(|()| false).map_err(|error| self.connection().explain(error)));
             };
-            self.decoding.as_mut().expect("only who decodes comes here").coded = piece;
+            *coded = piece;
         }
     }
 }

@@ -298,6 +298,13 @@ pub(crate) struct Extras {
     pub(crate) retries: Option<Retries>,
 }
 
+/// What few answers have: a way that led to them, a coding that is undone.
+pub(crate) struct Beyond {
+    pub(crate) history: Vec<Redirected>,
+    #[cfg(feature = "_decode")]
+    pub(crate) decoding: Option<Decoding>,
+}
+
 /// A request, and what it takes to send it several times.
 pub(super) struct Call<'a> {
     pub(super) client: &'a Rc<Inner>,
@@ -340,21 +347,24 @@ impl Call<'_> {
         let (mut method, mut url) = (self.method, self.url.clone());
         let mut history = Vec::new();
         loop {
-            let slot = self.send_once(method, &url, &mut time).await?;
+            let mut slot = self.send_once(method, &url, &mut time).await?;
             time.mark(Phase::Body);
-            let mut response = Response::new(slot, time);
-            response.history = history;
-            let number = response.history.len() as u32 + 1; // of which there are few
-            let next = self.extras.redirects.next(response.status(), response.headers(), &url, number);
+            let answer = slot.connection();
+            let (status, headers) = (answer.head.status(), answer.head.fields(&answer.bytes));
+            let number = history.len() as u32 + 1; // of which there are few
+            let next = self.extras.redirects.next(status, headers, &url, number);
             let next = next.map_err(|error| error.during(format!("{} {url}", doing(method))))?;
             let Some(next) = next else {
-                #[cfg(feature = "_decode")]
-                let response = self.decoded(response, method)?;
+                let mut response = Response::new(slot, time);
+                let beyond = Beyond {
+                    history,
+                    #[cfg(feature = "_decode")]
+                    decoding: self.decoding(&response, method)?,
+                };
+                response.beyond = Some(Box::new(beyond));
                 return Ok(response);
             };
-            let status = response.status();
-            (time, history) = (response.time, response.history);
-            let_go(response.slot).await;
+            let_go(slot).await;
             if becomes_get(status, method) {
                 method = "GET";
                 self.set_aside = self.own.body.take();
@@ -390,16 +400,15 @@ impl Call<'_> {
         }
     }
 
-    /// The answer, whose body's coding is to be undone. HEAD has no body, and 206 a part of one.
+    /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, and 206 a part of one.
     #[cfg(feature = "_decode")]
-    fn decoded(&self, mut response: Response, method: &str) -> Result<Response, Error> {
-        if self.extras.decodes && method != "HEAD" && response.status() != 206 {
-            let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);
-            let decoding = Decoding::of(response.headers(), limits);
-            response.decoding =
-                decoding.map_err(|error| error.during(format!("{} {}", doing(method), response.url())))?;
+    fn decoding(&self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
+        if !self.extras.decodes || method == "HEAD" || response.status() == 206 {
+            return Ok(None);
         }
-        Ok(response)
+        let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);
+        let decoding = Decoding::of(response.headers(), limits);
+        decoding.map_err(|error| error.during(format!("{} {}", doing(method), response.url())))
     }
 }
 

@@ -17,7 +17,7 @@ use std::task::{Context, Poll};
 use super::connection::Connection;
 #[cfg(feature = "_decode")]
 use super::decode::Decoding;
-use super::follow::Redirected;
+use super::follow::{Beyond, Redirected};
 use super::head::{Fields, Version, decimal};
 use super::pool::Slot;
 use super::timeouts::{Deadlines, Phase};
@@ -43,21 +43,14 @@ use super::{Error, ErrorKind, Url};
 pub struct Response {
     pub(crate) slot: Slot,
     pub(crate) time: Deadlines,
-    pub(crate) history: Vec<Redirected>,
-    #[cfg(feature = "_decode")]
-    pub(crate) decoding: Option<Box<Decoding>>,
+    /// Boxed, since few have any of it.
+    pub(crate) beyond: Option<Box<Beyond>>,
 }
 
 impl Response {
     #[inline]
     pub(crate) fn new(slot: Slot, time: Deadlines) -> Response {
-        Response {
-            slot,
-            time,
-            history: Vec::new(),
-            #[cfg(feature = "_decode")]
-            decoding: None,
-        }
+        Response { slot, time, beyond: None }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
@@ -117,7 +110,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn history(&self) -> &[Redirected] {
-        &self.history
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.history)
     }
 
     /// Who answered: the other end of the connection, while there is one.
@@ -256,9 +249,9 @@ impl Response {
     /// ```
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
         #[cfg(feature = "_decode")]
-        if self.decoding.is_some() {
+        if self.decoding().is_some() {
             let has_come = poll_fn(|cx| self.poll_decoded(cx)).await?;
-            return Ok(self.decoding.as_ref().filter(|_| has_come).map(|decoding| decoding.piece()));
+            return Ok(self.decoding().filter(|_| has_come).map(Decoding::piece));
         }
         let piece = poll_fn(|cx| self.poll_piece(cx)).await?;
         Ok(piece.map(|piece| &self.connection().bytes[piece]))

@@ -19,7 +19,7 @@ use windlass::http::head::Version;
 use windlass::http::request::RequestHead;
 use windlass::http::{Body, Client, Error, ErrorKind, Limits, Request, Timeouts, Url};
 use windlass::time::{Instant, sleep};
-use windlass_tests::{ANY, Peer, Script, join, run, run_alone, run_alone_paused, run_paused, until};
+use windlass_tests::{Peer, Script, join, run, run_alone, run_alone_paused, run_paused, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const MS: fn(u64) -> Duration = Duration::from_millis;

@@ -9,15 +9,19 @@
 //! Next: `exchange`, or `server` for the other side.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
+use super::dial::Dialing;
 use super::exchange::Request;
 use super::follow::{Extras, Redirects};
 use super::pool::{Pool, Settings, Stats};
 use super::request::USER_AGENT;
+use super::timeouts;
 use super::upload::Header;
 use super::{Limits, Timeouts, Url};
+use crate::dns::{AddressPolicy, Overrides, Resolve};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
 ///
@@ -44,10 +48,10 @@ pub struct Client {
 
 pub(crate) struct Inner {
     pub(crate) pool: Rc<Pool>,
+    pub(crate) dialing: Dialing,
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
-    /// The shortest of them.
-    pub(crate) least: Option<Duration>,
+    pub(crate) shared_timeouts: timeouts::Shared,
     pub(crate) user_agent: Vec<u8>,
     /// What every request has that does not say otherwise.
     pub(crate) headers: Vec<Header>,
@@ -118,7 +122,11 @@ impl fmt::Debug for Client {
 /// | `limit_per_host` | none |
 /// | `timeout`, `timeouts` | 5 minutes for an exchange; [`Timeouts::default`] for its phases |
 /// | `idle_timeout` | 15 seconds |
+/// | `max_lifetime`, `max_requests` | none |
 /// | `limits` | [`Limits::default`] |
+/// | `resolver` | the system's, with a [`Cache`](crate::dns::Cache) |
+/// | `address_policy` | all addresses are allowed |
+/// | `attempt_delay` | 250 ms (RFC 8305 8) |
 /// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
@@ -129,7 +137,10 @@ pub struct ClientBuilder {
     limit_per_host: usize,
     timeouts: Timeouts,
     idle_timeout: Duration,
+    max_lifetime: Option<Duration>,
+    max_requests: u64,
     limits: Limits,
+    dialing: Dialing,
     user_agent: Vec<u8>,
     headers: Vec<Header>,
     extras: Option<Rc<Extras>>,
@@ -142,7 +153,10 @@ impl Default for ClientBuilder {
             limit_per_host: 0,
             timeouts: Timeouts::default(),
             idle_timeout: Duration::from_secs(15),
+            max_lifetime: None,
+            max_requests: 0,
             limits: Limits::default(),
+            dialing: Dialing::default(),
             user_agent: USER_AGENT.into(),
             headers: Vec::new(),
             extras: None,
@@ -179,6 +193,20 @@ impl ClientBuilder {
     /// After this long without an exchange a connection is closed.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
+        self
+    }
+
+    /// A connection older than this carries no further exchange; none for no limit. A server that moves to another address
+    /// is found there after that.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// Exchanges that a connection carries before it is closed; 0 for no limit. With 1, an answer that a server sends too
+    /// early can never be taken for another request's.
+    pub fn max_requests(mut self, exchanges: u64) -> Self {
+        self.max_requests = exchanges;
         self
     }
 
@@ -233,11 +261,77 @@ impl ClientBuilder {
         Rc::make_mut(self.extras.get_or_insert_default())
     }
 
+    /// Who knows the addresses of names. It is asked for each new connection, so it is the place for a
+    /// [`Cache`](crate::dns::Cache), which is not put over it.
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.dialing.resolver = Rc::new(resolver);
+        self
+    }
+
+    /// `host` with `port` is at these addresses, as [`Overrides::add`] has it; the host `*` is every other one.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # use std::net::Ipv4Addr;
+    /// # use windlass::http::Client;
+    /// let client = Client::builder().resolve("example.com", 80, [Ipv4Addr::LOCALHOST.into()]).build();
+    /// # drop(client);
+    /// ```
+    pub fn resolve(mut self, host: &str, port: u16, addresses: impl Into<Vec<IpAddr>>) -> Self {
+        self.dialing.overrides.add(host, port, addresses.into());
+        self
+    }
+
+    /// All hosts that are somewhere else than their names say, in place of those before.
+    pub fn overrides(mut self, overrides: Overrides) -> Self {
+        self.dialing.overrides = overrides;
+        self
+    }
+
+    /// Which addresses may be connected to, also of a redirect, a name or an override. A host that has only others is an
+    /// error of kind [`Other`](super::ErrorKind::Other), whose source is a [`DeniedAddress`](crate::dns::DeniedAddress).
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Url};
+    /// use windlass::net::dns::AddressPolicy;
+    /// # windlass_reactor::doc_real(async {
+    /// let crawler = Client::builder().address_policy(AddressPolicy::PublicOnly).build();
+    /// let url = Url::parse("http://169.254.169.254/latest/meta-data/").unwrap();
+    /// let error = crawler.get(&url).send().await.unwrap_err();
+    /// assert!(error.to_string().ends_with("address policy: 169.254.169.254 is link-local (169.254.0.0/16)"));
+    /// # });
+    /// ```
+    pub fn address_policy(mut self, policy: AddressPolicy) -> Self {
+        self.dialing.policy = policy;
+        self
+    }
+
+    /// How long one address of a host may take before the next is tried as well: 100 ms to 2 s; what is beyond that
+    /// means the nearer of the two (RFC 8305 8).
+    pub fn attempt_delay(mut self, delay: Duration) -> Self {
+        self.dialing.set_attempt_delay(delay);
+        self
+    }
+
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, limits, user_agent, headers, extras } = self;
-        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout });
-        let least = timeouts.least();
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, least, user_agent, headers, extras }) }
+        let ClientBuilder {
+            limit,
+            limit_per_host,
+            timeouts,
+            idle_timeout,
+            max_lifetime,
+            max_requests,
+            limits,
+            dialing,
+            user_agent,
+            headers,
+            extras,
+        } = self;
+        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
+        let shared_timeouts = timeouts.share();
+        let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
+        Client { inner: Rc::new(inner) }
     }
 }

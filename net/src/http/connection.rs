@@ -26,7 +26,7 @@ use super::body::{Decoder, Surplus, surplus};
 use super::client::Inner;
 use super::exchange::{Coding, Hop};
 use super::head::{Asked, Framing, ResponseHead};
-use super::pool::Stats;
+use super::pool::{Stats, Why};
 use super::request::Said;
 use super::timeouts::{At, Phase};
 use super::transport::Transport;
@@ -65,6 +65,9 @@ pub(crate) struct Connection {
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
     pub(crate) idle_since: Instant,
+    pub(crate) born: Instant,
+    /// How many have begun.
+    pub(crate) exchanges: u64,
 }
 
 /// How long a body waits for a `100 Continue` (RFC 9110 10.1.1 lets nobody wait for ever): as curl does.
@@ -96,6 +99,8 @@ impl Connection {
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
+            born: Instant::now(),
+            exchanges: 0,
         })
     }
 
@@ -105,7 +110,8 @@ impl Connection {
     /// As [`write_request`](super::request::write_request).
     pub(crate) fn begin(&mut self, hop: &mut Hop<'_>, client: &Inner) -> Result<(), Error> {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
-        let is_plain_get = hop.method == "GET" && hop.own.is_none();
+        self.exchanges += 1;
+        let is_plain_get = hop.is_plain_get();
         if is_plain_get && self.is_plain_get && self.url.is_same(hop.url) {
             return Ok(()); // the same as the last one
         }
@@ -177,7 +183,7 @@ impl Connection {
         at: &At,
     ) -> Poll<Result<(), Error>> {
         while !self.cut_short {
-            let (mut failed, mut filled) = (None, false);
+            let mut failed = None;
             if self.sent < self.request.len() {
                 at.set(Phase::Send, self.sent_before + self.sent);
                 match self.transport.poll_write(cx, &self.request[self.sent..]) {
@@ -195,30 +201,46 @@ impl Connection {
                     Poll::Ready(Err(error)) => failed = Some(error),
                     Poll::Pending => {}
                 }
-            } else if let Some(body) = hop.body_left() {
-                filled = self.poll_fill(cx, body)?.is_ready();
-            } else {
+            } else if hop.body_left().is_none() {
                 break;
             }
-            // It cannot go on, or need not: perhaps the peer has said why.
-            self.cut_short = match (failed, self.poll_read(cx)) {
-                (Some(_), Poll::Ready(Ok(1..))) => true,
-                (Some(error), _) | (None, Poll::Ready(Err(error))) => {
-                    return Poll::Ready(Err(self.broke("sending the request", error)));
-                }
-                (None, Poll::Ready(Ok(0))) => true,
-                // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
-                // wrong with them shows when the answer is read.
-                (None, Poll::Ready(Ok(_))) => !matches!(self.read_head(hop.limits(client)), Ok(false)),
-                (None, Poll::Pending) if filled => false,
-                (None, Poll::Pending) => return Poll::Pending,
-            };
+            ready!(self.poll_go_on(cx, hop, client, failed))?;
         }
         Poll::Ready(Ok(()))
     }
 
-    /// Fills the buffer with the next piece of the body, when it is time for it.
+    /// What is in the buffer cannot go out just now, or has: fetches more of the body, and hears whether the peer wants it.
     #[cold]
+    fn poll_go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        hop: &mut Hop<'_>,
+        client: &Inner,
+        failed: Option<io::Error>,
+    ) -> Poll<Result<(), Error>> {
+        let mut filled = false;
+        if self.sent == self.request.len()
+            && let Some(body) = hop.body_left()
+        {
+            filled = self.poll_fill(cx, body)?.is_ready();
+        }
+        self.cut_short = match (failed, self.poll_read(cx)) {
+            // Perhaps it said why before it went.
+            (Some(_), Poll::Ready(Ok(1..))) => true,
+            (Some(error), _) | (None, Poll::Ready(Err(error))) => {
+                return Poll::Ready(Err(self.broke("sending the request", error)));
+            }
+            (None, Poll::Ready(Ok(0))) => true,
+            // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
+            // wrong with them shows when the answer is read.
+            (None, Poll::Ready(Ok(_))) => !matches!(self.read_head(hop.limits(client)), Ok(false)),
+            (None, Poll::Pending) if filled => false,
+            (None, Poll::Pending) => return Poll::Pending,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Fills the buffer with the next piece of the body, when it is time for it.
     fn poll_fill(&mut self, cx: &mut Context<'_>, body: &mut Body) -> Poll<Result<(), Error>> {
         if let Some(patience) = &mut self.patience {
             ready!(Pin::new(patience).poll(cx));
@@ -231,19 +253,24 @@ impl Connection {
     }
 
     /// Whether the final head is complete. Interim heads are taken out of the buffer.
-    #[inline]
     fn read_head(&mut self, limits: &Limits) -> Result<bool, Error> {
         while let Some(len) = self.head.parse(&self.bytes, limits)? {
             if !self.head.is_interim() {
                 return Ok(true);
             }
-            if self.head.status() == 100 {
-                self.patience = None; // the peer wants the body
-            }
+            self.put_aside(len);
             self.head.begin_next(limits)?;
-            self.interims.extend(self.bytes.drain(..len));
         }
         Ok(false)
+    }
+
+    /// Takes an interim head out of the buffer.
+    #[cold]
+    fn put_aside(&mut self, len: usize) {
+        if self.head.status() == 100 {
+            self.patience = None; // the peer wants the body
+        }
+        self.interims.extend(self.bytes.drain(..len));
     }
 
     /// The same error, with what was asked for.
@@ -301,11 +328,15 @@ impl Connection {
         read
     }
 
-    /// Whether the connection can carry another exchange: the body of this one is all there, and nothing follows it.
+    /// Why the connection ends with this exchange; none if it can carry another: the body is all there, and nothing follows.
     #[inline]
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub(crate) fn ends(&mut self) -> Option<Why> {
         while let Ok(Some(_)) = self.decode() {}
-        self.may_stay && self.body.is_finished() && surplus(&self.bytes[self.at..]) != Surplus::Unasked
+        if self.may_stay && self.body.is_finished() {
+            let is_unasked = surplus(&self.bytes[self.at..]) == Surplus::Unasked;
+            return is_unasked.then_some(Why::ByPeer);
+        }
+        Some(if self.body.is_finished() && self.head.status() > 0 { Why::Asked } else { Why::Unfinished })
     }
 
     /// Forgets an exchange that is over.

@@ -28,7 +28,6 @@ use super::head::Version;
 use super::pool::Slot;
 use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
 use super::timeouts::{At, Deadlines, Phase};
-use super::timings::Marks;
 use super::upload::{Body, Header};
 use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 
@@ -79,7 +78,8 @@ pub(crate) struct Hop<'h> {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
-        Request { client, method, url, own: None, on_connection: None }
+        let own = if client.headers.is_empty() { None } else { Some(Box::default()) };
+        Request { client, method, url, own, on_connection: None }
     }
 
     /// Adds a header, after those before it.
@@ -294,19 +294,13 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub async fn send(mut self) -> Result<Response, Error> {
-        if !self.client.headers.is_empty() {
-            self.take_defaults();
-        }
         let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.extras.as_ref());
         if let Some(extras) = extras.cloned() {
             return Box::pin(follow::send(self, extras)).await; // boxed, so that the others' future is no larger for it
         }
-        let mut time = match self.own.as_ref().and_then(|own| own.timeouts) {
-            Some(own) => Deadlines::new(own, own.least()),
-            None => Deadlines::new(self.client.timeouts, self.client.least),
-        };
-        if self.own.as_ref().is_some_and(|own| own.is_timed) {
-            time.marks = Some(Marks::new());
+        let mut time = Deadlines::new(self.client.shared_timeouts.clone());
+        if let Some(own) = &mut self.own {
+            own.settle(self.client, &mut time);
         }
         let Request { client, method, url, own, on_connection } = &mut self;
         let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
@@ -314,17 +308,26 @@ impl<'a> Request<'a> {
         time.mark(Phase::Body);
         Ok(Response::new(slot, time))
     }
-
-    /// The client's headers, where the request says nothing of these names.
-    fn take_defaults(&mut self) {
-        let client = self.client;
-        let own = self.own();
-        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !own.says(name)).cloned().collect();
-        own.headers.splice(0..0, defaults);
-    }
 }
 
 impl Own {
+    /// Takes over what the client has for every request; gives `time` its own time-outs.
+    fn settle(&mut self, client: &Inner, time: &mut Deadlines) {
+        self.take_defaults(client);
+        if let Some(own) = self.timeouts {
+            *time = Deadlines::new(own.share());
+        }
+        if self.is_timed {
+            time.measure();
+        }
+    }
+
+    /// The client's headers, where the request says nothing of these names.
+    pub(super) fn take_defaults(&mut self, client: &Inner) {
+        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !self.says(name)).cloned().collect();
+        self.headers.splice(0..0, defaults);
+    }
+
     /// Whether the caller said something of this header: a value, or that it is to be left out.
     pub(super) fn says(&self, name: &str) -> bool {
         let mut said = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
@@ -338,14 +341,16 @@ impl Inner {
     /// # Errors
     /// As [`Request::send`].
     pub(crate) async fn send_once(self: &Rc<Self>, hop: &mut Hop<'_>, time: &mut Deadlines) -> Result<Slot, Error> {
-        let (method, url) = (hop.method, hop.url);
         let at = At::new();
-        let mut exchange = pin!(self.exchange(hop, &at));
-        let slot = poll_fn(|cx| {
-            let polled = exchange.as_mut().poll(cx);
-            if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
-        });
-        slot.await.map_err(|error| error.during(format!("{} {url}", doing(method))))
+        let slot = {
+            let mut exchange = pin!(self.exchange(hop, &at));
+            poll_fn(|cx| {
+                let polled = exchange.as_mut().poll(cx);
+                if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
+            })
+            .await
+        };
+        slot.map_err(|error| error.during(format!("{} {}", doing(hop.method), hop.url)))
     }
 
     /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
@@ -356,7 +361,7 @@ impl Inner {
             let fresh = slot.connection.is_none();
             if fresh {
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(hop.url, at)).await?, hop.url.clone());
+                slot.fill(Box::pin(dial(hop.url, &self.dialing, at)).await?, hop.url.clone());
             }
             if let Some(hook) = hop.on_connection {
                 hook();
@@ -370,8 +375,7 @@ impl Inner {
                         && is_gone(&error)
                         && hop.may_repeat(connection.has_sent()) =>
                 {
-                    self.pool.count(|stats| stats.retries += 1);
-                    slot.connection = None;
+                    slot.empty_again();
                 }
                 outcome => return outcome.map(|()| slot),
             }
@@ -382,6 +386,12 @@ impl Inner {
 impl Hop<'_> {
     pub(crate) fn headers(&self) -> &[Header] {
         self.own.as_ref().map_or(&[], |own| &own.headers)
+    }
+
+    /// Whether there is nothing of the caller's in it.
+    #[inline]
+    pub(super) fn is_plain_get(&self) -> bool {
+        self.own.is_none() && self.method == "GET"
     }
 
     #[inline]
@@ -417,7 +427,15 @@ impl Hop<'_> {
     }
 
     /// Refuses what must not be sent.
+    #[inline]
     fn check(&mut self, client: &Inner) -> Result<(), Error> {
+        if self.is_plain_get() {
+            return Ok(()); // nearly always
+        }
+        self.check_all(client)
+    }
+
+    fn check_all(&mut self, client: &Inner) -> Result<(), Error> {
         let Some(own) = &mut self.own else { return check_method(self.method) };
         if let Some(refused) = own.refused.take() {
             return Err(refused);

@@ -40,7 +40,6 @@ use super::pool::Slot;
 #[cfg(feature = "retry")]
 use super::retry::Retries;
 use super::timeouts::{Deadlines, Phase};
-use super::timings::Marks;
 use super::upload::Body;
 use super::{Error, ErrorKind, Response, Timeouts, Url};
 
@@ -321,6 +320,7 @@ pub(super) struct Call<'a> {
 pub(super) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
     let Request { client, method, url, own, on_connection } = request;
     let mut call = Call { client, method, url, own: own.unwrap_or_default(), on_connection, extras, set_aside: None };
+    call.own.take_defaults(client);
     call.ask_for_codings();
     let timeouts = call.own.timeouts.unwrap_or(client.timeouts);
     #[cfg(feature = "retry")]
@@ -342,8 +342,10 @@ impl Call<'_> {
 
     /// Sends the request, and what the redirects make of it, all within `timeouts`.
     pub(super) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
-        let mut time = Deadlines::new(timeouts, timeouts.least());
-        time.marks = self.own.is_timed.then(Marks::new);
+        let mut time = Deadlines::new(timeouts.share());
+        if self.own.is_timed {
+            time.measure();
+        }
         let (mut method, mut url) = (self.method, self.url.clone());
         let mut history = Vec::new();
         loop {

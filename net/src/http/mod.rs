@@ -126,7 +126,7 @@ pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
 pub use exchange::Request;
 pub use follow::{Follow, Redirect, Redirected, Redirects};
-pub use pool::Stats;
+pub use pool::{Closed, Stats};
 pub use response::Response;
 #[cfg(feature = "retry")]
 pub use retry::Retries;

@@ -201,7 +201,7 @@ impl Response {
         self.connection().body.trailers()
     }
 
-    /// How long each phase took, as far as it has come; none if nobody [asked](super::Request::timed).
+    /// How long each phase took, that under way up to now; none if nobody [asked](super::Request::timed).
     ///
     /// ```
     /// # windlass_net::doc_http(async |client, url| {
@@ -209,7 +209,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn timings(&self) -> Option<Timings> {
-        Some(self.time.marks.as_ref()?.timings)
+        self.time.timings()
     }
 
     /// The answer, unless its status says that something went wrong.
@@ -263,8 +263,6 @@ impl Response {
         if polled.is_pending() {
             let heard = self.connection().heard();
             polled = self.time.poll(cx, (Phase::Body, heard)).map(Err);
-        } else {
-            self.time.mark(Phase::Body);
         }
         polled.map_err(|error| self.connection().explain(error))
     }

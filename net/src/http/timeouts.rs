@@ -19,12 +19,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::{Pending, pending};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
-use super::timings::Marks;
+use super::timings::{Marks, Timings};
 use super::{Error, ErrorKind};
 
 /// How long a client waits, and for what. `None` is for ever.
@@ -103,10 +104,11 @@ impl Timeouts {
         }
     }
 
-    /// The shortest of all.
-    pub(crate) fn least(&self) -> Option<Duration> {
+    pub(crate) fn share(self) -> Shared {
         let rate = self.min_rate.map(|(_, over)| over);
-        [self.resolve, self.connect, self.first_byte, self.read, rate, self.total].into_iter().flatten().min()
+        let all = [self.resolve, self.connect, self.first_byte, self.read, rate, self.total];
+        let least = all.into_iter().flatten().min()?;
+        Some(Rc::new((self, least)))
     }
 }
 
@@ -169,41 +171,42 @@ impl At {
     }
 }
 
+/// What several exchanges have in common: their time-outs, and the shortest of all; none if there is no limit.
+pub(crate) type Shared = Option<Rc<(Timeouts, Duration)>>;
+
 /// The time that is left for an exchange.
 pub(crate) struct Deadlines {
-    limits: Timeouts,
-    least: Option<Duration>,
+    limits: Shared,
     /// The time-out of no future: it goes along with several.
     timer: Option<Timeout<Pending<()>>>,
-    /// When the timer was first set, if that is known by now.
-    began: Option<Instant>,
-    /// What was going on when this was last polled, and since when; none if since the beginning.
+    /// What was going on when this was last polled, and since when; not known if since the timer was first set.
     at: (Phase, usize),
     since: Option<Instant>,
+    /// What needs to be known once the timer has fired, or if there is a least rate, or if the phases are timed.
+    late: Option<Box<Late>>,
+}
+
+#[derive(Default)]
+struct Late {
+    /// When the timer was first set.
+    began: Option<Instant>,
     /// Since when the rate is measured, and what had come by then.
     rate_from: Option<(Instant, usize)>,
-    pub(crate) marks: Option<Box<Marks>>,
+    /// How long each phase took, if somebody asked.
+    marks: Option<Marks>,
 }
 
 impl Deadlines {
-    /// `least` is the shortest of `limits`.
     #[inline]
-    pub(crate) fn new(limits: Timeouts, least: Option<Duration>) -> Self {
-        Deadlines {
-            limits,
-            least,
-            timer: None,
-            began: None,
-            at: (Phase::Queue, 0),
-            since: None,
-            rate_from: None,
-            marks: None,
-        }
+    pub(crate) fn new(limits: Shared) -> Self {
+        Deadlines { limits, timer: None, at: (Phase::Queue, 0), since: None, late: None }
     }
 
     /// Another exchange begins within the same time.
     pub(crate) fn next_exchange(&mut self) {
-        self.rate_from = None;
+        if let Some(late) = &mut self.late {
+            late.rate_from = None;
+        }
     }
 
     /// Ready when a limit has passed, with an error that tells which.
@@ -212,12 +215,13 @@ impl Deadlines {
         if self.at != at {
             self.enter(at);
         }
-        let Some(least) = self.least else { return Poll::Pending };
+        let Some(limits) = &self.limits else { return Poll::Pending };
+        let least = limits.1;
         let timer = self.timer.get_or_insert_with(|| timeout(least, pending()));
         if Pin::new(timer).poll(cx).is_pending() {
             return Poll::Pending;
         }
-        self.judge(cx, least)
+        self.judge(cx)
     }
 
     #[inline]
@@ -229,38 +233,52 @@ impl Deadlines {
         }
         let now = Instant::now();
         self.since = Some(now);
-        if self.rate_from.is_none() && at.0.hears() {
-            self.rate_from = Some((now, at.1));
+        let has_rate = self.limits.as_ref().is_some_and(|limits| limits.0.min_rate.is_some());
+        if has_rate && at.0.hears() {
+            self.late.get_or_insert_default().rate_from.get_or_insert((now, at.1));
         }
+    }
+
+    /// Takes the time of each phase from here on.
+    pub(crate) fn measure(&mut self) {
+        self.late.get_or_insert_default().marks = Some(Marks::new());
     }
 
     /// Notes that `phase` begins, for who asked how long each takes.
     #[inline]
     pub(crate) fn mark(&mut self, phase: Phase) {
-        if let Some(marks) = &mut self.marks {
+        if let Some(marks) = self.late.as_mut().and_then(|late| late.marks.as_mut()) {
             marks.enter(phase);
         }
     }
 
+    /// How long each phase took until now, if somebody asked.
+    pub(crate) fn timings(&self) -> Option<Timings> {
+        Some(self.late.as_ref()?.marks?.until_now())
+    }
+
     /// The timer has fired.
     #[cold]
-    fn judge(&mut self, cx: &mut Context<'_>, least: Duration) -> Poll<Error> {
+    fn judge(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        let Some(shared) = &self.limits else { return Poll::Pending };
+        let (limits, least) = &**shared;
+        let late = self.late.get_or_insert_default();
+        let (phase, moved) = self.at;
         loop {
             let now = Instant::now();
             // It fires late, if at all: what counts from its beginning is never cut short.
-            let began = *self.began.get_or_insert(Instant::now() - least);
-            let (phase, moved) = self.at;
-            let total = self.limits.total.map(|limit| began + limit);
+            let began = *late.began.get_or_insert(now - *least);
+            let total = limits.total.map(|limit| began + limit);
             if total.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(timed_out(ErrorKind::TimeoutTotal, phase));
             }
-            let own = self.limits.of(phase).map(|limit| self.since.unwrap_or(began) + limit);
+            let own = limits.of(phase).map(|limit| self.since.unwrap_or(began) + limit);
             if own.is_some_and(|deadline| deadline <= now) {
                 return Poll::Ready(timed_out(phase.kind(), phase));
             }
             let mut rate = None;
-            if let (Some((bytes, over)), true) = (self.limits.min_rate, phase.hears()) {
-                let (from, had) = self.rate_from.get_or_insert((began, 0));
+            if let (Some((bytes, over)), true) = (limits.min_rate, phase.hears()) {
+                let (from, had) = late.rate_from.get_or_insert((began, 0));
                 if *from + over <= now {
                     if ((moved - *had) as u64) < bytes {
                         return Poll::Ready(too_slow(bytes, over));
@@ -269,7 +287,7 @@ impl Deadlines {
                 }
                 rate = Some(*from + over);
             }
-            let next = [total, own, rate].into_iter().flatten().fold(now + least, Instant::min);
+            let next = [total, own, rate].into_iter().flatten().fold(now + *least, Instant::min);
             let timer = self.timer.insert(timeout_at(next, pending()));
             if Pin::new(timer).poll(cx).is_pending() {
                 return Poll::Pending;

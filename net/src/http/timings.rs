@@ -41,22 +41,29 @@ pub struct Timings {
     pub tls: Duration,
     /// From having a connection to the first byte of the answer: the request goes out in this time.
     pub first_byte: Duration,
-    /// From there to the last byte of the body, and whatever the caller did meanwhile.
+    /// From there to the last byte of the body, and whatever the caller did until it asked.
     pub body: Duration,
 }
 
 /// The phase under way, and how long those before it took.
+#[derive(Clone, Copy)]
 pub(crate) struct Marks {
-    pub(crate) timings: Timings,
+    timings: Timings,
     phase: Phase,
     since: Instant,
 }
 
 impl Marks {
-    pub(crate) fn new() -> Box<Marks> {
-        Box::new(Marks { timings: Timings::default(), phase: Phase::Queue, since: Instant::now() })
+    pub(crate) fn new() -> Marks {
+        Marks { timings: Timings::default(), phase: Phase::Queue, since: Instant::now() }
     }
 
+    pub(crate) fn until_now(mut self) -> Timings {
+        self.enter(self.phase);
+        self.timings
+    }
+
+    #[cold]
     pub(crate) fn enter(&mut self, phase: Phase) {
         let now = Instant::now();
         let timings = &mut self.timings;

@@ -10,7 +10,7 @@
 //! Not here: how it came about (`dial`).   Next: `connection`, which talks over it.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use windlass_reactor::{Direction, count_syscalls};
@@ -43,6 +43,14 @@ impl Transport {
     /// borrow may be live: others may be woken (I3).
     pub(crate) fn is_quiet_of_late(&self) -> bool {
         self.judge(self.socket().fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), and has `sweeper` woken when that ends. No borrow may be live that a waker could
+    /// want (I3).
+    #[inline]
+    pub(crate) fn stays_quiet(&mut self, sweeper: &Waker) -> bool {
+        let readable = self.poll_readable(&mut Context::from_waker(sweeper));
+        readable.is_pending() || self.is_quiet()
     }
 
     #[inline]

@@ -73,7 +73,7 @@ where
     F: Future<Output: 'static> + 'static,
 {
     let handle = with_current(|core| core.map(|core| core.spawn(future, name, at)))
-        .expect("spawn called outside a running loop: call it inside block_on");
+        .expect("spawn called outside a running loop: call it inside run or block_on");
     join::admit(&handle, Core::admit_to_current);
     handle
 }

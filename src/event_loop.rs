@@ -23,7 +23,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use windlass_executor::{BlockingPool, blocking_pool};
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, RemoteHandle, Stop};
+use windlass_executor::{
+    Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, RemoteHandle, Stop, TaskInfo,
+};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 use crate::debug::{Debugger, Settings};
@@ -611,6 +613,26 @@ impl Loop {
             blocking_calls: executor.blocking_out(),
             blocking: blocking_pool(),
         }
+    }
+
+    /// Its tasks that have not ended, in the order of their numbers: [`task::all_tasks`](crate::task::all_tasks) for who looks
+    /// at the loop from outside, between two ticks. What ends one of them then
+    /// ([`abort_handle`](crate::task::TaskInfo::abort_handle)) is done when the loop next turns, before anybody is polled.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().paused_clock().build()?;
+    /// let _detached = crank.spawn(std::future::pending::<()>());
+    /// crank.run_until_stalled();
+    /// for task in crank.all_tasks() {
+    ///     println!("{task}"); // 1 Task-1: waits for something that did not say; 1 polls, spawned at …
+    ///     task.abort_handle().cancel();
+    /// }
+    /// crank.run_until_stalled();
+    /// assert!(crank.all_tasks().is_empty());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn all_tasks(&self) -> Vec<TaskInfo> {
+        self.shared.executor.all_tasks()
     }
 
     /// Poll times and scheduling delays so far. None unless [`Builder::histograms`] asked for them.

@@ -421,10 +421,8 @@ impl Loop {
         if let (Some(watch), Wait::Yes | Wait::HoldClock) = (watch, wait) {
             watch.waits();
         }
-        reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
-        if let Some(watch) = watch {
-            watch.is_awake();
-        }
+        let awake = || watch.iter().for_each(|watch| watch.is_awake()); // before a waker that is not ours can block
+        reactor.turn_and_tell(wait, awake).expect("epoll waits as long as its descriptor is open");
         if wait == Wait::No {
             // A row may be twice as long as the last, but no longer than its pace lets hope to take: so nobody waits for the
             // world for long.

@@ -51,7 +51,7 @@ use pool::{CLASSES, KEPT, Piece};
 
 /// What depends on the future's type.
 pub(crate) struct VTable {
-    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    poll: unsafe fn(NonNull<Header>, Key) -> bool,
     end: unsafe fn(NonNull<Header>, Option<JoinError>),
     output_type: fn() -> &'static str,
     /// Where in the cell the output lies.
@@ -107,14 +107,16 @@ impl<F: Future> TaskCell<F> {
         unsafe { &mut *cell.stage.get() }
     }
 
-    unsafe fn poll(task: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+    unsafe fn poll(task: NonNull<Header>, key: Key) -> bool {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
         // SAFETY: C2: the state was alive.
         let Stage::Alive(future) = stage else { unsafe { unreachable_unchecked() } };
         // SAFETY: C3.
         let future = unsafe { Pin::new_unchecked(future) };
-        let ended = future.poll(cx).map(|output| *stage = Stage::Finished(Ok(output))); // drops the future (C3)
+        // Made here, where the future's poll is inlined and knows whose waker it is: to clone or wake it is a direct call.
+        let waker = ManuallyDrop::new(waker(key));
+        let ended = future.poll(&mut Context::from_waker(&waker)).map(|output| *stage = Stage::Finished(Ok(output))); // drops the future (C3)
         ended.is_ready()
     }
 
@@ -137,9 +139,8 @@ impl TaskRef {
         if !self.claim(State::Alive) {
             return Polled::NotAlive;
         }
-        let waker = ManuallyDrop::new(waker(key));
         // SAFETY: C2, claimed above.
-        if unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) } {
+        if unsafe { (self.vtable.poll)(self.0, key) } {
             return Polled::Ended;
         }
         self.state.set(State::Alive);

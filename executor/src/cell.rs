@@ -287,7 +287,7 @@ impl<T> Drop for Half<T> {
 pub(crate) struct Table {
     entries: UnsafeCell<Slab<TaskRef>>,
     first: Cell<Option<NonNull<Header>>>,
-    last: Cell<Option<NonNull<Header>>>, // of a line that has a first
+    last: Cell<*const Header>, // of a line that has a first
     /// Whose turn it is; while nothing foreign runs it may be the last one's.
     pub(crate) turn: Cell<Key>,
     /// What is to become of that task when its turn is over.
@@ -307,12 +307,12 @@ impl Table {
     fn queue(&self, task: &TaskRef) {
         task.queued.set(Queued::Yes);
         task.link.set(ptr::null());
-        match self.first.get().and(self.last.get()) {
+        match self.first.get() {
             // SAFETY: C5.
-            Some(last) => unsafe { last.as_ref() }.link.set(task.0.as_ptr()),
+            Some(_) => unsafe { &*self.last.get() }.link.set(task.0.as_ptr()),
             None => self.first.set(Some(task.0)),
         }
-        self.last.set(Some(task.0));
+        self.last.set(task.0.as_ptr());
     }
 
     /// The head of the line, which is the table's to count.

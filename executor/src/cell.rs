@@ -33,7 +33,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
@@ -51,7 +51,7 @@ use pool::{CLASSES, KEPT, Piece};
 
 /// What depends on the future's type.
 pub(crate) struct VTable {
-    poll: unsafe fn(NonNull<Header>, Key) -> bool,
+    poll: unsafe fn(NonNull<Header>, Key) -> Poll<()>,
     end: unsafe fn(NonNull<Header>, Option<JoinError>),
     output_type: fn() -> &'static str,
     /// Where in the cell the output lies.
@@ -107,7 +107,7 @@ impl<F: Future> TaskCell<F> {
         unsafe { &mut *cell.stage.get() }
     }
 
-    unsafe fn poll(task: NonNull<Header>, key: Key) -> bool {
+    unsafe fn poll(task: NonNull<Header>, key: Key) -> Poll<()> {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
         // SAFETY: C2: the state was alive.
@@ -116,8 +116,8 @@ impl<F: Future> TaskCell<F> {
         let future = unsafe { Pin::new_unchecked(future) };
         // Made here, where the future's poll is inlined and knows whose waker it is: to clone or wake it is a direct call.
         let waker = ManuallyDrop::new(waker(key));
-        let ended = future.poll(&mut Context::from_waker(&waker)).map(|output| *stage = Stage::Finished(Ok(output))); // drops the future (C3)
-        ended.is_ready()
+        // What has ended is dropped where it lies (C3).
+        future.poll(&mut Context::from_waker(&waker)).map(|output| *stage = Stage::Finished(Ok(output)))
     }
 
     unsafe fn end(task: NonNull<Header>, error: Option<JoinError>) {
@@ -140,7 +140,7 @@ impl TaskRef {
             return Polled::NotAlive;
         }
         // SAFETY: C2, claimed above.
-        if unsafe { (self.vtable.poll)(self.0, key) } {
+        if unsafe { (self.vtable.poll)(self.0, key) }.is_ready() {
             return Polled::Ended;
         }
         self.state.set(State::Alive);

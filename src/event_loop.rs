@@ -37,8 +37,8 @@ use crate::watch::{Stopwatch, Watch};
 const POLL_BUDGET: u32 = 1_024;
 /// How many of them a loop that has waited begins with: nobody knows yet how long they take.
 const POLLS_AT_FIRST: u32 = 64;
-/// How long a row of polls may take before sockets and timers get their turn.
-const POLL_TIME_MAX_NS: u64 = 250_000;
+/// How long a row of polls may take before sockets and timers get their turn: half of the millisecond that epoll counts in.
+const POLL_TIME_MAX_NS: u64 = 500_000;
 /// Parts of a row of at most [`POLLS_AT_FIRST`], between which the clock is looked at.
 const PARTS: u32 = 8;
 
@@ -804,7 +804,7 @@ impl Builder {
     }
 
     /// How many polls in a row there may be before sockets and timers get their turn, at most; 1,024 if not set. A loop that
-    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs. Of a row of up
+    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 500 µs. Of a row of up
     /// to 64 each eighth ends with a look at the clock, and the row where it has had its time.
     ///
     /// # Panics

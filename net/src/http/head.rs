@@ -420,6 +420,21 @@ impl<'a> Fields<'a> {
         self.iter().filter(|(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
     }
 
+    /// The lines as they came, each with its line end.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Limits, head::ResponseHead};
+    /// let buf = b"HTTP/1.1 200 OK\r\nA:  1\r\nb:2\r\n\r\n";
+    /// let mut head = ResponseHead::new();
+    /// head.parse(buf, &Limits::default())?;
+    /// assert_eq!(head.fields(buf).as_bytes(), b"A:  1\r\nb:2\r\n");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn as_bytes(&self) -> &'a [u8] {
+        self.lines
+    }
+
     /// Names and values, one pair for each line.
     ///
     /// ```

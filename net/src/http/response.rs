@@ -124,6 +124,18 @@ impl Response {
         self.connection().transport.socket().peer_addr().ok()
     }
 
+    /// Our end of the connection, while there is one.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let from = client.get(url).send().await?.local_addr().unwrap();
+    /// assert!(from.ip().is_loopback() && from.port() != url.port());
+    /// # Ok(()) });
+    /// ```
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.connection().transport.socket().local_addr().ok()
+    }
+
     /// The headers as they came: order, case and duplicates.
     ///
     /// ```

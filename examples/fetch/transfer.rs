@@ -1,0 +1,282 @@
+//! One URL, from its first request to the last byte of its answer.
+//!
+//! ```text
+//!     URL ──► Hop ──► Engine::send ──► head ──► 3xx and -L? ──► the next Hop
+//!                                       │                            ▲ less what was for the first origin
+//!                                       ├── -f and 400 or more: 22   │ a GET, if it was a POST
+//!                                       └── body ──► codings undone ──► Sink
+//! ```
+//!
+//! Redirects are followed by curl's rules, not by the library's: a method that was named stays whatever the status says,
+//! https may lead to http, and each hop's head is shown.
+//! Not here: who sends (`engine`), where bytes go (`sink`).   Next: `sink`, `write_out`.
+
+use std::time::{Duration, Instant};
+
+use windlass::http::{
+    CookieJar, Limits, Url,
+    decode::{Coding, Decoder},
+};
+
+use crate::{
+    asked::{Asked, Hop},
+    engine::{Answer, Engine, Head},
+    failure::{self, Code, Failure},
+    flags::Flags,
+    progress::Progress,
+    report::Report,
+    sink::Sink,
+};
+
+/// As many codings of one body, one over the other, as curl undoes.
+const CODINGS_MAX: usize = 5;
+
+/// What holds for every URL beyond the requests.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    /// How many redirects are followed; none if it is not limited.
+    redirects: Redirects,
+    max_time: Option<Duration>,
+    is_fail: bool,
+    is_decoded: bool,
+    pub(crate) jar: Option<CookieJar>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Redirects {
+    Shown,
+    Followed { most: Option<u64> },
+}
+
+impl Rules {
+    pub(crate) fn new(flags: &Flags, jar: Option<CookieJar>) -> Self {
+        let most = u64::try_from(flags.max_redirs).ok();
+        Self {
+            redirects: if flags.location { Redirects::Followed { most } } else { Redirects::Shown },
+            max_time: flags.max_time.filter(|limit| !limit.is_zero()),
+            is_fail: flags.fail,
+            is_decoded: flags.compressed && !flags.raw,
+            jar,
+        }
+    }
+}
+
+/// Fetches `url`; what it took is in `report`, also if it fails.
+///
+/// # Errors
+/// The first thing that goes wrong.
+pub(crate) async fn transfer<E: Engine>(
+    engine: &E,
+    asked: &Asked,
+    rules: &Rules,
+    url: &str,
+    sink: &mut Sink<'_>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let (mut url, mut user) = go_to(url)?;
+    let (first, mut becomes_get) = (url.clone(), false);
+    loop {
+        let left = match rules.max_time {
+            None => None,
+            Some(limit) => Some(left_of(limit, report.began)?),
+        };
+        let hop = Hop {
+            url: &url,
+            is_first_origin: url.origin() == first.origin(),
+            is_first_host: url.host() == first.host(),
+            user: user.as_deref(),
+            becomes_get,
+            kept_cookies: rules.jar.as_ref().and_then(|jar| jar.cookies_for(&url)),
+        };
+        let request = asked.request(&hop);
+        report.asks(&request);
+        sink.goes_out(&request)?;
+        let opened = engine.opened();
+        let sent = engine.send(&request, left).await;
+        report.connects += engine.opened() - opened;
+        let mut answer = sent?;
+        report.hears(answer.head());
+        sink.comes_in(answer.head())?;
+        keep_cookies(rules, answer.head(), &url);
+
+        let next = location(answer.head()).map(|location| led(&url, &location));
+        match (next, rules.redirects) {
+            (Some(next), Redirects::Followed { most }) => {
+                if most == Some(report.redirects) {
+                    return Err(Failure::new(
+                        Code::TooManyRedirects,
+                        format!("more than {} redirects", report.redirects),
+                    ));
+                }
+                let (next, next_user) = next?;
+                becomes_get |= is_get_from_now_on(answer.head().status, request.method, request.body.is_some());
+                // Nobody wants it; if it breaks off, that is the connection's end and no more.
+                while let Ok(Some(_)) = answer.chunk().await {}
+                report.leaves(&answer.end());
+                user = next_user.or_else(|| user.filter(|_| next.origin() == url.origin()));
+                url = next;
+                continue;
+            }
+            (Some(Ok((next, _))), Redirects::Shown) => report.redirect_url = Some(next.to_string()),
+            _ => {}
+        }
+        if rules.is_fail && answer.head().status >= 400 {
+            let status = answer.head().status;
+            return Err(Failure::new(Code::HttpReturned, format!("the requested URL returned error: {status}")));
+        }
+        let read = read_body(&mut answer, rules, sink, report).await;
+        let end = answer.end();
+        report.ends(&end);
+        read?;
+        return sink.ends(&end.trailers);
+    }
+}
+
+/// Where a text leads that somebody typed: `http://` is understood, and user information is taken out.
+fn go_to(text: &str) -> Result<(Url, Option<String>), Failure> {
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    if whole.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        return Err(Failure::new(Code::Url, "url: a space or a control character; encode it first"));
+    }
+    let (url, credentials) = Url::parse_with_credentials(&whole).map_err(|error| failure::of_url(&error, &whole))?;
+    Ok((url, credentials.map(|who| format!("{}:{}", who.user(), who.password()))))
+}
+
+/// Where a redirect points; none if the answer is none, or points nowhere.
+fn location(head: &Head) -> Option<String> {
+    let location = head.get("location").filter(|location| !location.is_empty())?;
+    let encoded = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|&byte| if byte < 0x80 { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+            .collect()
+    };
+    let text = std::str::from_utf8(location).map_or_else(|_| encoded(location), str::to_owned);
+    (300..400).contains(&head.status).then_some(text)
+}
+
+/// Where a redirect leads, and as whom.
+fn led(from: &Url, location: &str) -> Result<(Url, Option<String>), Failure> {
+    if location.contains("://") && !location.starts_with(['/', '?', '#', '.']) {
+        let location = location.replace(' ', "%20");
+        return go_to(&location);
+    }
+    Ok((from.join(location).map_err(|error| failure::of_url(&error, location))?, None))
+}
+
+/// curl's rule: a POST becomes a GET at 301 and 302, anything but HEAD at 303.
+fn is_get_from_now_on(status: u16, method: &str, has_body: bool) -> bool {
+    match status {
+        301 | 302 => has_body || method == "POST",
+        303 => method != "HEAD",
+        _ => false,
+    }
+}
+
+fn left_of(limit: Duration, began: Instant) -> Result<Duration, Failure> {
+    let left = limit.checked_sub(began.elapsed()).filter(|left| !left.is_zero());
+    left.ok_or_else(|| Failure::new(Code::TimedOut, format!("timed out after {limit:?}")))
+}
+
+fn keep_cookies(rules: &Rules, head: &Head, url: &Url) {
+    let Some(jar) = &rules.jar else { return };
+    for cookie in head.get_all("set-cookie") {
+        let _ = jar.set(url, &String::from_utf8_lossy(cookie)); // what is not that server's to set is not kept
+    }
+}
+
+async fn read_body<A: Answer>(
+    answer: &mut A,
+    rules: &Rules,
+    sink: &mut Sink<'_>,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let has_none = matches!(answer.head().status, 204 | 304) || report.method == "HEAD";
+    let mut undo = if rules.is_decoded && !has_none { decoders(answer.head())? } else { Vec::new() };
+    let length = answer.head().get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    let mut progress = Progress::new(sink, length);
+    while let Some(piece) = answer.chunk().await? {
+        report.size_download += piece.len() as u64;
+        progress.add(piece.len() as u64);
+        decode(&mut undo, piece, &mut |bytes| sink.body(bytes))?;
+    }
+    undo.iter().try_for_each(Decoder::finish).map_err(|error| Failure::new(Code::Coding, error.to_string()))
+}
+
+/// What undoes the codings of a body, the last of them first.
+fn decoders(head: &Head) -> Result<Vec<Decoder>, Failure> {
+    let mut limits = Limits::default();
+    (limits.body_max, limits.ratio_max) = (u64::MAX, u64::MAX);
+    let named = head.get_all("content-encoding").flat_map(|line| line.split(|&byte| byte == b','));
+    let named =
+        named.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
+    let decoder = |name: &[u8]| {
+        let unknown = || Failure::new(Code::Coding, format!("no content coding of ours: {}", name.escape_ascii()));
+        let coding = Coding::named(name).ok_or_else(unknown)?;
+        Decoder::new(coding, &limits).map_err(|error| Failure::new(Code::Coding, error.to_string()))
+    };
+    let mut decoders = named.map(decoder).collect::<Result<Vec<_>, _>>()?;
+    if decoders.len() > CODINGS_MAX {
+        return Err(Failure::new(Code::Coding, format!("more than {CODINGS_MAX} content codings")));
+    }
+    decoders.reverse();
+    Ok(decoders)
+}
+
+/// Has `bytes` pass through the decoders that are left.
+fn decode(
+    undo: &mut [Decoder],
+    mut bytes: &[u8],
+    take: &mut impl FnMut(&[u8]) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some((first, rest)) = undo.split_first_mut() else { return take(bytes) };
+    loop {
+        let step = first.decode(bytes).map_err(|error| Failure::new(Code::Coding, error.to_string()))?;
+        bytes = &bytes[step.consumed..];
+        if step.data.is_empty() && bytes.is_empty() {
+            return Ok(());
+        }
+        decode(rest, step.data, &mut *take)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_typed_needs_no_scheme_and_may_say_who_asks() {
+        let gone = |text| go_to(text).map(|(url, user)| (url.to_string(), user)).map_err(|failure| failure.code as u8);
+        assert_eq!(gone("a.example/x"), Ok(("http://a.example/x".to_owned(), None)));
+        assert_eq!(gone("me:p%40w@a.example"), Ok(("http://a.example/".to_owned(), Some("me:p@w".to_owned()))));
+        assert_eq!(gone("http://a b/"), Err(3));
+        assert_eq!(gone("http://"), Err(3));
+        assert_eq!(gone("gopher://a/"), Err(1));
+    }
+
+    #[test]
+    fn a_location_may_be_anything_that_browsers_take() {
+        let from = Url::parse("http://a.example/b/c").unwrap();
+        let led = |to| led(&from, to).map(|(url, user)| (url.to_string(), user)).map_err(|failure| failure.code as u8);
+        assert_eq!(led("d e"), Ok(("http://a.example/b/d%20e".to_owned(), None)));
+        assert_eq!(led("/?u=http://b/"), Ok(("http://a.example/?u=http://b/".to_owned(), None)));
+        assert_eq!(led("http://u:p@b/x y"), Ok(("http://b/x%20y".to_owned(), Some("u:p".to_owned()))));
+        assert_eq!(led("foo://b/"), Err(1));
+    }
+
+    #[test]
+    fn codings_are_undone_from_the_last_to_the_first() {
+        let head = |value: &str| Head {
+            status: 200,
+            version: Default::default(),
+            headers: vec![(b"Content-Encoding".to_vec(), value.as_bytes().to_vec())],
+            bytes: vec![],
+            remote: None,
+            local: None,
+        };
+        assert_eq!(decoders(&head("identity")).unwrap().len(), 0);
+        assert_eq!(decoders(&head("gzip, br")).unwrap().len(), 2);
+        assert!(decoders(&head("gzip, nosuch")).is_err());
+        assert!(decoders(&head("br,br,br,br,br,br")).is_err());
+    }
+}

@@ -362,8 +362,7 @@ impl<'a> Request<'a> {
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
-                // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, &self.client.dialing, at)).await?, self.url.clone());
+                slot.fill(dial(self.url, &self.client.dialing, at).await?, self.url.clone());
                 #[cfg(feature = "proxy")]
                 (slot.connection().via = super::proxy::reader(self.url, &self.client.dialing));
             }

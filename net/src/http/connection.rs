@@ -1,15 +1,16 @@
 //! One connection, and what is said over it.
 //!
 //! ```text
-//!   begin ──► request ──► poll_answer ──► the peer
+//!   begin ──► head ───┐
+//!   body ───► piece ──┴─► request ──► poll_answer ──► the peer
 //!
 //!   the peer ──► bytes: │ head │ body, decoded │ body, as it came │ ◄── poll_piece
 //!                                              └ at
 //! ```
 //!
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
-//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, what
-//! comes in is read.
+//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
+//! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
 use std::cell::RefCell;

@@ -64,8 +64,8 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
-//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`.
+//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
+//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 mod auth;

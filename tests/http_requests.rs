@@ -871,6 +871,14 @@ fn the_time_of_each_phase_is_told_to_who_asks() {
         // The resolver is not on the clock; what it takes is not here, but what comes after is.
         assert_eq!(millis(timed(&named).await.body), 54);
         assert_eq!(client.get(&url).send().await.unwrap().timings(), None);
+
+        let at_once =
+            Script::start(async |mut peer: Peer| while peer.hear().await.is_some() && peer.say(HELLO).await {});
+        let url = at_once.url();
+        let response = client.get(&url).timed().send().await.unwrap();
+        sleep(MS(70)).await; // the caller's own
+        let timings = response.timings().unwrap();
+        assert_eq!((millis(timings.first_byte), millis(timings.body)), (0, 70));
     });
 }
 

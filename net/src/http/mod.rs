@@ -66,27 +66,38 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
-//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`. Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
+//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
+//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
+//! Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
+mod auth;
 pub mod body;
 mod client;
 mod connection;
 mod dial;
+mod echo;
 mod error;
+mod exchange;
+mod form;
 pub mod head;
+#[cfg(feature = "json")]
+mod json;
 mod line;
 mod pool;
 #[cfg(feature = "proxy")]
 mod proxy;
 mod read;
 pub mod request;
+mod response;
 mod server;
+mod text;
 mod timeouts;
+mod timings;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
+mod upload;
 mod url;
 
 #[cfg(test)]
@@ -94,15 +105,20 @@ mod corpus;
 #[cfg(test)]
 mod corpus_test;
 
-pub use client::{Client, ClientBuilder, Request, Response};
+pub use client::{Client, ClientBuilder};
+pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
+pub use exchange::Request;
 pub use pool::{Closed, Stats};
 #[cfg(feature = "proxy")]
 pub use proxy::Proxy;
+pub use response::Response;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+pub use timings::Timings;
 #[cfg(feature = "tls")]
 pub use tls::{CertificateError, Tls};
+pub use upload::Body;
 pub use url::Url;
 
 /// How much of everything a peer may send.

@@ -31,7 +31,8 @@ pub(crate) enum Transport {
 }
 
 impl Transport {
-    fn socket(&self) -> &TcpStream {
+    /// The stream at the bottom of it.
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Transport::Plain(stream) => stream,
             #[cfg(feature = "tls")]

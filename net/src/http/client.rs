@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::dial::Dialing;
 use super::exchange::Request;
+use super::follow::{Extras, Redirects};
 use super::pool::{Pool, Settings, Stats};
 use super::request::USER_AGENT;
 use super::timeouts;
@@ -54,6 +55,8 @@ pub(crate) struct Inner {
     pub(crate) user_agent: Vec<u8>,
     /// What every request has that does not say otherwise.
     pub(crate) headers: Vec<Header>,
+    /// None if it does nothing beyond one exchange.
+    pub(crate) extras: Option<Rc<Extras>>,
 }
 
 impl Client {
@@ -126,6 +129,7 @@ impl fmt::Debug for Client {
 /// | `attempt_delay` | 250 ms (RFC 8305 8) |
 /// | `tls` (with that feature) | Mozilla's authorities |
 /// | `proxy` (with that feature) | none |
+/// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]
@@ -141,6 +145,7 @@ pub struct ClientBuilder {
     pub(super) dialing: Dialing,
     user_agent: Vec<u8>,
     headers: Vec<Header>,
+    extras: Option<Rc<Extras>>,
 }
 
 impl Default for ClientBuilder {
@@ -156,6 +161,7 @@ impl Default for ClientBuilder {
             dialing: Dialing::default(),
             user_agent: USER_AGENT.into(),
             headers: Vec::new(),
+            extras: None,
         }
     }
 }
@@ -240,6 +246,23 @@ impl ClientBuilder {
         self
     }
 
+    /// What becomes of redirects; none is followed if nothing is said here.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        Rc::make_mut(self.extras.get_or_insert_default())
+    }
+
     /// Who knows the addresses of names. It is asked for each new connection, so it is the place for a
     /// [`Cache`](crate::dns::Cache), which is not put over it.
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
@@ -306,10 +329,11 @@ impl ClientBuilder {
             dialing,
             user_agent,
             headers,
+            extras,
         } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
         let shared_timeouts = timeouts.share();
-        let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers };
+        let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
         Client { inner: Rc::new(inner) }
     }
 }

@@ -118,8 +118,7 @@ impl Connection {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
         let is_plain_get = hop.is_plain_get();
-        let is_same = || std::ptr::eq(self.url.as_str(), hop.url.as_str()) || self.url == *hop.url;
-        if is_plain_get && self.is_plain_get && is_same() {
+        if is_plain_get && self.is_plain_get && self.url.is_same(hop.url) {
             return Ok(()); // the same as the last one
         }
         (self.doing, self.url, self.is_plain_get) = (doing(hop.method), hop.url.clone(), is_plain_get);

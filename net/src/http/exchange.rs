@@ -23,6 +23,7 @@ use std::time::Duration;
 use super::client::Inner;
 use super::connection::doing;
 use super::dial::dial;
+use super::follow::{self, Extras, Redirects};
 use super::head::Version;
 use super::pool::Slot;
 use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
@@ -35,11 +36,11 @@ use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 /// What HTTP does not allow in it is refused by [`send`](Request::send), before a connection is touched.
 #[must_use = "a request does nothing until `send`"]
 pub struct Request<'a> {
-    client: &'a Rc<Inner>,
-    method: &'a str,
-    url: &'a Url,
-    own: Option<Box<Own>>,
-    on_connection: Option<&'a dyn Fn()>,
+    pub(super) client: &'a Rc<Inner>,
+    pub(super) method: &'a str,
+    pub(super) url: &'a Url,
+    pub(super) own: Option<Box<Own>>,
+    pub(super) on_connection: Option<&'a dyn Fn()>,
 }
 
 /// What few requests have.
@@ -50,9 +51,11 @@ pub(crate) struct Own {
     left_out: Vec<String>,
     version: Version,
     pub(super) coding: Coding,
-    limits: Option<Limits>,
-    timeouts: Option<Timeouts>,
-    is_timed: bool,
+    pub(crate) limits: Option<Limits>,
+    pub(crate) timeouts: Option<Timeouts>,
+    /// In place of the client's.
+    pub(crate) extras: Option<Rc<Extras>>,
+    pub(super) is_timed: bool,
     /// What a setter could not make sense of.
     refused: Option<Error>,
 }
@@ -215,6 +218,25 @@ impl<'a> Request<'a> {
         self
     }
 
+    /// What becomes of a redirect, instead of the client's setting.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// use windlass_net::http::Redirects;
+    /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
+    /// # drop(response);
+    /// # Ok(()) });
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        let client = self.client.extras.as_ref();
+        Rc::make_mut(self.own().extras.get_or_insert_with(|| client.cloned().unwrap_or_default()))
+    }
+
     /// Takes the time of each phase: see [`Response::timings`].
     ///
     /// ```
@@ -272,6 +294,10 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub async fn send(mut self) -> Result<Response, Error> {
+        let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.extras.as_ref());
+        if let Some(extras) = extras.cloned() {
+            return Box::pin(follow::send(self, extras)).await; // boxed, so that the others' future is no larger for it
+        }
         let mut time = Deadlines::new(self.client.shared_timeouts.clone());
         if let Some(own) = &mut self.own {
             own.settle(self.client, &mut time);
@@ -280,24 +306,32 @@ impl<'a> Request<'a> {
         let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
         let slot = client.send_once(&mut hop, &mut time).await?;
         time.mark(Phase::Body);
-        Ok(Response { slot, time })
+        Ok(Response::new(slot, time))
     }
 }
 
 impl Own {
-    /// Takes over the client's headers, where the request says nothing of these names; gives `time` its own time-outs.
+    /// Takes over what the client has for every request; gives `time` its own time-outs.
     fn settle(&mut self, client: &Inner, time: &mut Deadlines) {
-        let own = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
-        let own: Vec<_> = own.collect();
-        let is_said = |name: &String| own.iter().any(|said| said.eq_ignore_ascii_case(name));
-        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !is_said(name)).cloned().collect();
-        self.headers.splice(0..0, defaults);
+        self.take_defaults(client);
         if let Some(own) = self.timeouts {
             *time = Deadlines::new(own.share());
         }
         if self.is_timed {
             time.measure();
         }
+    }
+
+    /// The client's headers, where the request says nothing of these names.
+    pub(super) fn take_defaults(&mut self, client: &Inner) {
+        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !self.says(name)).cloned().collect();
+        self.headers.splice(0..0, defaults);
+    }
+
+    /// Whether the caller said something of this header: a value, or that it is to be left out.
+    pub(super) fn says(&self, name: &str) -> bool {
+        let mut said = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
+        said.any(|said| said.eq_ignore_ascii_case(name))
     }
 }
 
@@ -431,7 +465,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Methods that do the same when done twice (RFC 9110 9.2.2).
-fn is_idempotent(method: &str) -> bool {
+pub(super) fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 

@@ -15,6 +15,9 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
+#[cfg(feature = "_decode")]
+use super::decode::Decoding;
+use super::follow::{Beyond, Redirected};
 use super::head::{Fields, Version, decimal};
 use super::pool::Slot;
 use super::timeouts::{Deadlines, Phase};
@@ -40,10 +43,17 @@ use super::{Error, ErrorKind, Url};
 pub struct Response {
     pub(crate) slot: Slot,
     pub(crate) time: Deadlines,
+    /// Boxed, since few have any of it.
+    pub(crate) beyond: Option<Box<Beyond>>,
 }
 
 impl Response {
-    fn connection(&self) -> &Connection {
+    #[inline]
+    pub(crate) fn new(slot: Slot, time: Deadlines) -> Response {
+        Response { slot, time, beyond: None }
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
         self.slot.connection.as_ref().expect("a response has its connection until it is dropped")
     }
 
@@ -81,7 +91,7 @@ impl Response {
         self.connection().head.version()
     }
 
-    /// What was asked for.
+    /// What was asked for in the end: where the redirects have led, with the fragment that they passed on.
     ///
     /// ```
     /// # windlass_net::doc_http(async |client, url| {
@@ -90,6 +100,17 @@ impl Response {
     /// ```
     pub fn url(&self) -> &Url {
         &self.connection().url
+    }
+
+    /// The redirects that were followed on the way here, the first one first.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert!(client.get(url).send().await?.history().is_empty());
+    /// # Ok(()) });
+    /// ```
+    pub fn history(&self) -> &[Redirected] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.history)
     }
 
     /// Who answered: the other end of the connection, while there is one.
@@ -227,12 +248,17 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
+        #[cfg(feature = "_decode")]
+        if self.decoding().is_some() {
+            let has_come = poll_fn(|cx| self.poll_decoded(cx)).await?;
+            return Ok(self.decoding().filter(|_| has_come).map(Decoding::piece));
+        }
         let piece = poll_fn(|cx| self.poll_piece(cx)).await?;
         Ok(piece.map(|piece| &self.connection().bytes[piece]))
     }
 
     /// Where in the connection's bytes the next piece of the body lies; none at its end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
+    pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         let mut polled = self.slot.connection().poll_piece(cx);
         if polled.is_pending() {
             let heard = self.connection().heard();
@@ -259,7 +285,7 @@ impl Response {
         Ok(body)
     }
 
-    /// Reads the body to its end and keeps nothing of it; gives its length.
+    /// Reads the body to its end and keeps nothing of it; gives its length as it came, without undoing a content coding.
     ///
     /// # Errors
     /// As [`chunk`](Response::chunk).

@@ -202,6 +202,13 @@ impl Deadlines {
         Deadlines { limits, timer: None, at: (Phase::Queue, 0), since: None, late: None }
     }
 
+    /// Another exchange begins within the same time.
+    pub(crate) fn next_exchange(&mut self) {
+        if let Some(late) = &mut self.late {
+            late.rate_from = None;
+        }
+    }
+
     /// Ready when a limit has passed, with an error that tells which.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: (Phase, usize)) -> Poll<Error> {

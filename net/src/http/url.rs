@@ -2,22 +2,35 @@
 //!
 //! ```text
 //!     http://Example.com:80/a?b=c#d         given
-//!     http://example.com/a?b=c              kept: one string, shared by all clones
-//!            └─ host_header ┘└target┘
+//!     http://example.com/a?b=c#d            kept: one string, shared by all clones
+//!            └─ host_header ┘└target┘└ fragment, which nobody is sent
 //! ```
 //!
 //! One parser decides both where we connect and what we write into `Host`, so the two can never disagree. It is strict:
 //! ASCII, no user information, no percent-encoding in the host, no zone id, and IPv4 only as four decimal numbers,
 //! because the system's resolver would also take `127.1` and `0x7f.1` for an address. What it accepts it does
-//! not change, but for the host's case, a default port and the fragment.
+//! not change, but for the host's case and a default port.
 //!
-//! Not here: relative references, IDNA, percent-encoding. Next: `request`, which writes what is parsed here.
+//! With the feature `url` the crate of that name reads first, by the rules that browsers follow (WHATWG): it encodes what
+//! needs encoding, names in other scripts too, and writes `127.1` as the address that it is. What it makes of the text
+//! must then pass here.
+//!
+//! In files of their own: relative references (`join`), user information (`credentials`), that crate (`whatwg`).
+//! Next: `request`, which writes what is parsed here.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::{fmt, str::FromStr};
 
 use super::{Error, ErrorKind};
+
+mod credentials;
+mod join;
+#[cfg(feature = "url")]
+mod whatwg;
+
+pub use credentials::Credentials;
 
 const HTTP: Scheme = Scheme { prefix: "http://", port: 80 };
 const HTTPS: Scheme = Scheme { prefix: "https://", port: 443 };
@@ -37,7 +50,7 @@ struct Scheme {
 /// An absolute `http` or, with the feature `tls`, `https` URL that is safe to connect to and to write into a request.
 ///
 /// A clone shares the text: it costs one count, no allocation. Two URLs are equal if their normal forms are: the host in
-/// lower case, the default port left out, the fragment dropped.
+/// lower case, the default port left out, without the fragment.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -49,8 +62,9 @@ struct Scheme {
 /// assert_eq!(url.to_string(), "http://example.com:8080/search?q=1");
 /// # Ok::<(), windlass_net::http::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Url {
+    /// The normal form, and behind it, if there is one, `#` and the fragment.
     text: Arc<str>,
     /// Where the scheme and its slashes end in `text`, and the host begins.
     host_at: u8,
@@ -58,11 +72,15 @@ pub struct Url {
     host_end: u32,
     /// Where the authority ends and the target begins.
     authority_end: u32,
+    /// Where the target ends, and with it the normal form.
+    target_end: u32,
     port: u16,
 }
 
 impl Url {
-    /// The URL that `text` spells.
+    /// The URL that `text` spells. With the feature `url` it is read as browsers read it: spaces and letters of other
+    /// scripts are encoded, `\` is `/`, dot segments are resolved, and a host that is any spelling of an IPv4 address is that
+    /// address. Without, what is not a URL as it stands is refused. Control characters are refused by both.
     ///
     /// # Errors
     /// Of kind [`Other`](ErrorKind::Other), with a text that says what is wrong and repeats nothing of the input,
@@ -75,6 +93,14 @@ impl Url {
     /// assert_eq!(refused.to_string(), "url: user information is refused");
     /// ```
     pub fn parse(text: &str) -> Result<Url, Error> {
+        #[cfg(feature = "url")]
+        return whatwg::parse(text);
+        #[cfg(not(feature = "url"))]
+        Url::parse_strictly(text)
+    }
+
+    /// The URL that `text` spells, if it needs no reading between the lines.
+    fn parse_strictly(text: &str) -> Result<Url, Error> {
         if text.len() > URL_MAX {
             return Err(refuse("longer than 65536 bytes"));
         }
@@ -85,12 +111,12 @@ impl Url {
             return Err(refuse("a space or a control character; encode it first"));
         }
         let (scheme, rest) = split_scheme(text)?;
-        let rest = rest.split_once('#').map_or(rest, |(before, _fragment)| before);
+        let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
         let port = port.unwrap_or(scheme.port);
 
-        let mut normal = String::with_capacity(scheme.prefix.len() + rest.len() + 1);
+        let mut normal = String::with_capacity(scheme.prefix.len() + rest.len() + 1 + fragment.len());
         normal.push_str(scheme.prefix);
         normal.push_str(&normal_host(host)?);
         let host_end = normal.len() as u32; // at most URL_MAX
@@ -102,7 +128,9 @@ impl Url {
             normal.push('/');
         }
         normal.push_str(target);
-        Ok(Url { text: normal.into(), host_at: scheme.prefix.len() as u8, host_end, authority_end, port })
+        let target_end = normal.len() as u32;
+        normal.push_str(fragment);
+        Ok(Url { text: normal.into(), host_at: scheme.prefix.len() as u8, host_end, authority_end, target_end, port })
     }
 
     /// `http` or `https`.
@@ -190,7 +218,27 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn target(&self) -> &str {
-        &self.text[self.authority_end as usize..]
+        &self.text[self.authority_end as usize..self.target_end as usize]
+    }
+
+    /// What stood behind `#`. It is for whoever shows the page: no server is sent it (RFC 9110 4.2.5), and two URLs that
+    /// differ in nothing else are equal.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
+    /// let url = Url::parse("http://example.com/a#top")?;
+    /// assert_eq!((url.fragment(), url.as_str()), (Some("top"), "http://example.com/a"));
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn fragment(&self) -> Option<&str> {
+        self.text[self.target_end as usize..].strip_prefix('#')
+    }
+
+    /// Whether they are equal with their fragments; at once, if one is a clone of the other.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Url) -> bool {
+        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
     }
 
     /// The whole URL in its normal form.
@@ -202,19 +250,33 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.text[..self.target_end as usize]
+    }
+}
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Url) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Url {}
+
+impl Hash for Url {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Url({})", self.text)
+        write!(f, "Url({})", self.as_str())
     }
 }
 
@@ -308,11 +370,11 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Url {
-        Url::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+        Url::parse_strictly(text).unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
     fn why_refused(text: &str) -> String {
-        let error = Url::parse(text).expect_err(text);
+        let error = Url::parse_strictly(text).expect_err(text);
         assert_eq!(error.kind(), ErrorKind::Other);
         error.to_string()
     }

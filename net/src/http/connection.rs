@@ -268,19 +268,13 @@ impl Connection {
             if !self.head.is_interim() {
                 return Ok(true);
             }
-            self.put_aside(len);
+            if self.head.status() == 100 {
+                self.patience = None; // the peer wants the body
+            }
             self.head.begin_next(limits)?;
+            self.interims.extend(self.bytes.drain(..len));
         }
         Ok(false)
-    }
-
-    /// Takes an interim head out of the buffer.
-    #[cold]
-    fn put_aside(&mut self, len: usize) {
-        if self.head.status() == 100 {
-            self.patience = None; // the peer wants the body
-        }
-        self.interims.extend(self.bytes.drain(..len));
     }
 
     /// The same error, with what was asked for.

@@ -80,11 +80,6 @@ pub mod request;
 mod server;
 mod url;
 
-#[cfg(test)]
-mod corpus;
-#[cfg(test)]
-mod corpus_test;
-
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use pool::Stats;

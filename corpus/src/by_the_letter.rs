@@ -109,7 +109,7 @@ fn reply(stream: &[u8], method: &str) -> Result<Reply, Verdict> {
     let kept = framing != "close"
         && !says("close")
         && (minor == 1 || says("keep-alive"))
-        && (codings.is_empty() || (minor == 1 && !has_length))
+        && (!has_coding || (minor == 1 && !has_length))
         && matches!(left, b"" | b"\r\n");
     Ok(Reply { status, headers, framing, body, trailers, kept, left: left.len() })
 }

@@ -202,7 +202,7 @@ struct Body {
 
 #[derive(PartialEq)]
 enum State {
-    /// No final reply has come yet.
+    /// No final reply has come yet, or an interim one has promised another.
     Owed,
     /// One has come; there may be more.
     Answered,
@@ -268,10 +268,12 @@ impl Reader {
         let (mut message, body) = self.under_way.take().expect("a body is under way");
         (message.body_len, message.body_sha256) = (body.len, format!("{:x}", body.hash.finalize()));
         message.trailers = pairs(body.decoder.trailers());
-        self.state = match self.state {
-            _ if !message.keep_alive => State::Over,
-            State::Owed if message.status < 200 => State::Owed,
-            _ => State::Answered,
+        self.state = if message.status < 200 {
+            State::Owed // whatever it says of the connection
+        } else if message.keep_alive {
+            State::Answered
+        } else {
+            State::Over
         };
         self.messages.push(message);
     }

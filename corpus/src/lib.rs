@@ -4,7 +4,7 @@
 //! can feed bytes to something uses the same ones:
 //!
 //! ```text
-//!   replies/*.txt    ──► replies()   ──┐                       ┌── net/tests/corpus.rs     the parsers, cut everywhere
+//!   replies/*.txt    ──► replies()   ──┐                       ┌── net/tests/corpus/       the parsers, cut everywhere
 //!   requests/*.txt   ──► requests()  ──┤                       ├── tests/http_client.rs    the client, through a socket
 //!   urls/*.txt       ──► urls()      ──┼── name, bytes, ───────┤
 //!   sending/*.txt    ──► sendings()  ──┘   outcome             └── fuzz/                   where the search begins

@@ -7,7 +7,11 @@
 
 /// The method, the pieces, and the stream that they make together.
 #[allow(dead_code, reason = "some targets know no method")]
-pub(crate) fn of(input: &[u8]) -> Option<(&'static str, Vec<&[u8]>, &[u8])> {
+pub(crate) type Sent<'a> = (&'static str, Vec<&'a [u8]>, &'a [u8]);
+
+/// What `input` says is sent.
+#[allow(dead_code, reason = "some targets know no method")]
+pub(crate) fn of(input: &[u8]) -> Option<Sent<'_>> {
     let [method, cuts, stream @ ..] = input else { return None };
     let method = if method % 2 == 0 { "GET" } else { "HEAD" };
     Some((method, cut(stream, *cuts), stream))

@@ -119,6 +119,8 @@ impl fmt::Debug for Client {
 /// | `resolver` | the system's, with a [`Cache`](crate::dns::Cache) |
 /// | `address_policy` | all addresses are allowed |
 /// | `attempt_delay` | 250 ms (RFC 8305 8) |
+/// | `tls` (with that feature) | Mozilla's authorities |
+/// | `proxy` (with that feature) | none |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]
@@ -131,7 +133,7 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
-    dialing: Dialing,
+    pub(super) dialing: Dialing,
 }
 
 impl Default for ClientBuilder {
@@ -360,8 +362,9 @@ impl<'a> Request<'a> {
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
-                // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, &self.client.dialing, at)).await?, self.url.clone());
+                slot.fill(dial(self.url, &self.client.dialing, at).await?, self.url.clone());
+                #[cfg(feature = "proxy")]
+                (slot.connection().via = super::proxy::reader(self.url, &self.client.dialing));
             }
             if let Some(hook) = self.on_connection {
                 hook();

@@ -30,6 +30,9 @@ use super::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
+    /// The proxy that is spoken to, if it is one that reads along.
+    #[cfg(feature = "proxy")]
+    pub(crate) via: Option<std::sync::Arc<super::proxy::Via>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -63,6 +66,8 @@ impl Connection {
     pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             transport,
+            #[cfg(feature = "proxy")]
+            via: None,
             stats,
             doing: "request",
             url,
@@ -103,6 +108,10 @@ impl Connection {
         (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);
         self.request.clear();
         write_request(&mut self.request, method, url, headers, Content::of(body))?;
+        #[cfg(feature = "proxy")]
+        if let Some(via) = &self.via {
+            via.address(&mut self.request, method, url);
+        }
         self.request.extend_from_slice(body.unwrap_or_default());
         Ok(())
     }
@@ -270,9 +279,13 @@ impl Connection {
     }
 
     fn broke(&self, doing: &'static str, error: io::Error) -> Error {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let is_reset = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe);
-        let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Other };
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+        let kind = match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => ErrorKind::Reset,
+            UnexpectedEof => ErrorKind::Truncated, // an end that TLS does not vouch for
+            InvalidData => ErrorKind::Tls,         // bytes that TLS does not vouch for
+            _ => ErrorKind::Other,
+        };
         Error::io(kind, self.unless_unheard(doing), error)
     }
 

@@ -53,7 +53,9 @@
 //! | a chunk size of more than 16 digits, with a sign, a prefix or LF alone | guessing | 9112 7.1 |
 //! | `101` to a request that asked for no upgrade, more than 16 interim replies | waiting | 9110 15.2 |
 //! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on | 9110 4.2.4, 6874 |
-//! | `https`, CONNECT, `Upgrade` | there is no TLS and no tunnel here | |
+//! | a certificate that webpki does not vouch for, a protocol that was not offered, an end of a body that TLS does not vouch for (feature `tls`) | a warning; taking a cut for the end | 9110 4.3.4, 7301 3.2, 9112 9.8 |
+//! | a proxy's answer to CONNECT with bytes behind it (feature `proxy`) | taking them for the host's | 9110 9.3.6 |
+//! | CONNECT of the caller's, `Upgrade` | there is no tunnel to be had | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
 //! end after the code (9112 4 asks the *server* for the space); spaces may follow a chunk size (they count as extension);
@@ -65,7 +67,7 @@
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
 //! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`.
+//! and `server`. Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 pub mod body;
@@ -76,18 +78,26 @@ mod error;
 pub mod head;
 mod line;
 mod pool;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod read;
 pub mod request;
 mod server;
 mod timeouts;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod url;
 
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use pool::{Closed, Stats};
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
+#[cfg(feature = "tls")]
+pub use tls::{CertificateError, Tls};
 pub use url::Url;
 
 /// How much of everything a peer may send.

@@ -1,4 +1,4 @@
-//! Where to go: an absolute `http` URL, or a refusal.
+//! Where to go: an absolute `http` or `https` URL, or a refusal.
 //!
 //! ```text
 //!     http://Example.com:80/a?b=c#d         given
@@ -19,8 +19,8 @@ use std::{fmt, str::FromStr};
 
 use super::{Error, ErrorKind};
 
-const SCHEME: &str = "http://";
-const PORT_DEFAULT: u16 = 80;
+const HTTP: Scheme = Scheme { prefix: "http://", port: 80 };
+const HTTPS: Scheme = Scheme { prefix: "https://", port: 443 };
 /// Longer URLs are refused. 9110 4.1 asks for at least 8,000 bytes; few servers take more than 8 KiB.
 const URL_MAX: usize = 64 * 1024;
 /// RFC 1035 2.3.4: 255 bytes on the wire are 253 characters of text.
@@ -28,7 +28,13 @@ const NAME_MAX: usize = 253;
 /// RFC 1035 2.3.4.
 const LABEL_MAX: usize = 63;
 
-/// An absolute `http` URL that is safe to connect to and to write into a request.
+/// A scheme as it begins a URL's normal form, and its default port.
+struct Scheme {
+    prefix: &'static str,
+    port: u16,
+}
+
+/// An absolute `http` or, with the feature `tls`, `https` URL that is safe to connect to and to write into a request.
 ///
 /// A clone shares the text: it costs one count, no allocation. Two URLs are equal if their normal forms are: the host in
 /// lower case, the default port left out, the fragment dropped.
@@ -46,6 +52,8 @@ const LABEL_MAX: usize = 63;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Url {
     text: Arc<str>,
+    /// Where the scheme and its slashes end in `text`, and the host begins.
+    host_at: u8,
     /// Where the host ends in `text`, brackets included.
     host_end: u32,
     /// Where the authority ends and the target begins.
@@ -76,16 +84,17 @@ impl Url {
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(refuse("a space or a control character; encode it first"));
         }
-        let rest = after_scheme(text)?;
+        let (scheme, rest) = split_scheme(text)?;
         let rest = rest.split_once('#').map_or(rest, |(before, _fragment)| before);
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
+        let port = port.unwrap_or(scheme.port);
 
-        let mut normal = String::with_capacity(SCHEME.len() + rest.len() + 1);
-        normal.push_str(SCHEME);
+        let mut normal = String::with_capacity(scheme.prefix.len() + rest.len() + 1);
+        normal.push_str(scheme.prefix);
         normal.push_str(&normal_host(host)?);
         let host_end = normal.len() as u32; // at most URL_MAX
-        if port != PORT_DEFAULT {
+        if port != scheme.port {
             normal.push_str(&format!(":{port}"));
         }
         let authority_end = normal.len() as u32;
@@ -93,7 +102,19 @@ impl Url {
             normal.push('/');
         }
         normal.push_str(target);
-        Ok(Url { text: normal.into(), host_end, authority_end, port })
+        Ok(Url { text: normal.into(), host_at: scheme.prefix.len() as u8, host_end, authority_end, port })
+    }
+
+    /// `http` or `https`.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
+    /// assert_eq!(Url::parse("HTTP://example.com")?.scheme(), "http");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn scheme(&self) -> &str {
+        &self.text[..self.host_at as usize - "://".len()]
     }
 
     /// The host to resolve: a name in lower case, or an address without brackets.
@@ -105,11 +126,11 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn host(&self) -> &str {
-        let host = &self.text[SCHEME.len()..self.host_end as usize];
+        let host = &self.text[self.host_at as usize..self.host_end as usize];
         host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The value of the `Host` header: brackets around an IPv6 address, the port if it is not 80.
+    /// The value of the `Host` header: brackets around an IPv6 address, the port if it is not the scheme's own.
     ///
     /// ```
     /// # use windlass_net::windlass;
@@ -119,7 +140,7 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn host_header(&self) -> &str {
-        &self.text[SCHEME.len()..self.authority_end as usize]
+        &self.text[self.host_at as usize..self.authority_end as usize]
     }
 
     /// Scheme, host and port, as they are spelled in the URL's normal form (RFC 6454 4): what a connection is for, and
@@ -148,7 +169,7 @@ impl Url {
         self.host().parse().ok()
     }
 
-    /// The port to connect to; 80 if the URL names none.
+    /// The port to connect to; if the URL names none, 80, and 443 for `https`.
     ///
     /// ```
     /// # use windlass_net::windlass;
@@ -210,21 +231,19 @@ fn refuse(why: &str) -> Error {
     Error::new(ErrorKind::Other, format!("url: {why}"))
 }
 
-fn after_scheme(text: &str) -> Result<&str, Error> {
-    let Some((scheme, rest)) = text.split_once(':') else {
-        return Err(refuse("not absolute: it must begin with http://"));
-    };
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(refuse("https is not supported, only http is"));
+fn split_scheme(text: &str) -> Result<(Scheme, &str), Error> {
+    let not_absolute = || refuse("not absolute: it must begin with http:// or https://");
+    let (scheme, rest) = text.split_once(':').ok_or_else(not_absolute)?;
+    let known = [("http", HTTP), ("https", HTTPS)].into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name));
+    let ((name, scheme), rest) = known.zip(rest.strip_prefix("//")).ok_or_else(not_absolute)?;
+    if name == "https" && !cfg!(feature = "tls") {
+        return Err(refuse("https needs the feature `tls`, with which this program was not built"));
     }
-    match rest.strip_prefix("//") {
-        Some(rest) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
-        _ => Err(refuse("not absolute: it must begin with http://")),
-    }
+    Ok((scheme, rest))
 }
 
 /// Host (brackets included) and port of `host[:port]`.
-fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Error> {
     if authority.contains('@') {
         return Err(refuse("user information is refused"));
     }
@@ -234,14 +253,14 @@ fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
     };
     let (host, port) = authority.split_at(host_end);
     if port.is_empty() || port == ":" {
-        return Ok((host, PORT_DEFAULT)); // 3986 3.2.3 allows an empty port
+        return Ok((host, None)); // 3986 3.2.3 allows an empty port
     }
     let digits = port.strip_prefix(':').unwrap_or("");
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(refuse("the port is not a number"));
     }
     let port = digits.parse().map_err(|_| refuse("the port is greater than 65535"))?;
-    Ok((host, port))
+    Ok((host, Some(port)))
 }
 
 /// The one spelling of a host: names in lower case, IPv6 in brackets and as std writes it.
@@ -432,12 +451,39 @@ mod tests {
         parse("http://0x7f.example/");
     }
 
+    #[cfg(feature = "tls")]
     #[test]
-    fn only_http_is_supported_and_https_is_told_so() {
-        assert_eq!(why_refused("https://a.com/"), "url: https is not supported, only http is");
-        for text in ["", "a.com", "/x", "//a.com/", "ftp://a.com/", "http:/a.com", "http:a.com", "javascript:alert(1)"]
-        {
-            assert_eq!(why_refused(text), "url: not absolute: it must begin with http://", "{text}");
+    fn https_has_a_port_of_its_own_and_is_another_origin() {
+        let url = parse("HTTPS://Example.com:443/a");
+        assert_eq!((url.scheme(), url.host(), url.port(), url.target()), ("https", "example.com", 443, "/a"));
+        assert_eq!((url.origin(), url.host_header()), ("https://example.com", "example.com"));
+        assert_eq!(parse("https://a.com:80/").host_header(), "a.com:80");
+        assert_eq!(parse("http://a.com:443/").origin(), "http://a.com:443");
+        assert_ne!(url, parse("http://example.com:443/a"));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_https_is_refused_and_told_why() {
+        let why = "url: https needs the feature `tls`, with which this program was not built";
+        assert_eq!(why_refused("https://a.com/"), why);
+    }
+
+    #[test]
+    fn other_schemes_and_what_has_none_are_refused() {
+        for text in [
+            "",
+            "a.com",
+            "/x",
+            "//a.com/",
+            "ftp://a.com/",
+            "http:/a.com",
+            "https:/a.com",
+            "http:a.com",
+            "javascript:alert(1)",
+        ] {
+            let why = "url: not absolute: it must begin with http:// or https://";
+            assert_eq!(why_refused(text), why, "{text}");
         }
     }
 

@@ -123,11 +123,6 @@ mod transport;
 mod upload;
 mod url;
 
-#[cfg(test)]
-mod corpus;
-#[cfg(test)]
-mod corpus_test;
-
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;

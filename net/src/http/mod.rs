@@ -88,7 +88,7 @@ mod corpus_test;
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
 pub use pool::Stats;
-pub use server::{Chunk, Incoming, Reply, Server};
+pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
 pub use url::Url;
 
 /// How much of everything a peer may send.

@@ -1014,7 +1014,7 @@ fn a_byte_every_900_ms_does_not_put_the_time_out_off() {
                     sleep(MS(900)).await;
                 }
             });
-            let during = if begin.ends_with("A: ") { "waiting for an answer" } else { "reading the body" };
+            let during = if begin.ends_with("A: ") { "reading the head" } else { "reading the body" };
             times_out(&in_ten_seconds(), &server.url(), during).await;
         });
     }

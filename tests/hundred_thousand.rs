@@ -372,6 +372,49 @@ fn keys(object: &Value) -> Vec<&str> {
 }
 
 #[test]
+fn with_one_request_a_connection_as_many_are_opened_as_there_are_requests() {
+    for engine in ENGINES {
+        // The ninth connection of seven requests each carries the last four of the sixty.
+        for (most, opened) in [("1", 60), ("7", 9)] {
+            let flags = ["--requests", "60", "--concurrency", "10", "--per-host", "1", "--max-requests", most];
+            let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
+            assert_eq!(only_run(&done)["connections"]["opened"], opened, "{engine}: {done:?}");
+            assert_eq!(report(&done)["settings"]["max_requests"].to_string(), most);
+            assert_left_nothing_open(&done);
+        }
+    }
+}
+
+#[test]
+fn the_answers_of_the_programs_own_server_are_as_long_in_as_many_chunks_and_as_late_as_asked() {
+    for engine in ENGINES.into_iter().chain(["reqwest"]) {
+        let flags = ["--requests", "20", "--per-host", "5", "--body", "5000", "--chunk", "600", "--delay", "0.05"];
+        let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
+        let run = only_run(&done);
+        assert_eq!((&run["ok"], &run["requests"]), (&json!(20), &json!(20)), "{done:?}");
+        assert!(run["bytes_in"].as_u64().unwrap() >= 20 * 5_000, "{run}");
+        assert!(run["exchange_us"]["p50"].as_f64().unwrap() >= 50_000.0, "{run}");
+        let answer = json!({"body": 5_000, "chunk": 600, "delay_s": 0.05});
+        assert_eq!(report(&done)["settings"]["answer"], answer);
+        assert_left_nothing_open(&done);
+    }
+}
+
+#[test]
+fn reqwest_sends_the_same_requests_and_does_not_tell_of_its_connections() {
+    let flags = ["--json", "--engine", "reqwest", "--requests", "50", "--per-host", "5"];
+    for more in [&[][..], &["--max-requests", "1"]] {
+        let done = run(&[&flags, more].concat());
+        let run = only_run(&done);
+        assert_eq!((&run["ok"], &run["connections"], &run["loop"]), (&json!(50), &Value::Null, &Value::Null));
+        assert_left_nothing_open(&done);
+    }
+    let refused = run(&[&flags[..], &["--max-requests", "2"]].concat());
+    assert!(refused.stderr.contains("reqwest keeps connections or does not"), "{refused:?}");
+    assert_eq!(refused.status, Some(1));
+}
+
+#[test]
 fn batches_wait_at_barriers_and_all_requests_are_sent() {
     for engine in ENGINES {
         let flags = ["--requests", "250", "--batch", "100", "--concurrency", "50", "--per-host", "10"];

@@ -121,7 +121,8 @@ impl Binding {
 mod tests {
     use super::*;
 
-    const SETTINGS: Settings = Settings { requests: 1000, concurrency: 100, per_host: 10, batch: None };
+    const SETTINGS: Settings =
+        Settings { requests: 1000, concurrency: 100, per_host: 10, batch: None, max_requests: None, answer: None };
     const SECOND_NS: u64 = 1_000_000_000;
 
     /// One second under `census`, one second of nothing.

@@ -33,6 +33,8 @@ pub(crate) enum EngineName {
     Tokio,
     /// A hand-written GET over tokio's sockets, on the same runtime.
     TokioRaw,
+    /// reqwest, the client that most programs on tokio use, on the same runtime.
+    Reqwest,
 }
 
 impl EngineName {
@@ -42,6 +44,7 @@ impl EngineName {
             Self::Windlass => "windlass",
             Self::Tokio => "tokio",
             Self::TokioRaw => "tokio-raw",
+            Self::Reqwest => "reqwest",
         }
     }
 }
@@ -95,6 +98,7 @@ pub(crate) struct Plan {
 pub(crate) struct ServerPlan {
     pub(crate) core: Option<usize>,
     pub(crate) parent: u32,
+    pub(crate) answer: Answer,
 }
 
 /// What a child process says, one JSON value a line.
@@ -139,6 +143,30 @@ pub(crate) struct Settings {
     pub(crate) concurrency: u64,
     pub(crate) per_host: u64,
     pub(crate) batch: Option<u64>,
+    /// Requests that a connection carries before it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) max_requests: Option<u64>,
+    /// What the program's own server answers; none if it is another's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) answer: Option<Answer>,
+}
+
+/// What the program's own server answers to every request.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Answer {
+    /// Bytes of body.
+    pub(crate) body: u64,
+    /// Sent in chunks of so many bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chunk: Option<u64>,
+    /// Seconds before it is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) delay_s: Option<f64>,
+}
+
+impl Answer {
+    /// 128 bytes, at once.
+    pub(crate) const DEFAULT: Answer = Answer { body: 128, chunk: None, delay_s: None };
 }
 
 impl Settings {
@@ -170,7 +198,8 @@ pub(crate) struct Run {
     /// Of the successful requests, from having a connection to the last body byte.
     pub(crate) exchange_us: Summary,
     pub(crate) in_flight: InFlight,
-    pub(crate) connections: Connections,
+    /// None if the engine does not tell.
+    pub(crate) connections: Option<Connections>,
     /// Bytes that came over the wire, heads and bodies.
     pub(crate) bytes_in: u64,
     pub(crate) retries: u64,

@@ -11,11 +11,11 @@ use std::{str::FromStr, time::Duration};
 use clap::Parser;
 use windlass::http::Url;
 
-use crate::contract::{EngineName, Settings};
+use crate::contract::{Answer, EngineName, Settings};
 
 const ABOUT: &str = "\
 Sends a hundred thousand GETs over a hundred connections, a thousand requests at a time, and tells what it took: \
-with this library's loop, with hyper on tokio, and with a hand-written GET on tokio's sockets.";
+with this library's loop, with hyper on tokio, with a hand-written GET on tokio's sockets, and, if asked to, with reqwest.";
 
 const AFTER: &str = "\
 Without --url a server is started for the run. Each engine's round runs in a process of its own on one core, the \
@@ -56,6 +56,22 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "P", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     pub(crate) per_host: u64,
 
+    /// How many requests a connection carries before it is closed; with 1 each request has a new one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_requests: Option<u64>,
+
+    /// Bytes in each answer of the program's own server [default: 128]
+    #[arg(long, value_name = "BYTES", conflicts_with = "url", value_parser = clap::value_parser!(u64).range(..=1_000_000_000))]
+    pub(crate) body: Option<u64>,
+
+    /// Answers in chunks of so many bytes
+    #[arg(long, value_name = "BYTES", conflicts_with = "url", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) chunk: Option<u64>,
+
+    /// Seconds that the program's own server waits before it answers
+    #[arg(long, value_name = "SECONDS", conflicts_with = "url", value_parser = parse_seconds, allow_negative_numbers = true)]
+    pub(crate) delay: Option<Duration>,
+
     /// Work in batches of so many requests and wait for each to end; `none` keeps the window full
     #[arg(long, value_name = "B|none", default_value = "none")]
     pub(crate) batch: Batch,
@@ -82,8 +98,18 @@ pub(crate) struct Flags {
 impl Flags {
     /// The part that the report repeats.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { requests, concurrency, per_host, .. } = *self;
-        Settings { requests, concurrency, per_host, batch: self.batch.0 }
+        let Self { requests, concurrency, per_host, max_requests, .. } = *self;
+        let answer = self.answer().filter(|answer| *answer != Answer::DEFAULT);
+        Settings { requests, concurrency, per_host, batch: self.batch.0, max_requests, answer }
+    }
+
+    /// What the program's own server is to answer; none if there is none.
+    pub(crate) fn answer(&self) -> Option<Answer> {
+        if self.url.is_some() {
+            return None;
+        }
+        let body = self.body.unwrap_or(Answer::DEFAULT.body);
+        Some(Answer { body, chunk: self.chunk, delay_s: self.delay.map(|delay| delay.as_secs_f64()) })
     }
 
     /// Who runs in `round`, in which order: to and fro, so that no engine always comes first.
@@ -142,7 +168,24 @@ mod tests {
     #[test]
     fn nothing_said_means_a_hundred_thousand_over_a_hundred_connections() {
         let settings = flags(&[]).unwrap().settings();
-        assert_eq!(settings, Settings { requests: 100_000, concurrency: 1000, per_host: 100, batch: None });
+        let expected = Settings {
+            requests: 100_000,
+            concurrency: 1000,
+            per_host: 100,
+            batch: None,
+            max_requests: None,
+            answer: None,
+        };
+        assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn another_servers_answers_are_not_ours_to_choose() {
+        for line in [["--body", "5"], ["--chunk", "5"], ["--delay", "5"]] {
+            let chosen = flags(&line).unwrap();
+            assert!(chosen.settings().answer.is_some());
+            assert!(flags(&[&["--url", "http://localhost/"][..], &line].concat()).is_err(), "{line:?}");
+        }
     }
 
     #[test]

@@ -46,7 +46,7 @@ use windlass_examples::process;
 
 use crate::{
     conduct::{Interrupt, Server},
-    contract::{EngineName, Plan, ServerPlan, Told},
+    contract::{Answer, EngineName, Plan, ServerPlan, Told},
     counts::Tools,
     flags::Flags,
     out::Aside,
@@ -105,7 +105,10 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let cores = Cores::choose(&process::cores()?, flags.url.is_none());
     let own_server = match flags.url {
         Some(_) => None,
-        None => Some(Server::start(&ServerPlan { core: cores.server, parent: std::process::id() })?),
+        None => {
+            let answer = flags.answer().unwrap_or(Answer::DEFAULT);
+            Some(Server::start(&ServerPlan { core: cores.server, parent: std::process::id(), answer })?)
+        }
     };
     let target = match (&flags.url, &own_server) {
         (Some(url), _) => url.to_string(),

@@ -137,7 +137,8 @@ fn too_few_descriptors(needed_text: &str, besides: u64, limit: Descriptors) -> S
 mod tests {
     use super::*;
 
-    const SEED: Settings = Settings { requests: 100_000, concurrency: 1000, per_host: 100, batch: None };
+    const SEED: Settings =
+        Settings { requests: 100_000, concurrency: 1000, per_host: 100, batch: None, max_requests: None, answer: None };
 
     fn machine(descriptors: u64) -> Machine {
         let descriptors = Descriptors { soft: descriptors, hard: descriptors };

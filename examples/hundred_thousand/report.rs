@@ -21,7 +21,7 @@ use windlass_examples::{
 };
 
 use crate::{
-    contract::{Comparison, EngineName, Limit, Report, Run, Settings, Told},
+    contract::{Comparison, Connections, EngineName, Limit, Report, Run, Settings, Told},
     counts::Counts,
 };
 
@@ -116,14 +116,14 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
     if settings.batch.is_some() {
         writeln!(out, "               {} of the connections' time was idle at barriers", percent(told.barrier_idle))?;
     }
-    writeln!(
-        out,
-        "  connections  {} opened, {} times reused, {} retries; {} bytes in",
-        thousands(run.connections.opened),
-        thousands(run.connections.reused),
-        thousands(run.retries),
-        thousands(run.bytes_in)
-    )?;
+    let connections = match run.connections {
+        Some(Connections { opened, reused }) => {
+            format!("{} opened, {} times reused", thousands(opened), thousands(reused))
+        }
+        None => "it does not tell".to_owned(),
+    };
+    let (retries, bytes_in) = (thousands(run.retries), thousands(run.bytes_in));
+    writeln!(out, "  connections  {connections}, {retries} retries; {bytes_in} bytes in")?;
     writeln!(
         out,
         "  CPU          {}: user {}, system {}; {} a request; {} of the engine's core",

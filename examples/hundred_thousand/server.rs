@@ -1,17 +1,17 @@
 //! Who answers.
 //!
 //! Without `--url` the program asks a server of its own: this library's, which parses every request, keeps connections
-//! and says the same 128 bytes each time. It has a process and a core to itself, so that its work is not the engine's.
+//! and says the same each time: 128 bytes, or what the command line asks for. It has a process and a core to itself, so that its work is not the engine's.
 //!
 //! ```text
-//!     bind ──► "listening at ..." ──► a task for each connection: request ──► 200, 128 bytes ─┐
-//!                                                                     ▲───────────────────────┘
+//!     bind ──► "listening at ..." ──► a task for each connection: request ──► 200, the body ─┐
+//!                                                                     ▲──────────────────────┘
 //! ```
 //!
 //! It serves until it is killed; the process that started it does that.
 //! Not here: how requests are parsed and connections kept (`windlass::http`).   Next: `report`.
 
-use std::{io, net::Ipv4Addr};
+use std::{io, net::Ipv4Addr, time::Duration};
 
 use windlass::{
     Loop,
@@ -19,10 +19,7 @@ use windlass::{
 };
 use windlass_examples::process;
 
-use crate::contract::{ServerPlan, Word};
-
-/// What every reply says.
-const BODY: &[u8] = &[b'w'; 128];
+use crate::contract::{Answer, ServerPlan, Word};
 
 /// Becomes the server's process: tells where it listens on stdout, then serves.
 ///
@@ -33,9 +30,23 @@ pub(crate) fn run_as_child(plan: &ServerPlan) -> io::Result<()> {
     if let Some(core) = plan.core {
         process::pin_to(core)?;
     }
+    let reply = reply(&plan.answer);
     Loop::new()?.block_on(async {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         Word::Listening(server.local_addr()?.to_string()).say();
-        server.run(|_request| Reply::bytes(200, BODY)).await
+        server.run(move |_request| reply.clone()).await
     })
+}
+
+/// What every request is answered with. Its bytes live as long as the process, so that no answer copies them.
+fn reply(answer: &Answer) -> Reply {
+    let body: &'static [u8] = vec![b'w'; usize::try_from(answer.body).unwrap_or(usize::MAX)].leak();
+    let reply = match answer.chunk {
+        None => Reply::bytes(200, body),
+        Some(chunk) => {
+            let chunk = usize::try_from(chunk).unwrap_or(usize::MAX);
+            Reply::chunked(200, body.chunks(chunk).map(Into::into).collect())
+        }
+    };
+    reply.delay(Duration::from_secs_f64(answer.delay_s.unwrap_or(0.0)))
 }

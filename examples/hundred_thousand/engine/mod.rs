@@ -1,11 +1,12 @@
 //! Who carries the requests.
 //!
-//! Three ways to send a GET, behind one trait, each driven by the same window.
+//! Four ways to send a GET, behind one trait, each driven by the same window.
 //!
 //! ```text
 //!                     ┌─ on_windlass   this library's loop and HTTP client
 //!     window ─ Engine ┼─ on_hyper      hyper ──────────────┐
-//!                     └─ on_sockets    a hand-written GET ─┴─ pool, tokio's LocalRuntime
+//!                     ├─ on_sockets    a hand-written GET ─┼─ pool, tokio's LocalRuntime
+//!                     └─ on_reqwest    reqwest ────────────┘
 //! ```
 //!
 //! The third stands between the others: it shares the loop with the second and the thin HTTP with the first, so that
@@ -14,6 +15,7 @@
 //! Not here: how many and how fast (`window`).   Next: `on_windlass`.
 
 mod on_hyper;
+mod on_reqwest;
 mod on_sockets;
 mod on_windlass;
 mod pool;
@@ -76,8 +78,8 @@ impl Drop for Held<'_> {
 #[derive(Debug)]
 pub(crate) struct Carried {
     pub(crate) seen: Seen,
-    pub(crate) opened: u64,
-    pub(crate) reused: u64,
+    /// None if the engine does not tell.
+    pub(crate) connections: Option<Connections>,
     pub(crate) in_flight_max: u64,
     pub(crate) retries: u64,
     pub(crate) bytes_in: u64,
@@ -107,6 +109,7 @@ fn run(plan: &Plan, stop: UnixStream) -> io::Result<Told> {
         EngineName::Windlass => on_windlass::run(plan, stop_loop)?,
         EngineName::Tokio => on_hyper::run(plan, stop_loop)?,
         EngineName::TokioRaw => on_sockets::run(plan, stop_loop)?,
+        EngineName::Reqwest => on_reqwest::run(plan, stop_loop)?,
     };
     Ok(tell(plan, carried, descriptors_before, descriptors_settled_at(descriptors_before)))
 }
@@ -147,7 +150,7 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
             // By Little's law: at any moment, as many have a connection as the time they have it for adds up to.
             mean: rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s),
         },
-        connections: Connections { opened: carried.opened, reused: carried.reused },
+        connections: carried.connections,
         bytes_in: carried.bytes_in,
         retries: carried.retries,
         limits: limits.into_iter().collect(),

@@ -75,7 +75,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
     let engine = Rc::new(OnHyper {
-        pool: Pool::new(plan.settings.per_host),
+        pool: Pool::new(plan.settings),
         path: url.target().parse().map_err(io::Error::other)?,
         host: HeaderValue::from_str(url.host_header()).map_err(io::Error::other)?,
         url,
@@ -87,8 +87,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let counts = &engine.pool.counts;
     Ok(Carried {
         seen,
-        opened: counts.opened(),
-        reused: counts.reused(),
+        connections: Some(counts.connections()),
         in_flight_max: counts.in_use_max(),
         retries: counts.retries(),
         bytes_in: engine.bytes_in.get(),

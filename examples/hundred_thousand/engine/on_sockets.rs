@@ -75,7 +75,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let mut request = Vec::new();
     write_request(&mut request, "GET", &url, NO_HEADERS, Content::None).map_err(io::Error::other)?;
     let engine = Rc::new(OnSockets {
-        pool: Pool::new(plan.settings.per_host),
+        pool: Pool::new(plan.settings),
         url,
         request,
         timeout: plan.timeout,
@@ -87,8 +87,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let counts = &engine.pool.counts;
     Ok(Carried {
         seen,
-        opened: counts.opened(),
-        reused: counts.reused(),
+        connections: Some(counts.connections()),
         in_flight_max: counts.in_use_max(),
         retries: counts.retries(),
         bytes_in: engine.bytes_in.get(),

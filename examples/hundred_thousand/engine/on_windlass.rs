@@ -21,7 +21,7 @@ use windlass_examples::latency::now_ns;
 use super::{Carried, Engine, Held};
 use crate::{
     binding::Census,
-    contract::{Plan, Turns},
+    contract::{Connections, Plan, Turns},
     window,
 };
 
@@ -43,7 +43,13 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let mut limits = Limits::default();
     limits.body_max = u64::MAX; // bodies are counted, not kept
     let per_host = usize::try_from(plan.settings.per_host).unwrap_or(usize::MAX);
-    let client = Client::builder().limit(0).limit_per_host(per_host).timeout(plan.timeout).limits(limits).build();
+    let client = Client::builder()
+        .limit(0)
+        .limit_per_host(per_host)
+        .max_requests(plan.settings.max_requests.unwrap_or(0))
+        .timeout(plan.timeout)
+        .limits(limits)
+        .build();
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
     let engine = Rc::new(OnWindlass { client, url, asking: Cell::new(0), connected: Cell::new(0) });
     let before = event_loop.metrics();
@@ -52,8 +58,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let stats = engine.client.stats();
     Ok(Carried {
         seen,
-        opened: stats.opened,
-        reused: stats.reused,
+        connections: Some(Connections { opened: stats.opened, reused: stats.reused }),
         in_flight_max: stats.in_use_max,
         retries: stats.retries,
         bytes_in: stats.bytes_in,

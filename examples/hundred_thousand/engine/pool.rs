@@ -23,12 +23,17 @@ use tokio::{
 use windlass::http::{Error, ErrorKind, Url};
 
 use super::Held;
-use crate::binding::Census;
+use crate::{
+    binding::Census,
+    contract::{Connections, Settings},
+};
 
 /// Connections of one kind to one host.
 pub(crate) struct Pool<C> {
     permits: Semaphore,
-    idle: RefCell<Vec<C>>,
+    /// Each with the number of requests that it has carried.
+    idle: RefCell<Vec<(C, u64)>>,
+    max_requests: u64,
     pub(crate) counts: Counts,
 }
 
@@ -53,12 +58,8 @@ impl Counts {
         self.in_use_max.get()
     }
 
-    pub(crate) fn opened(&self) -> u64 {
-        self.opened.get()
-    }
-
-    pub(crate) fn reused(&self) -> u64 {
-        self.reused.get()
+    pub(crate) fn connections(&self) -> Connections {
+        Connections { opened: self.opened.get(), reused: self.reused.get() }
     }
 
     pub(crate) fn retries(&self) -> u64 {
@@ -71,9 +72,10 @@ impl Counts {
 }
 
 impl<C> Pool<C> {
-    pub(crate) fn new(per_host: u64) -> Self {
-        let permits = usize::try_from(per_host).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { permits: Semaphore::new(permits), idle: RefCell::default(), counts: Counts::default() }
+    pub(crate) fn new(settings: Settings) -> Self {
+        let permits = usize::try_from(settings.per_host).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let max_requests = settings.max_requests.unwrap_or(u64::MAX);
+        Self { permits: Semaphore::new(permits), idle: RefCell::default(), max_requests, counts: Counts::default() }
     }
 
     /// Waits for the right to use one of the host's connections.
@@ -83,13 +85,15 @@ impl<C> Pool<C> {
         drop(waiting);
         let in_use = Held::new(&self.counts.in_use);
         self.counts.in_use_max.set(self.counts.in_use_max.get().max(self.counts.in_use.get()));
-        Slot { pool: self, _in_use: in_use, _permit: permit }
+        Slot { pool: self, carried: Cell::new(0), _in_use: in_use, _permit: permit }
     }
 }
 
 /// The right to use one of the host's connections, until it is dropped.
 pub(crate) struct Slot<'a, C> {
     pool: &'a Pool<C>,
+    /// How many requests its connection has carried.
+    carried: Cell<u64>,
     _in_use: Held<'a>,
     _permit: SemaphorePermit<'a>,
 }
@@ -97,7 +101,8 @@ pub(crate) struct Slot<'a, C> {
 impl<C> Slot<'_, C> {
     /// The connection that was idle for the shortest time, if any is.
     pub(crate) fn idle(&self) -> Option<C> {
-        let connection = self.pool.idle.borrow_mut().pop()?;
+        let (connection, carried) = self.pool.idle.borrow_mut().pop()?;
+        self.carried.set(carried);
         add(&self.pool.counts.reused, 1);
         Some(connection)
     }
@@ -113,14 +118,18 @@ impl<C> Slot<'_, C> {
     /// `resolve` and `connect`.
     pub(crate) async fn open(&self, url: &Url) -> Result<TcpStream, Error> {
         let _connecting = Held::new(&self.pool.counts.connecting);
+        self.carried.set(0);
         let stream = connect(url).await?;
         add(&self.pool.counts.opened, 1);
         Ok(stream)
     }
 
-    /// Gives the connection to whoever comes next.
+    /// Gives the connection to whoever comes next, unless it has carried its share.
     pub(crate) fn keep(&self, connection: C) {
-        self.pool.idle.borrow_mut().push(connection);
+        let carried = self.carried.get() + 1;
+        if carried < self.pool.max_requests {
+            self.pool.idle.borrow_mut().push((connection, carried));
+        }
     }
 }
 

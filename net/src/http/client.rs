@@ -8,33 +8,26 @@
 //!        └──────────────────────────────────────────────── released at the last byte of the body
 //! ```
 //!
-//! One time-out covers all of it, from the wait for a connection to the last byte of the body. It is one timer, set when
-//! the exchange first has to wait, counted from the loop's next turn, and cancelled with the exchange.
+//! One timer covers all of it, from the wait for a connection to the last byte of the body (`timeouts`).
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
 //! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
 //! Next: `connection`, or `server` for the other side.
 
-use std::cell::Cell;
 use std::fmt;
-use std::future::{Pending, pending, poll_fn};
-use std::io;
-use std::net::SocketAddr;
+use std::future::poll_fn;
 use std::ops::Range;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use windlass_reactor::time::{self, Timeout};
-
 use super::connection::{Connection, doing};
+use super::dial::dial;
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
-use super::{Error, ErrorKind, Limits, Url};
-use crate::net::TcpStream;
-use crate::resolve::{Address, resolve};
-use crate::tcp::TcpSocket;
+use super::timeouts::{self, At, Deadlines, Phase};
+use super::{Error, Limits, Timeouts, Url};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
 ///
@@ -62,7 +55,8 @@ pub struct Client {
 struct Inner {
     pool: Rc<Pool>,
     limits: Limits,
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
+    shared_timeouts: timeouts::Shared,
 }
 
 impl Client {
@@ -88,7 +82,7 @@ impl Client {
 
     /// A request with any method but CONNECT.
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
-        Request { client: &self.inner, method, url, own: None, timeout: self.inner.timeout, on_connection: None }
+        Request { client: &self.inner, method, url, own: None, timeouts: None, on_connection: None }
     }
 
     /// How the connections are doing.
@@ -115,8 +109,9 @@ impl fmt::Debug for Client {
 /// |---|---|
 /// | `limit` | 100 connections in all |
 /// | `limit_per_host` | none |
-/// | `timeout` | 5 minutes for an exchange |
+/// | `timeout`, `timeouts` | 5 minutes for an exchange; [`Timeouts::default`] for its phases |
 /// | `idle_timeout` | 15 seconds |
+/// | `max_lifetime`, `max_requests` | none |
 /// | `limits` | [`Limits::default`] |
 ///
 /// The figures are aiohttp's.
@@ -125,8 +120,10 @@ impl fmt::Debug for Client {
 pub struct ClientBuilder {
     limit: usize,
     limit_per_host: usize,
-    timeout: Option<Duration>,
+    timeouts: Timeouts,
     idle_timeout: Duration,
+    max_lifetime: Option<Duration>,
+    max_requests: u64,
     limits: Limits,
 }
 
@@ -135,8 +132,10 @@ impl Default for ClientBuilder {
         ClientBuilder {
             limit: 100,
             limit_per_host: 0,
-            timeout: Some(Duration::from_secs(300)),
+            timeouts: Timeouts::default(),
             idle_timeout: Duration::from_secs(15),
+            max_lifetime: None,
+            max_requests: 0,
             limits: Limits::default(),
         }
     }
@@ -158,13 +157,33 @@ impl ClientBuilder {
     /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit. Never less, and
     /// longer by what the tasks still do when it begins, as [`timeout`](windlass_reactor::time::timeout) is.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+        self.timeouts.total = timeout.into();
+        self
+    }
+
+    /// How long it waits, and for what.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
         self
     }
 
     /// After this long without an exchange a connection is closed.
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
+        self
+    }
+
+    /// A connection older than this carries no further exchange; none for no limit. A server that moves to another address
+    /// is found there after that.
+    pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
+        self.max_lifetime = lifetime.into();
+        self
+    }
+
+    /// Exchanges that a connection carries before it is closed; 0 for no limit. With 1, an answer that a server sends too
+    /// early can never be taken for another request's.
+    pub fn max_requests(mut self, exchanges: u64) -> Self {
+        self.max_requests = exchanges;
         self
     }
 
@@ -176,9 +195,9 @@ impl ClientBuilder {
 
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeout, idle_timeout, limits } = self;
-        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout });
-        Client { inner: Rc::new(Inner { pool, limits, timeout }) }
+        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, limits } = self;
+        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
+        Client { inner: Rc::new(Inner { pool, limits, timeouts, shared_timeouts: timeouts.share() }) }
     }
 }
 
@@ -189,7 +208,7 @@ pub struct Request<'a> {
     method: &'a str,
     url: &'a Url,
     own: Option<Box<Own>>,
-    timeout: Option<Duration>,
+    timeouts: Option<Box<Timeouts>>,
     on_connection: Option<&'a dyn Fn()>,
 }
 
@@ -221,7 +240,13 @@ impl<'a> Request<'a> {
 
     /// A time-out of its own, for the whole exchange.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+        self.timeouts.get_or_insert_with(|| Box::new(self.client.timeouts)).total = timeout.into();
+        self
+    }
+
+    /// Time-outs of its own, instead of the client's.
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = Some(Box::new(timeouts));
         self
     }
 
@@ -243,12 +268,13 @@ impl<'a> Request<'a> {
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
     pub async fn send(self) -> Result<Response, Error> {
-        let mut time = TimeOut::new(self.timeout);
-        let stage = Cell::new("");
-        let mut exchange = pin!(self.exchange(&stage));
+        let timeouts = self.timeouts.as_ref();
+        let mut time = Deadlines::new(timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share()));
+        let at = At::new();
+        let mut exchange = pin!(self.exchange(&at));
         let slot = poll_fn(|cx| {
             let polled = exchange.as_mut().poll(cx);
-            if polled.is_pending() { time.poll(cx, stage.get()).map(Err) } else { polled }
+            if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
         });
         match slot.await {
             Ok(slot) => Ok(Response { slot, time }),
@@ -256,18 +282,16 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Gives the connection when the head of the answer is there. Says in `stage` what it is at.
-    async fn exchange(&self, stage: &Cell<&'static str>) -> Result<Slot, Error> {
+    /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
+    async fn exchange(&self, at: &At) -> Result<Slot, Error> {
         let Own { headers, body } = self.own.as_deref().unwrap_or(&NOTHING);
         check_request(self.method, headers, Content::of(body.as_deref()))?;
-        stage.set("waiting for a connection");
-        let mut slot = self.client.pool.acquire(self.url.host_header()).await;
+        let mut slot = self.client.pool.acquire(self.url.origin()).await;
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
-                stage.set("connecting");
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(connect(self.url)).await?, self.url.clone());
+                slot.fill(Box::pin(dial(self.url, at)).await?, self.url.clone());
             }
             if let Some(hook) = self.on_connection {
                 hook();
@@ -275,10 +299,9 @@ impl<'a> Request<'a> {
             let connection = slot.connection();
             connection.begin(self.method, self.url, headers, body.as_deref())?;
             let (asked, limits) = (Asked::by(self.method), &self.client.limits);
-            match poll_fn(|cx| connection.poll_answer(cx, asked, limits, stage)).await {
+            match poll_fn(|cx| connection.poll_answer(cx, asked, limits, at)).await {
                 Err(_) if connection.is_unheard() && !fresh && may_be_repeated(self.method) => {
-                    slot.pool().count(|stats| stats.retries += 1);
-                    slot.connection = None;
+                    slot.empty_again();
                 }
                 outcome => return outcome.map(|()| slot),
             }
@@ -297,67 +320,13 @@ fn may_be_repeated(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 
-async fn connect(url: &Url) -> Result<TcpStream, Error> {
-    let to: Address = match url.ip() {
-        Some(ip) => (ip, url.port()).into(),
-        None => (url.host(), url.port()).into(),
-    };
-    let addresses = resolve(to).await.map_err(|error| Error::io(ErrorKind::Resolve, "resolve", error))?;
-    let mut last = None;
-    for address in addresses {
-        match connect_to(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => last = Some(Error::io(ErrorKind::Connect, format!("connect to {address}"), error)),
-        }
-    }
-    Err(last.unwrap_or_else(|| Error::new(ErrorKind::Resolve, "resolve: the name has no address")))
-}
-
-async fn connect_to(address: SocketAddr) -> io::Result<TcpStream> {
-    let socket = TcpSocket::new_for(address)?;
-    socket.set_nodelay(true)?;
-    socket.connect(address).await
-}
-
-/// The time that is left for an exchange.
-struct TimeOut {
-    /// The time-out of no future: it goes along with several.
-    limit: Option<Timeout<Pending<()>>>,
-}
-
-impl TimeOut {
-    fn new(timeout: Option<Duration>) -> Self {
-        TimeOut { limit: timeout.map(|duration| time::timeout(duration, pending())) }
-    }
-
-    /// Ready when the time is up, with an error that tells the `stage` it was in.
-    #[inline]
-    fn poll(&mut self, cx: &mut Context<'_>, stage: &'static str) -> Poll<Error> {
-        let Some(limit) = &mut self.limit else { return Poll::Pending };
-        let elapsed = Pin::new(limit).poll(cx);
-        elapsed.map(|_| Error::new(ErrorKind::TimeoutTotal, "timed out").with_source(While(stage)))
-    }
-}
-
-/// What was going on when the time was up.
-#[derive(Debug)]
-struct While(&'static str);
-
-impl fmt::Display for While {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for While {}
-
 /// An answer: its head, and its body as it comes.
 ///
 /// It holds its connection. When it is dropped the connection goes back to the pool, if the whole body has come; if not,
 /// it is closed, since reading the rest could take for ever.
 pub struct Response {
     slot: Slot,
-    time: TimeOut,
+    time: Deadlines,
 }
 
 impl Response {
@@ -407,7 +376,8 @@ impl Response {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         let mut polled = self.slot.connection().poll_piece(cx);
         if polled.is_pending() {
-            polled = self.time.poll(cx, "reading the body").map(Err);
+            let heard = self.connection().heard();
+            polled = self.time.poll(cx, (Phase::Body, heard)).map(Err);
         }
         polled.map_err(|error| self.connection().explain(error))
     }

@@ -12,26 +12,24 @@
 //! comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use windlass_reactor::time::Instant;
-use windlass_reactor::{Direction, count_syscalls};
 
 use super::body::{Decoder, Surplus, surplus};
 use super::head::{Asked, Framing, ResponseHead};
-use super::pool::Stats;
-use super::read::poll_read;
+use super::pool::{Stats, Why};
 use super::request::{Content, write_request};
+use super::timeouts::{At, Phase};
+use super::transport::Transport;
 use super::{Error, ErrorKind, Limits, Url};
-use crate::net::TcpStream;
 
 pub(crate) struct Connection {
-    stream: TcpStream,
+    pub(crate) transport: Transport,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -53,18 +51,18 @@ pub(crate) struct Connection {
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
     pub(crate) idle_since: Instant,
+    pub(crate) born: Instant,
+    /// How many have begun.
+    pub(crate) exchanges: u64,
 }
 
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
-/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
-/// rule. A task that computed for longer kept it from hearing more.
-const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
-            stream,
+            transport,
             stats,
             doing: "request",
             url,
@@ -79,34 +77,9 @@ impl Connection {
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
+            born: Instant::now(),
+            exchanges: 0,
         })
-    }
-
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.judge(self.stream.fd().is_ready(Direction::Read))
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
-    /// borrow may be live: others may be woken (I3).
-    pub(crate) fn is_quiet_of_late(&self) -> bool {
-        self.judge(self.stream.fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
-    }
-
-    #[inline]
-    fn judge(&self, is_ready: io::Result<bool>) -> bool {
-        match is_ready {
-            Ok(false) => true,
-            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
-            Err(_elsewhere) => false,
-        }
-    }
-
-    #[cold]
-    fn ask_is_quiet(&self) -> bool {
-        count_syscalls(1);
-        let peeked = self.stream.fd().get_ref().peek(&mut [0]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Begins an exchange: nothing of the request has gone out yet.
@@ -121,6 +94,7 @@ impl Connection {
         body: Option<&[u8]>,
     ) -> Result<(), Error> {
         (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
+        self.exchanges += 1;
         let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
         let is_same = || std::ptr::eq(self.url.as_str(), url.as_str()) || self.url == *url;
         if is_plain_get && self.is_plain_get && is_same() {
@@ -133,12 +107,18 @@ impl Connection {
         Ok(())
     }
 
+    /// How many bytes have come since [`begin`](Self::begin).
+    #[inline]
+    pub(crate) fn heard(&self) -> usize {
+        self.heard
+    }
+
     /// Whether the peer has not said a word since [`begin`](Self::begin): if the connection is gone, perhaps it was before.
     pub(crate) fn is_unheard(&self) -> bool {
         self.heard == 0
     }
 
-    /// Sends the request and reads until the head of the answer is there. Says in `stage` what it is at.
+    /// Sends the request and reads until the head of the answer is there. Says in `at` what it is at.
     ///
     /// # Errors
     /// If the connection ends before that, or the head is malformed or too large.
@@ -147,12 +127,11 @@ impl Connection {
         cx: &mut Context<'_>,
         asked: Asked,
         limits: &Limits,
-        stage: &Cell<&'static str>,
+        at: &At,
     ) -> Poll<Result<(), Error>> {
-        stage.set("sending the request");
-        ready!(self.poll_send(cx, limits))?;
-        stage.set("waiting for an answer");
+        ready!(self.poll_send(cx, limits, at))?;
         while self.is_unheard() || !self.read_head(limits)? {
+            at.set(if self.is_unheard() { Phase::FirstByte } else { Phase::Head }, self.heard);
             match ready!(self.poll_read(cx)) {
                 Ok(0) => return Poll::Ready(Err(self.ended("the connection ended within the head"))),
                 Ok(_) => {}
@@ -167,15 +146,17 @@ impl Connection {
     }
 
     /// Sends the request, or as much of it as the peer wants to have.
-    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits) -> Poll<Result<(), Error>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits, at: &At) -> Poll<Result<(), Error>> {
         while self.sent < self.request.len() && !self.cut_short {
-            let written = self.stream.fd().poll_write_stream(cx, &self.request[self.sent..]);
+            at.set(Phase::Send, self.sent);
+            let written = self.transport.poll_write(cx, &self.request[self.sent..]);
             if let Poll::Ready(Ok(n)) = written {
                 self.sent += n;
                 self.stats.borrow_mut().bytes_out += n as u64;
                 if self.sent == self.request.len() && self.is_unheard() {
                     // An answer takes a while: to try to read would be in vain.
-                    let answer = self.stream.fd().poll_ready(Direction::Read, cx);
+                    at.set(Phase::FirstByte, 0);
+                    let answer = self.transport.poll_readable(cx);
                     return answer.map_err(|error| self.broke("sending the request", error));
                 }
                 continue;
@@ -252,7 +233,7 @@ impl Connection {
 
     /// Appends what comes; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = poll_read(&self.stream, cx, &mut self.bytes);
+        let read = self.transport.poll_read(cx, &mut self.bytes);
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
             self.stats.borrow_mut().bytes_in += n as u64;
@@ -260,11 +241,15 @@ impl Connection {
         read
     }
 
-    /// Whether the connection can carry another exchange: the body of this one is all there, and nothing follows it.
+    /// Why the connection ends with this exchange; none if it can carry another: the body is all there, and nothing follows.
     #[inline]
-    pub(crate) fn is_over(&mut self) -> bool {
+    pub(crate) fn ends(&mut self) -> Option<Why> {
         while let Ok(Some(_)) = self.decode() {}
-        self.may_stay && self.body.is_finished() && surplus(&self.bytes[self.at..]) != Surplus::Unasked
+        if self.may_stay && self.body.is_finished() {
+            let is_unasked = surplus(&self.bytes[self.at..]) == Surplus::Unasked;
+            return is_unasked.then_some(Why::ByPeer);
+        }
+        Some(if self.body.is_finished() && self.head.status() > 0 { Why::Asked } else { Why::Unfinished })
     }
 
     /// Forgets an exchange that is over.

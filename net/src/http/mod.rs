@@ -71,6 +71,7 @@
 pub mod body;
 mod client;
 mod connection;
+mod dial;
 mod error;
 pub mod head;
 mod line;
@@ -78,6 +79,8 @@ mod pool;
 mod read;
 pub mod request;
 mod server;
+mod timeouts;
+mod transport;
 mod url;
 
 #[cfg(test)]
@@ -87,8 +90,9 @@ mod corpus_test;
 
 pub use client::{Client, ClientBuilder, Request, Response};
 pub use error::{Error, ErrorKind};
-pub use pool::Stats;
+pub use pool::{Closed, Stats};
 pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
+pub use timeouts::Timeouts;
 pub use url::Url;
 
 /// How much of everything a peer may send.

@@ -24,6 +24,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -35,7 +36,7 @@ use windlass_reactor::time::{Instant, sleep_until};
 
 use super::Url;
 use super::connection::Connection;
-use crate::net::TcpStream;
+use super::transport::Transport;
 
 /// How a client's connections are doing.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -59,6 +60,71 @@ pub struct Stats {
     pub bytes_in: u64,
     /// Bytes sent.
     pub bytes_out: u64,
+    /// Connections closed so far, by the reason why.
+    pub closed: Closed,
+}
+
+/// Why connections were closed; in sum, all that were opened and are neither in use nor idle.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use windlass::http::Client;
+/// assert_eq!(Client::new().stats().closed.total(), 0);
+/// ```
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Closed {
+    /// The exchange did not come to its end: an error, a time-out, or dropped by its caller.
+    pub unfinished: u64,
+    /// The peer said that it would close, or the body ended with the connection.
+    pub asked: u64,
+    /// The peer closed it while it idled, or sent what nobody had asked for (RFC 9112 9.2).
+    pub by_peer: u64,
+    /// It idled for longer than `idle_timeout`.
+    pub idle: u64,
+    /// It was older than `max_lifetime`.
+    pub lifetime: u64,
+    /// It had carried `max_requests`.
+    pub requests: u64,
+    /// It idled, and its place was due to somebody who waited for another host.
+    pub room: u64,
+}
+
+impl Closed {
+    /// For whatever reason.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// assert_eq!(windlass::http::Client::new().stats().closed.total(), 0);
+    /// ```
+    pub fn total(&self) -> u64 {
+        let Closed { unfinished, asked, by_peer, idle, lifetime, requests, room } = *self;
+        unfinished + asked + by_peer + idle + lifetime + requests + room
+    }
+
+    pub(crate) fn count(&mut self, why: Why) {
+        *match why {
+            Why::Unfinished => &mut self.unfinished,
+            Why::Asked => &mut self.asked,
+            Why::ByPeer => &mut self.by_peer,
+            Why::Idle => &mut self.idle,
+            Why::Lifetime => &mut self.lifetime,
+            Why::Requests => &mut self.requests,
+            Why::Room => &mut self.room,
+        } += 1;
+    }
+}
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Why {
+    Unfinished,
+    Asked,
+    ByPeer,
+    Idle,
+    Lifetime,
+    Requests,
+    Room,
 }
 
 pub(crate) struct Settings {
@@ -67,6 +133,20 @@ pub(crate) struct Settings {
     /// 0 for none.
     pub(crate) limit_per_host: usize,
     pub(crate) idle_timeout: Duration,
+    pub(crate) max_lifetime: Option<Duration>,
+    /// 0 for no limit.
+    pub(crate) max_requests: u64,
+}
+
+impl Settings {
+    /// Why a connection that could carry another exchange must not.
+    #[inline]
+    fn wears_out(&self, connection: &Connection) -> Option<Why> {
+        if self.max_requests > 0 && connection.exchanges >= self.max_requests {
+            return Some(Why::Requests);
+        }
+        self.max_lifetime.filter(|&max| connection.born.elapsed() >= max).map(|_| Why::Lifetime)
+    }
 }
 
 pub(crate) struct Pool {
@@ -74,6 +154,8 @@ pub(crate) struct Pool {
     state: RefCell<State>,
     stats: Rc<RefCell<Stats>>,
     sweeping: Cell<bool>,
+    /// The sweeping task's, once it has begun: it hears when something happens on an idle connection.
+    sweeper: RefCell<Option<Waker>>,
 }
 
 #[derive(Default)]
@@ -226,7 +308,13 @@ impl State {
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool { settings, state: RefCell::default(), stats: Rc::default(), sweeping: Cell::new(false) })
+        Rc::new(Pool {
+            settings,
+            state: RefCell::default(),
+            stats: Rc::default(),
+            sweeping: Cell::new(false),
+            sweeper: RefCell::default(),
+        })
     }
 
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -255,21 +343,33 @@ impl Pool {
         let connection = loop {
             let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break None };
-            if connection.is_quiet_of_late() && connection.idle_since.elapsed() < self.settings.idle_timeout {
-                break Some(connection);
-            }
+            let why = match () {
+                () if !connection.transport.is_quiet_of_late() => Why::ByPeer,
+                () if connection.idle_since.elapsed() >= self.settings.idle_timeout => Why::Idle,
+                () => match self.settings.wears_out(&connection) {
+                    Some(why) => why,
+                    None => break Some(connection),
+                },
+            };
             self.state.borrow_mut().close(host);
-            closed.push(connection);
+            closed.push(self.count_closed(connection, why));
         };
         if connection.is_none() {
             let mut state = self.state.borrow_mut();
-            closed.extend(state.make_room(host, &self.settings));
+            let oldest = state.make_room(host, &self.settings);
+            closed.extend(oldest.map(|connection| self.count_closed(connection, Why::Room)));
             if !state.has_room(host, &self.settings) {
                 return None;
             }
             state.open(host);
         }
         Some(self.slot(host, connection))
+    }
+
+    /// The connection, counted as closed: it is for dropping.
+    fn count_closed(&self, connection: Box<Connection>, why: Why) -> Box<Connection> {
+        self.count(|stats| stats.closed.count(why));
+        connection
     }
 
     fn slot(self: &Rc<Self>, host: usize, connection: Option<Box<Connection>>) -> Slot {
@@ -282,6 +382,10 @@ impl Pool {
     /// A connection has come to the end of an exchange and can carry another.
     #[inline]
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
+        if let Some(why) = self.settings.wears_out(&connection) {
+            drop(self.count_closed(connection, why));
+            return self.give_up(host);
+        }
         connection.clear();
         let mut state = self.state.borrow_mut();
         let (waker, closed) = match state.next_after(host, &self.settings) {
@@ -291,7 +395,7 @@ impl Pool {
             }
             Some(_elsewhere) => {
                 state.close(host);
-                (self.serve(&mut state), Some(connection))
+                (self.serve(&mut state), Some(self.count_closed(connection, Why::Room)))
             }
             None => {
                 drop(state);
@@ -307,8 +411,13 @@ impl Pool {
 
     /// Nobody waits for the connection: it idles, unless its peer has ended it already.
     fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
-        if !connection.is_quiet() {
-            drop(connection);
+        let sweeper = self.sweeper.borrow().clone();
+        let is_quiet = match &sweeper {
+            Some(sweeper) => connection.transport.stays_quiet(sweeper),
+            None => connection.transport.is_quiet(),
+        };
+        if !is_quiet {
+            drop(self.count_closed(connection, Why::ByPeer));
             return self.give_up(host);
         }
         connection.idle_since = Instant::now();
@@ -344,7 +453,8 @@ impl Pool {
         state.give(waiter, Given::Leave)
     }
 
-    /// Sees to it that idle connections are closed when their time is up: a task does it, while there are any.
+    /// Sees to it that idle connections are closed when their time is up, or their peer ends them: a task does it, while
+    /// there are any.
     fn sweep(self: &Rc<Self>) {
         if self.sweeping.replace(true) {
             return;
@@ -352,30 +462,67 @@ impl Pool {
         let sweeping = Sweeping { pool: Rc::downgrade(self) };
         let task = windlass_executor::Builder::new().name("http idle connections");
         drop(task.spawn(async move {
-            while let Some(next) = sweeping.pool.upgrade().and_then(|pool| pool.close_old()) {
-                sleep_until(next).await;
-            }
+            let mut nap = sleep_until(Instant::FAR_FUTURE);
+            poll_fn(|cx| {
+                let Some(pool) = sweeping.pool.upgrade() else { return Poll::Ready(()) };
+                pool.listen(cx.waker());
+                let Some(next) = pool.close_old() else { return Poll::Ready(()) };
+                nap.reset(next);
+                Pin::new(&mut nap).poll(cx)
+            })
+            .await;
         }));
+    }
+
+    /// Has `sweeper` woken when something happens on an idle connection, from now on.
+    fn listen(&self, sweeper: &Waker) {
+        if self.sweeper.borrow().is_some() {
+            return;
+        }
+        *self.sweeper.borrow_mut() = Some(sweeper.clone());
+        // Those that came before it. A waker may be dropped for it, so that nothing may be borrowed (I3).
+        let mut idle = Vec::new();
+        for (_, host) in self.state.borrow_mut().hosts.iter_mut() {
+            idle.push(std::mem::take(&mut host.idle));
+        }
+        for connection in idle.iter_mut().flatten() {
+            // If it is not quiet, `close_old` sees that next.
+            let _ = connection.transport.stays_quiet(sweeper);
+        }
+        for ((_, host), idle) in self.state.borrow_mut().hosts.iter_mut().zip(idle) {
+            host.idle.splice(..0, idle);
+        }
     }
 
     /// Closes what has idled too long, or has been closed by its peer. When to look again; none if nothing idles.
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         let timeout = self.settings.idle_timeout;
-        let is_old = |idle: &Connection| idle.idle_since + timeout <= now || !idle.is_quiet();
+        let why_old = |idle: &Connection| match () {
+            () if !idle.transport.is_quiet() => Some(Why::ByPeer),
+            () if idle.idle_since + timeout <= now => Some(Why::Idle),
+            () => self.settings.wears_out(idle),
+        };
         let mut closed = Vec::new();
         let mut state = self.state.borrow_mut();
         let State { hosts, open, idle, .. } = &mut *state;
         for (_, host) in hosts.iter_mut() {
             let before = closed.len();
-            closed.extend(host.idle.extract_if(.., |idle| is_old(idle)));
+            for old in host.idle.extract_if(.., |idle| why_old(idle).is_some()) {
+                let why = why_old(&old).unwrap_or(Why::Idle);
+                closed.push(self.count_closed(old, why));
+            }
             let old = closed.len() - before;
             (host.open, *open, *idle) = (host.open - old, *open - old, *idle - old);
         }
-        let oldest = hosts.iter().filter_map(|(_, host)| host.idle.first()).map(|idle| idle.idle_since).min();
+        let until = |idle: &Connection| {
+            let worn_out = self.settings.max_lifetime.map(|max| idle.born + max);
+            worn_out.into_iter().fold(idle.idle_since + timeout, Instant::min)
+        };
+        let next = hosts.iter().flat_map(|(_, host)| &host.idle).map(|idle| until(idle)).min();
         drop(state);
         drop(closed);
-        oldest.map(|since| since + timeout)
+        next
     }
 }
 
@@ -388,15 +535,17 @@ impl Drop for Sweeping {
     fn drop(&mut self) {
         if let Some(pool) = self.pool.upgrade() {
             pool.sweeping.set(false);
+            let sweeper = pool.sweeper.take();
+            drop(sweeper);
         }
     }
 }
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, stream: TcpStream, url: Url) {
+    pub(crate) fn fill(&mut self, transport: Transport, url: Url) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(stream, url, self.pool.stats.clone()));
+        self.connection = Some(Connection::new(transport, url, self.pool.stats.clone()));
     }
 
     /// The connection; there is one once the slot was filled or was handed out with one.
@@ -405,20 +554,28 @@ impl Slot {
         self.connection.as_mut().expect("a slot in an exchange has its connection")
     }
 
-    pub(crate) fn pool(&self) -> &Pool {
-        &self.pool
+    /// Closes the connection, which its peer had closed before; the place stays.
+    pub(crate) fn empty_again(&mut self) {
+        self.pool.count(|stats| {
+            stats.retries += 1;
+            stats.closed.count(Why::ByPeer);
+        });
+        self.connection = None;
     }
 }
 
 impl Drop for Slot {
     #[inline]
     fn drop(&mut self) {
-        match self.connection.take_if(|connection| connection.is_over()) {
-            Some(connection) => self.pool.take_back(self.host, connection),
-            None => {
-                drop(self.connection.take());
-                self.pool.give_up(self.host);
-            }
+        match self.connection.take() {
+            Some(mut connection) => match connection.ends() {
+                None => self.pool.take_back(self.host, connection),
+                Some(why) => {
+                    drop(self.pool.count_closed(connection, why));
+                    self.pool.give_up(self.host);
+                }
+            },
+            None => self.pool.give_up(self.host),
         }
     }
 }
@@ -472,8 +629,13 @@ impl Future for Acquire<'_> {
 impl Pool {
     fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
         match given {
-            Given::Connection(connection) if connection.is_quiet_of_late() => self.slot(host, Some(connection)),
-            Given::Connection(_ended) => self.slot(host, None), // its place is as good
+            Given::Connection(connection) if connection.transport.is_quiet_of_late() => {
+                self.slot(host, Some(connection))
+            }
+            Given::Connection(ended) => {
+                drop(self.count_closed(ended, Why::ByPeer));
+                self.slot(host, None) // its place is as good
+            }
             Given::Leave => self.slot(host, None),
         }
     }

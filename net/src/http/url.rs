@@ -111,8 +111,6 @@ impl Url {
 
     /// The value of the `Host` header: brackets around an IPv6 address, the port if it is not 80.
     ///
-    /// Scheme and this text together name the server, which makes it the key of a connection pool.
-    ///
     /// ```
     /// # use windlass_net::windlass;
     /// use windlass::http::Url;
@@ -122,6 +120,19 @@ impl Url {
     /// ```
     pub fn host_header(&self) -> &str {
         &self.text[SCHEME.len()..self.authority_end as usize]
+    }
+
+    /// Scheme, host and port, as they are spelled in the URL's normal form (RFC 6454 4): what a connection is for, and
+    /// what credentials are bound to.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
+    /// assert_eq!(Url::parse("http://Example.com:80/a")?.origin(), "http://example.com");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn origin(&self) -> &str {
+        &self.text[..self.authority_end as usize]
     }
 
     /// The address, if the host is one and needs no resolver.

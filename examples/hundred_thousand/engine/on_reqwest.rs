@@ -1,0 +1,116 @@
+//! Engine `reqwest`: the client that most programs on tokio use.
+//!
+//! ```text
+//!     get ──► Slot ──► reqwest::Client ──► its own pool, hyper below ──► status, body chunks
+//! ```
+//!
+//! It has no limit of connections to a host, only one of those that idle; the permits of `pool` give it one. Without TLS,
+//! decoding or cookies, none of which this program asks anybody for.
+//! Not here: the permits (`pool`).   Next: `wire`.
+
+use std::{cell::Cell, error::Error as _, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
+
+use reqwest::{Client, Response};
+use tokio::{
+    runtime::{Builder, LocalOptions},
+    task::spawn_local,
+};
+use windlass::http::{Error, ErrorKind};
+
+use super::{
+    Carried, Engine,
+    on_hyper::{RESOLVER_PATIENCE, interrupted},
+    pool::Pool,
+    timed_out,
+};
+use crate::{binding::Census, contract::Plan, window};
+use windlass_examples::latency::now_ns;
+
+/// Requests by reqwest.
+struct OnReqwest {
+    pool: Pool<()>,
+    client: Client,
+    url: reqwest::Url,
+    timeout: Duration,
+    bytes_in: Cell<u64>,
+}
+
+/// Carries out `plan` on a runtime of its own.
+///
+/// # Errors
+/// The runtime cannot be made, the URL cannot be sent, or connections are to carry a number of requests above one, which
+/// reqwest cannot be told.
+pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
+    let idle = match plan.settings.max_requests {
+        None => usize::try_from(plan.settings.per_host).unwrap_or(usize::MAX),
+        Some(1) => 0,
+        Some(_) => return Err(io::Error::other("reqwest keeps connections or does not: --max-requests 1, or none")),
+    };
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let client = Client::builder().pool_max_idle_per_host(idle).tcp_nodelay(true).no_proxy().timeout(plan.timeout);
+    let engine = Rc::new(OnReqwest {
+        pool: Pool::new(plan.settings),
+        client: client.build().map_err(io::Error::other)?,
+        url: plan.url.parse().map_err(io::Error::other)?,
+        timeout: plan.timeout,
+        bytes_in: Cell::new(0),
+    });
+    let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
+    runtime.shutdown_timeout(RESOLVER_PATIENCE);
+    let counts = &engine.pool.counts;
+    Ok(Carried {
+        seen,
+        connections: None, // it does not tell
+        in_flight_max: counts.in_use_max(),
+        retries: counts.retries(),
+        bytes_in: engine.bytes_in.get(),
+        turns: None,
+        would_block: None,
+    })
+}
+
+impl Engine for OnReqwest {
+    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        let _slot = self.pool.slot().await;
+        connected_ns.set(Some(now_ns()));
+        let sent = self.client.get(self.url.clone()).send().await;
+        let response = sent.map_err(|error| self.named(&error))?;
+        let status = response.status().as_u16();
+        self.read_to_the_end(response).await?;
+        Ok(status)
+    }
+
+    fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+        let spawned = spawn_local(task);
+        async { spawned.await.expect("a task of the window does not panic") }
+    }
+
+    fn census(&self) -> Census {
+        self.pool.counts.census()
+    }
+}
+
+impl OnReqwest {
+    /// Counts what comes of the body; the heads reqwest keeps to itself.
+    async fn read_to_the_end(&self, mut response: Response) -> Result<(), Error> {
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.named(&error))? {
+            self.bytes_in.set(self.bytes_in.get() + chunk.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// Puts reqwest's error under our name for it.
+    fn named(&self, error: &reqwest::Error) -> Error {
+        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
+        let system = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
+        let kind = match system {
+            _ if error.is_timeout() => return timed_out(self.timeout),
+            _ if error.is_connect() => ErrorKind::Connect,
+            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => ErrorKind::Reset,
+            Some(io::ErrorKind::UnexpectedEof) => ErrorKind::Truncated,
+            _ if error.is_decode() || error.is_body() => ErrorKind::Truncated,
+            _ => ErrorKind::Other,
+        };
+        Error::new(kind, error.to_string())
+    }
+}

@@ -1,0 +1,94 @@
+//! What a connection's bytes go over.
+//!
+//! ```text
+//!   connection ──► Transport ──┬── Plain: a TCP stream
+//!                              └── more, as features bring them
+//! ```
+//!
+//! An exchange asks four things of it, and is told in bytes and nothing else: write, read, wait until there is something
+//! to read, and whether all has been quiet since the last exchange. A new kind of transport is one more arm here.
+//! Not here: how it came about (`dial`).   Next: `connection`, which talks over it.
+
+use std::io;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use windlass_reactor::{Direction, count_syscalls};
+
+use super::read::poll_read;
+use crate::net::TcpStream;
+
+/// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
+/// rule. A task that computed for longer kept it from hearing more.
+const HEARSAY_MAX: Duration = Duration::from_millis(1);
+
+pub(crate) enum Transport {
+    Plain(TcpStream),
+}
+
+impl Transport {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Transport::Plain(stream) => stream,
+        }
+    }
+
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.judge(self.socket().fd().is_ready(Direction::Read))
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
+    /// borrow may be live: others may be woken (I3).
+    pub(crate) fn is_quiet_of_late(&self) -> bool {
+        self.judge(self.socket().fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
+    }
+
+    /// As [`is_quiet`](Self::is_quiet), and has `sweeper` woken when that ends. No borrow may be live that a waker could
+    /// want (I3).
+    #[inline]
+    pub(crate) fn stays_quiet(&mut self, sweeper: &Waker) -> bool {
+        let readable = self.poll_readable(&mut Context::from_waker(sweeper));
+        readable.is_pending() || self.is_quiet()
+    }
+
+    #[inline]
+    fn judge(&self, is_ready: io::Result<bool>) -> bool {
+        match is_ready {
+            Ok(false) => true,
+            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
+            Err(_elsewhere) => false,
+        }
+    }
+
+    #[cold]
+    fn ask_is_quiet(&self) -> bool {
+        count_syscalls(1);
+        let peeked = self.socket().fd().get_ref().peek(&mut [0]);
+        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes some of `bytes`.
+    #[inline]
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self {
+            Transport::Plain(stream) => stream.fd().poll_write_stream(cx, bytes),
+        }
+    }
+
+    /// Reads what is there and appends it to `to`; 0 is the end of the stream.
+    #[inline]
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
+        match self {
+            Transport::Plain(stream) => poll_read(stream, cx, to),
+        }
+    }
+
+    /// Waits until there is something to read, without trying: for when it is too early for it to be there.
+    #[inline]
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Transport::Plain(stream) => stream.fd().poll_ready(Direction::Read, cx),
+        }
+    }
+}

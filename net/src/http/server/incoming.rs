@@ -11,8 +11,9 @@
 //! Not here: percent-decoding, forms, cookies.   Next: `reply`.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 
+use super::super::Limits;
 use super::super::head::Fields;
 use super::super::request::RequestHead;
 
@@ -47,7 +48,14 @@ pub struct Incoming<'a> {
 }
 
 impl Incoming<'_> {
-    /// The method, a token; upper and lower case differ (RFC 9110 9.1). See [`Incoming`] for an example.
+    /// The method, a token; upper and lower case differ (RFC 9110 9.1).
+    ///
+    /// ```
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.method(), "GET");
+    /// # });
+    /// ```
     pub fn method(&self) -> &str {
         text(self.head.method(self.bytes))
     }
@@ -55,15 +63,23 @@ impl Incoming<'_> {
     /// What is asked for, as it came: a path and perhaps a query, an absolute URL, or `*`.
     ///
     /// ```
-    /// # use windlass_net::http::{Incoming, Reply};
-    /// let echo = |request: &Incoming<'_>| Reply::text(200, request.target().to_owned());
-    /// # drop(echo);
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.target(), "http://a.example/b%20c?d=e");
+    /// # });
     /// ```
     pub fn target(&self) -> &str {
         text(self.head.target(self.bytes))
     }
 
-    /// The target without host and query, not decoded: `/a%20b`; `*` of `OPTIONS *`. See [`Incoming`] for an example.
+    /// The target without host and query, not decoded: `/a%20b`; `*` of `OPTIONS *`.
+    ///
+    /// ```
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.path(), "/b%20c");
+    /// # });
+    /// ```
     pub fn path(&self) -> &str {
         let path = self.parts().1;
         match path.split_once('?').map_or(path, |(path, _)| path) {
@@ -75,12 +91,10 @@ impl Incoming<'_> {
     /// What follows the first `?` of the target, not decoded.
     ///
     /// ```
-    /// # use windlass_net::http::{Incoming, Reply};
-    /// let handler = |request: &Incoming<'_>| match request.query() {
-    ///     Some("page=2") => Reply::text(200, "the second"),
-    ///     _ => Reply::text(200, "the first"),
-    /// };
-    /// # drop(handler);
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.query(), Some("d=e"));
+    /// # });
     /// ```
     pub fn query(&self) -> Option<&str> {
         self.parts().1.split_once('?').map(|(_, query)| query)
@@ -90,13 +104,10 @@ impl Incoming<'_> {
     /// not say.
     ///
     /// ```
-    /// # use windlass_net::http::{Incoming, Reply};
-    /// let two_sites = |request: &Incoming<'_>| match request.host() {
-    ///     "a.example" => Reply::text(200, "this is A"),
-    ///     "b.example" => Reply::text(200, "this is B"),
-    ///     _ => Reply::status(421), // misdirected
-    /// };
-    /// # drop(two_sites);
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.host(), "a.example"); // whatever the header says
+    /// # });
     /// ```
     pub fn host(&self) -> &str {
         self.parts().0.unwrap_or_else(|| self.headers().get("host").map_or("", text))
@@ -105,19 +116,23 @@ impl Incoming<'_> {
     /// The headers. Look one up with [`get`](Fields::get).
     ///
     /// ```
-    /// # use windlass_net::http::{Incoming, Reply};
-    /// let handler = |request: &Incoming<'_>| match request.headers().get("if-none-match") {
-    ///     Some(b"\"v1\"") => Reply::status(304),
-    ///     _ => Reply::text(200, "version 1").header("ETag", "\"v1\""),
-    /// };
-    /// # drop(handler);
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.headers().get("HOST"), Some(&b"b.example"[..]));
+    /// # });
     /// ```
     pub fn headers(&self) -> Fields<'_> {
         self.head.fields(self.bytes)
     }
 
-    /// The body, no longer than [`Limits::body_max`](crate::http::Limits::body_max); empty if there is none. See
-    /// [`Incoming`] for an example.
+    /// The body, no longer than [`Limits::body_max`](crate::http::Limits::body_max); empty if there is none.
+    ///
+    /// ```
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert_eq!(request.body(), b"");
+    /// # });
+    /// ```
     pub fn body(&self) -> &[u8] {
         self.body
     }
@@ -125,12 +140,22 @@ impl Incoming<'_> {
     /// Who asks.
     ///
     /// ```
-    /// # use windlass_net::http::{Incoming, Reply};
-    /// let who_am_i = |request: &Incoming<'_>| Reply::text(200, request.peer_addr().to_string());
-    /// # drop(who_am_i);
+    /// # windlass_net::http::Incoming::doc(|request| {
+    /// // GET http://a.example/b%20c?d=e HTTP/1.1
+    /// assert!(request.peer_addr().ip().is_loopback());
+    /// # });
     /// ```
     pub fn peer_addr(&self) -> SocketAddr {
         *self.peer
+    }
+
+    /// Shows a request to an example.
+    #[doc(hidden)]
+    pub fn doc(look: impl FnOnce(&Incoming<'_>)) {
+        let (bytes, mut head) =
+            (b"GET http://a.example/b%20c?d=e HTTP/1.1\r\nHost: b.example\r\n\r\n", RequestHead::new());
+        head.parse(bytes, &Limits::default()).expect("it is well formed");
+        look(&Incoming { head: &head, bytes, body: b"", peer: &(Ipv4Addr::LOCALHOST, 80).into() });
     }
 
     /// The host in an absolute target, and what follows it.

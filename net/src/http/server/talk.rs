@@ -142,7 +142,8 @@ impl Talk {
     /// Whatever ended the connection but an exchange.
     pub(super) async fn serve(&mut self) -> io::Result<()> {
         let _ = self.stream.set_nodelay(true); // slower without, not wrong
-        poll_fn(|cx| Poll::Ready(self.guest.set_waker(cx.waker()))).await;
+        let waker = poll_fn(|cx| Poll::Ready(cx.waker().clone())).await;
+        self.guest.set_waker(waker);
         loop {
             let goes_on = match self.answer() {
                 Next::Read => match poll_fn(|cx| self.poll_send_and_read(cx)).await {

@@ -197,13 +197,14 @@ pub(super) struct Tracked {
 }
 
 impl Tracked {
-    /// Says whom to wake, and whom to abort.
+    /// Says what to abort.
     pub(super) fn set_task(&self, task: JoinHandle<()>) {
         let _ = self.task.set(task); // it is done once
     }
 
-    pub(super) fn set_waker(&self, waker: &Waker) {
-        let _ = self.waker.set(waker.clone()); // a task keeps its waker
+    /// Says whom to wake.
+    pub(super) fn set_waker(&self, waker: Waker) {
+        let _ = self.waker.set(waker); // a task keeps its waker
     }
 
     /// Waits in `phase`, unless it may not do so any more. The time of a phase counts from when it was entered.

@@ -821,6 +821,28 @@ fn whoever_is_too_slow_to_ask_is_let_go_however_the_bytes_trickle() {
 }
 
 #[test]
+fn every_request_begins_the_time_anew_and_so_does_every_byte_that_is_read() {
+    run_alone_paused(async {
+        let server = serve_with(patient, |request| match request.path() {
+            "/huge" => Reply::bytes(200, vec![b'x'; 50_000_000]),
+            _ => say_it_again(request),
+        });
+        let mut caller = Caller::new(&server).await;
+        for _ in 0..3 {
+            sleep(80 * SECOND).await;
+            caller.say(get("/")).await;
+            caller.hears(&ok("GET /")).await;
+        }
+        caller.say(get("/huge")).await;
+        let (mut read, mut buffer) = (0, vec![0; 10_000_000]);
+        while read < 50_000_000 {
+            sleep(15 * SECOND).await;
+            read += caller.stream.read(&mut buffer).await.unwrap();
+        }
+    });
+}
+
+#[test]
 fn whoever_reads_nothing_is_cut_and_whoever_waits_for_a_handler_is_not() {
     run_alone_paused(async {
         let server = serve_with(patient, |request| match request.path() {

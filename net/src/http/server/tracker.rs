@@ -232,6 +232,7 @@ impl Tracked {
         Poll::Pending
     }
 
+    /// To call a busy one would do no harm, and no good.
     fn is_due(&self) -> bool {
         self.phase.get() != Phase::Busy && self.deadline.get() <= self.tracker.now.get()
     }

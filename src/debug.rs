@@ -8,13 +8,14 @@
 //! ```
 //!
 //! The watchdog sees whatever keeps the loop from its next wait: a poll, main's too; the drop of a task's future; and what
-//! runs between polls: wakers and calls that are not ours, `on_tick`. A waker that blocks right after a wait, before any
-//! task was woken, it takes for the wait.
+//! runs between polls: wakers and calls that are not ours, `on_tick`.
 //!
 //! It also names the tasks that were asleep when their loop ended, with what they waited for: a forgotten waker, a lock that
 //! nobody gave back, a server that nobody stopped. A panic that nobody will see is reported in any mode. A `Result` that nobody
 //! looked at is in this one, as the compiler's `must_use` does it: for each place that spawns such tasks once, be it `Ok` or
-//! `Err`. All that the loop knows of an output is the name of its type.
+//! `Err`. All that the loop knows of an output is the name of its type: `spawn` takes any type, and to ask of any type
+//! whether it is some `Result`, and which of the two, takes a specialisation that stable Rust has not got. (`Any` finds the
+//! types that somebody has listed; an `Err` of another would then go by in silence.)
 //!
 //! Switched on by [`Builder::debug`](crate::Builder::debug), or for all loops of a process by `WINDLASS_DEBUG=1` in its
 //! environment.

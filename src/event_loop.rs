@@ -23,7 +23,9 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use windlass_executor::{BlockingPool, blocking_pool};
-use windlass_executor::{Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, RemoteHandle, Stop};
+use windlass_executor::{
+    Closed, Enter, Executor, JoinHandle, Leftovers, LoopId, Nested, Remote, RemoteHandle, Stop, TaskInfo,
+};
 use windlass_reactor::{Poller, Reactor, Unparker, Wait};
 
 use crate::debug::{Debugger, Settings};
@@ -35,8 +37,8 @@ use crate::watch::{Stopwatch, Watch};
 const POLL_BUDGET: u32 = 1_024;
 /// How many of them a loop that has waited begins with: nobody knows yet how long they take.
 const POLLS_AT_FIRST: u32 = 64;
-/// How long a row of polls may take before sockets and timers get their turn.
-const POLL_TIME_MAX_NS: u64 = 250_000;
+/// How long a row of polls may take before sockets and timers get their turn: half of the millisecond that epoll counts in.
+const POLL_TIME_MAX_NS: u64 = 500_000;
 /// Parts of a row of at most [`POLLS_AT_FIRST`], between which the clock is looked at.
 const PARTS: u32 = 8;
 
@@ -419,10 +421,8 @@ impl Loop {
         if let (Some(watch), Wait::Yes | Wait::HoldClock) = (watch, wait) {
             watch.waits();
         }
-        reactor.turn(wait).expect("epoll waits as long as its descriptor is open");
-        if let Some(watch) = watch {
-            watch.is_awake();
-        }
+        let awake = || watch.iter().for_each(|watch| watch.is_awake()); // before a waker that is not ours can block
+        reactor.turn_and_tell(wait, awake).expect("epoll waits as long as its descriptor is open");
         if wait == Wait::No {
             // A row may be twice as long as the last, but no longer than its pace lets hope to take: so nobody waits for the
             // world for long.
@@ -613,6 +613,26 @@ impl Loop {
         }
     }
 
+    /// Its tasks that have not ended, in the order of their numbers: [`task::all_tasks`](crate::task::all_tasks) for who looks
+    /// at the loop from outside, between two ticks. What ends one of them then
+    /// ([`abort_handle`](crate::task::TaskInfo::abort_handle)) is done when the loop next turns, before anybody is polled.
+    ///
+    /// ```
+    /// let crank = windlass::Loop::builder().paused_clock().build()?;
+    /// let _detached = crank.spawn(std::future::pending::<()>());
+    /// crank.run_until_stalled();
+    /// for task in crank.all_tasks() {
+    ///     println!("{task}"); // 1 Task-1: waits for something that did not say; 1 polls, spawned at …
+    ///     task.abort_handle().cancel();
+    /// }
+    /// crank.run_until_stalled();
+    /// assert!(crank.all_tasks().is_empty());
+    /// # std::io::Result::Ok(())
+    /// ```
+    pub fn all_tasks(&self) -> Vec<TaskInfo> {
+        self.shared.executor.all_tasks()
+    }
+
     /// Poll times and scheduling delays so far. None unless [`Builder::histograms`] asked for them.
     ///
     /// ```
@@ -784,7 +804,7 @@ impl Builder {
     }
 
     /// How many polls in a row there may be before sockets and timers get their turn, at most; 1,024 if not set. A loop that
-    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 250 µs. Of a row of up
+    /// has waited begins with 64 and doubles them from row to row, as long as a row fits into 500 µs. Of a row of up
     /// to 64 each eighth ends with a look at the clock, and the row where it has had its time.
     ///
     /// # Panics

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::Duration;
 
 use windlass::http::Url;
-use windlass::net::{TcpListener, TcpStream};
+use windlass::net::{TcpListener, TcpSocket, TcpStream};
 use windlass::task::JoinHandle;
 use windlass::time::timeout;
 use windlass::{Builder, Loop};
@@ -185,6 +185,19 @@ pub async fn connected() -> (TcpStream, TcpStream) {
     let ours = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("it listens");
     let (theirs, _) = listener.accept().await.expect("one has connected");
     (ours, theirs)
+}
+
+/// A listener whose queue is full, and what is in it: whoever connects to it hears nothing.
+pub async fn deaf(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }.expect("a socket");
+    socket.bind(address).expect("a port");
+    let listener = socket.listen(0).expect("bound");
+    let address = listener.local_addr().expect("bound");
+    let mut queued = Vec::new();
+    while let Ok(stream) = timeout(Duration::from_millis(20), TcpStream::connect(address)).await {
+        queued.push(stream.expect("it listens"));
+    }
+    (listener, queued)
 }
 
 /// A server whose connections each follow a script. It listens until it is dropped.

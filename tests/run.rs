@@ -269,6 +269,26 @@ fn ctrl_c_asks_main_to_stop_and_what_it_returns_then_counts() {
 }
 
 #[test]
+fn ctrl_c_on_a_main_that_is_never_asleep_asks_it_all_the_same() {
+    if !is_child() {
+        let child = child("ctrl_c_on_a_main_that_is_never_asleep_asks_it_all_the_same");
+        assert!(said(&child).contains("main: asked by Ctrl-C"), "{}", said(&child));
+        assert_eq!(child.status.code(), Some(0));
+        return;
+    }
+    let asked = run(async {
+        raise(Signal::SIGINT).unwrap();
+        let spins = async {
+            loop {
+                yield_now().await;
+            }
+        };
+        catch(spins).await.map(|never: ()| never).unwrap_err()
+    });
+    println!("main: asked by {}", asked.reason().unwrap());
+}
+
+#[test]
 fn ctrl_c_on_a_main_that_does_not_catch_ends_the_process_with_130_after_the_clean_up() {
     if !is_child() {
         let child = child("ctrl_c_on_a_main_that_does_not_catch_ends_the_process_with_130_after_the_clean_up");

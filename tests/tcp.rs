@@ -20,7 +20,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 use windlass::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use windlass::time::{sleep, timeout};
 use windlass_tests::{
-    ANY, alone, beside_others, connected, join, open_descriptors, run, run_alone, run_alone_paused, some_turns, until,
+    ANY, alone, beside_others, connected, deaf, join, open_descriptors, run, run_alone, run_alone_paused, some_turns,
+    until,
 };
 
 /// Ours on the loop, theirs a blocking socket.
@@ -404,6 +405,8 @@ fn a_connection_that_is_refused_says_so() {
         let nobody = TcpListener::bind(ANY).unwrap().local_addr().unwrap();
         let error = TcpStream::connect(nobody).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+        let systems = io::Error::from_raw_os_error(111); // ECONNREFUSED
+        assert_eq!(error.to_string(), format!("connect to {nobody}: {systems}"));
     });
 }
 
@@ -664,24 +667,11 @@ fn a_stream_comes_back_from_another_thread_and_works() {
     });
 }
 
-/// A listener whose queue is full: whoever connects to it hears nothing.
-async fn deaf() -> (TcpListener, Vec<TcpStream>) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind(ANY).unwrap();
-    let listener = socket.listen(0).unwrap();
-    let mut queued = Vec::new();
-    while let Ok(stream) = timeout(Duration::from_millis(20), TcpStream::connect(listener.local_addr().unwrap())).await
-    {
-        queued.push(stream.unwrap());
-    }
-    (listener, queued)
-}
-
 #[test]
 fn connects_that_are_given_up_leave_nothing_behind_and_disturb_no_other() {
     // The next socket gets the number of the descriptor that was given up.
     run_alone_paused(async {
-        let (deaf, _queued) = deaf().await;
+        let (deaf, _queued) = deaf(ANY).await;
         let listener = TcpListener::bind(ANY).unwrap();
         let (nowhere, somewhere) = (deaf.local_addr().unwrap(), listener.local_addr().unwrap());
         let accepting = windlass::spawn(async move {
@@ -795,7 +785,9 @@ fn with_few_descriptors() {
                 }
             }));
         }
-        assert_eq!(TcpStream::connect(address).await.unwrap_err().raw_os_error(), Some(24), "EMFILE, and no waiting");
+        let refused = TcpStream::connect(address).await.unwrap_err().to_string();
+        let systems = io::Error::from_raw_os_error(24);
+        assert_eq!(refused, format!("connect to {address}: {systems}"), "EMFILE, and no waiting");
         let before = windlass::metrics();
         sleep(Duration::from_millis(400)).await;
         let turns = windlass::metrics().ticks - before.ticks;

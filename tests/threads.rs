@@ -425,7 +425,8 @@ fn a_burst_wakes_a_receiver_that_waits_once_and_one_that_does_not_never() {
     assert_eq!(receiver.try_recv(), Ok(1));
     assert_eq!(receiver.try_recv(), Ok(2));
     assert_eq!(counter.wakes(), 0);
-    assert!(poll_once(receiver.recv(), &waker).is_pending());
+    let mut waits = Box::pin(receiver.recv());
+    assert!(poll_once(waits.as_mut(), &waker).is_pending());
     (0..5).for_each(|n| sender.try_send(n).unwrap());
     assert_eq!(counter.wakes(), 1);
 }
@@ -435,13 +436,15 @@ fn the_receiver_comes_to_an_end_when_all_senders_are_gone_and_nothing_is_left() 
     let (sender, mut receiver) = remote::channel(2);
     let (counter, waker) = Counter::new();
     let second = sender.clone();
-    assert!(poll_once(receiver.recv(), &waker).is_pending());
+    let mut waits = Box::pin(receiver.recv());
+    assert!(poll_once(waits.as_mut(), &waker).is_pending());
     drop(sender);
     assert_eq!(counter.wakes(), 0, "there is one more");
     second.try_send(1).unwrap();
     assert_eq!(counter.wakes(), 1);
     drop(second);
-    assert_eq!(poll_once(receiver.recv(), &waker), Poll::Ready(Some(1)));
+    assert_eq!(poll_once(waits.as_mut(), &waker), Poll::Ready(Some(1)));
+    drop(waits);
     assert_eq!(poll_once(receiver.recv(), &waker), Poll::Ready(None));
     assert_eq!(receiver.try_recv(), Err(TryRecvError::Closed));
 }

@@ -11,7 +11,13 @@
 //!                                        └─ cleans up ─ propagate ──► Err: the time was up, and nothing is left behind
 //! ```
 //!
-//! Not every time-out needs a clean-up: `timeout` drops its future on the spot, and costs less.
+//! Where nothing has to be given back, nobody need be asked: `timeout` drops its future on the spot, and costs less. So does
+//! `race`, which runs several futures in one task, and drops the others as soon as one has its output.
+//!
+//! ```text
+//!   race ─┬─ mirror 1 ┈┈┈┈┈┈┈┈┈┈┈┈┈┤ output, after 1 s
+//!         └─ mirror 2 ┈┈┈┈┈┈┈┈┈┈┈┈┈┤ dropped where it stands
+//! ```
 //!
 //! | asyncio | Windlass |
 //! |---|---|
@@ -19,6 +25,7 @@
 //! | `try: await …` | `match catch(…).await` |
 //! | `except CancelledError:`, at its end `raise` | `Err(cancelled)`, at its end `cancelled.propagate().await` |
 //! | `await wait_for(coroutine, timeout=2)` | `wait_for(Duration::from_secs(2), future).await` |
+//! | `wait(tasks, return_when=FIRST_COMPLETED)`, then `cancel()` for the rest | `race((future, future)).await` |
 //!
 //! Run it: `cargo run --example cancel_and_timeout`.   Next: `exceptions`.
 
@@ -26,6 +33,7 @@ use std::{error::Error, time::Duration};
 
 use windlass::{
     cancel::catch,
+    task::race,
     time::{sleep, wait_for},
 };
 use windlass_examples::say;
@@ -34,7 +42,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     windlass::run(story())
 }
 
-/// Work that is cancelled, then work that runs out of time.
+/// Work that is cancelled, then work that runs out of time, then work that another was quicker with.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     say!("== cancelled ==");
     let task = windlass::spawn(long_work());
@@ -51,6 +59,11 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
         Ok(result) => say!("it ended with {result}"),
         Err(elapsed) => say!("it did not end: {elapsed}"),
     }
+
+    say!("== no longer needed ==");
+    say!("the first answer: {}", race((ask("mirror 1", 1_000), ask("mirror 2", 3_000))).await);
+    sleep(Duration::from_secs(5)).await; // mirror 2 says nothing in all this time
+    say!("and no other");
     Ok(())
 }
 
@@ -65,4 +78,10 @@ async fn long_work() -> &'static str {
     say!("    cleaned up");
     // Without this the task would have swallowed the request, and would end like any other.
     match cancelled.propagate().await {}
+}
+
+async fn ask(mirror: &str, ms: u64) -> &str {
+    sleep(Duration::from_millis(ms)).await;
+    say!("    {mirror} answers");
+    mirror
 }

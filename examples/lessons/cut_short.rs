@@ -8,13 +8,17 @@
 //!   dropped  poll ─ poll ─ poll ─ poll ─────┤ cancelled or aborted from outside, between two polls of the loop; and
 //!                                           │ cancelled there, and a second time at any later point
 //!                                           └─ then all that are left are dropped
+//!   bereaved child ── poll ─ poll ──────────┤ cancelled or aborted from outside, whatever task it is, after its spawn and
+//!                                           │ after each of its polls; main goes on, and makes of it what it can
+//!                                           └─ then all that are left are asked, and clean up
 //!
-//!   after either   no task, no timer, no source, no descriptor more than before; permits as many as before; no panic
+//!   after any      no task, no timer, no source, no descriptor more than before; permits as many as before; no panic
 //! ```
 //!
 //! Not here: what the lessons say when nobody disturbs them (`tests`).   Next: `event_loop_basics`, the first lesson.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::HashMap;
 use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -71,16 +75,19 @@ pub(crate) fn anywhere(lesson: impl Fn() -> Telling) {
         });
     }
     for how in [How::Cancel, How::Abort] {
-        each_point((0..EACH_MAX).chain((EACH_MAX..).step_by(7)), |polls| {
-            cut_from_outside(lesson(), &[(polls, how)]) > 0
-        });
+        each_point(all_at_first(), |polls| cut_from_outside(lesson(), &[(polls, how)]) > 0);
     }
     for how in [How::Cancel, How::Abort] {
         each_point(0..TWICE_MAX, |polls| {
             let again = |pause| cut_from_outside(lesson(), &[(polls, How::Cancel), (pause, how)]);
             (0..).map(again).find(|cuts| *cuts < 2) != Some(0)
         });
+        each_point(all_at_first(), |point| bereave(lesson(), point, how));
     }
+}
+
+fn all_at_first() -> impl Iterator<Item = usize> {
+    (0..EACH_MAX).chain((EACH_MAX..).step_by(7))
 }
 
 /// Cuts at one of the points after the other, until one is beyond the lesson's end.
@@ -225,4 +232,41 @@ fn cut_from_outside(telling: Telling, cuts: &[(usize, How)]) -> usize {
     drop(crank);
     (telling.holds)();
     found_alive
+}
+
+/// Ends one task of the story, main or a child or a child's child, and lets the others go on. The points are counted
+/// through: each task has one when it was spawned, and one after each of its polls. False if there are not so many.
+fn bereave(telling: Telling, point: usize, how: How) -> bool {
+    let crank = Loop::builder().paused_clock().poll_budget(1).build().expect("descriptors for a loop");
+    let ((victim, told), _said) = write_down(|| {
+        let story = crank.spawn(telling.story);
+        let alarm = crank.spawn(sleep(PATIENCE));
+        let (mut polls, mut points, mut victim) = (HashMap::new(), 0, None);
+        while !story.is_finished() {
+            for task in crank.all_tasks() {
+                let is_new = task.id != alarm.id() && polls.insert(task.id, task.polls) != Some(task.polls);
+                if is_new && points == point {
+                    let end = task.abort_handle();
+                    let asked = match how {
+                        How::Cancel => end.cancel(),
+                        How::Abort => end.abort(),
+                    };
+                    assert!(asked, "it was there");
+                    victim = Some(task);
+                }
+                points += usize::from(is_new);
+            }
+            crank.tick();
+            assert!(crank.metrics().ticks < TICKS_MAX && !alarm.is_finished(), "without {victim:?} the others hang");
+        }
+        (victim, crank.block_on(story))
+    });
+    if let Err(error) = told {
+        assert!(error.is_cancelled(), "without {victim:?}: {error}");
+    }
+    let left = crank.gauges();
+    assert_eq!((left.alive, left.ready, left.timers, left.sources), (0, 0, 0, 0), "left behind without {victim:?}");
+    drop(crank);
+    (telling.holds)();
+    victim.is_some()
 }

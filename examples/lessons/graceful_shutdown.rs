@@ -12,7 +12,17 @@
 //!
 //! A task leaves the registry by itself when it ends, so the registry never grows with what is over. What the registry
 //! does can be done by hand, and the story begins with that: ask each, wait for all until the grace is over, drop the
-//! rest. The picture is of its second half.
+//! rest. The picture is of its last part.
+//!
+//! In between are two clerks, of whom none should be stopped in the midst of a customer. A request that arrives wherever
+//! they wait is not what they need: they have a token, and look at it where they may stop.
+//!
+//! ```text
+//!            0 s         1 s         2 s         3 s
+//!   clerk 0  ┈┈┈┤ serves ───┤┈┈┈┤ serves ───┤ goes home
+//!   clerk 1  ┈┈┈┈┈┈┤ serves ───┤┈┈┈┈┤ goes home
+//!   main     ┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┤ token.cancel(), and tracker.wait() until both are gone
+//! ```
 //!
 //! | asyncio | Windlass |
 //! |---|---|
@@ -20,7 +30,8 @@
 //! | `register_task(asyncio.create_task(…))` | `service.spawn(name, future)` |
 //! | `cancel()` for each, then `asyncio.wait(tasks, timeout=5)` | `cancel()`, `wait(tasks, When::AllCompleted).until(sleep(grace))` |
 //! | the two together | `service.shutdown(grace).await` gives a report |
-//! | an `asyncio.Event` that each worker looks at | `sync::CancellationToken`, where a task is to stop only where it looks |
+//! | an `asyncio.Event` that each worker looks at | `sync::CancellationToken`, and `run_until_cancelled` around a wait |
+//! | a set of tasks, `asyncio.wait(tasks)` | `sync::TaskTracker`: counts who is here, keeps no handles and no outputs |
 //! | `loop.add_signal_handler` | `service.shutdown_on_signal(grace).await`, with the feature `signal` |
 //!
 //! Run it: `cargo run --example graceful_shutdown`.   Next: `backpressure`.
@@ -30,8 +41,9 @@ use std::{error::Error, time::Duration};
 use windlass::{
     cancel::catch,
     shutdown::GracefulShutdown,
+    sync::{CancellationToken, TaskTracker},
     task::{When, wait},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use windlass_examples::say;
 
@@ -39,7 +51,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     windlass::run(story())
 }
 
-/// Three workers that clean up, one that does not come to an end, and a shutdown: by hand, then by a registry.
+/// Three workers that clean up, one that does not come to an end, and a shutdown: by hand, by a token for those who stop
+/// only where they look, then by a registry.
 pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     say!("== by hand ==");
     let tasks = [windlass::spawn(worker(7)), windlass::spawn(stubborn())];
@@ -52,6 +65,17 @@ pub(crate) async fn story() -> Result<(), Box<dyn Error>> {
     for task in waited.pending {
         task.abort();
     }
+
+    say!("== by a token ==");
+    let (closing, clerks) = (CancellationToken::new(), TaskTracker::new());
+    for id in 0..2 {
+        clerks.spawn(clerk(id, closing.clone()));
+    }
+    sleep(Duration::from_secs(2)).await;
+    say!("the door is closed, {} clerks are here", clerks.len());
+    closing.cancel();
+    clerks.close(); // nobody more will come, so that `wait` has an end
+    timeout(Duration::from_secs(1), clerks.wait()).await?;
 
     say!("== by a registry ==");
     let service = GracefulShutdown::new();
@@ -81,6 +105,15 @@ async fn worker(id: u32) {
     say!("worker {id}: ends");
     // The last line of a clean-up: whoever waits for this task is told that it was cancelled.
     match cancelled.propagate().await {}
+}
+
+/// Waits for customers until the door is closed, and never leaves one alone.
+async fn clerk(id: u64, closing: CancellationToken) {
+    while closing.run_until_cancelled(sleep(Duration::from_millis(300 * (id + 1)))).await.is_some() {
+        say!("clerk {id}: serves a customer");
+        sleep(Duration::from_secs(1)).await;
+    }
+    say!("clerk {id}: goes home");
 }
 
 async fn stubborn() {

@@ -14,7 +14,8 @@
 //! | asyncio | Windlass |
 //! |---|---|
 //! | `asyncio.Queue(maxsize=10)` | `sync::Queue::new(10)`; clones are handles to the same queue |
-//! | `put`, `get`, `task_done`, `join` | the same |
+//! | `put`, `get`, `join` | the same |
+//! | `finally: queue.task_done()` | `task_done` in a destructor |
 //! | `None` among the items | the items' type says so: `Queue<Option<Item>>` |
 //!
 //! Run it: `cargo run --example producer_consumer`.   Next: `connection_pool`.
@@ -69,16 +70,21 @@ async fn consume(id: u32, queue: Queue<Option<Item>>) -> u32 {
     let mut items = 0;
     loop {
         let item = queue.get().await.expect("nobody shuts the queue down");
-        if let Some(Item { name, work }) = &item {
-            say!("    consumer {id}: begins {name}");
-            sleep(*work).await;
-            say!("    consumer {id}: has done {name}");
-            items += 1;
-        }
-        // For the `None` too: `join` counts whatever was put.
-        queue.task_done().expect("once for each item");
-        if item.is_none() {
-            return items;
-        }
+        let _done = Done(&queue); // for the `None` too: `join` counts whatever was put
+        let Some(Item { name, work }) = item else { return items };
+        say!("    consumer {id}: begins {name}");
+        sleep(work).await;
+        say!("    consumer {id}: has done {name}");
+        items += 1;
+    }
+}
+
+/// Says that an item is done with, in whatever way: were that the last line of the work, a consumer that is cancelled in
+/// the midst of it would leave `join` waiting for ever.
+struct Done<'a>(&'a Queue<Option<Item>>);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.task_done().expect("once for each item");
     }
 }

@@ -100,7 +100,7 @@ fn tasks_have_names_and_run_side_by_side() {
 }
 
 #[test]
-fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
+fn a_cancelled_task_cleans_up_as_does_one_out_of_time_and_who_lost_a_race_is_dropped() {
     says(
         cancel_and_timeout::story(),
         "
@@ -114,6 +114,10 @@ fn a_cancelled_task_cleans_up_and_so_does_one_that_is_out_of_time() {
 4.250 s      cancelled: the time was up
 4.500 s      cleaned up
 4.500 s  it did not end: the time was up
+4.500 s  == no longer needed ==
+5.500 s      mirror 1 answers
+5.500 s  the first answer: mirror 1
+10.500 s  and no other
 ",
     );
 }
@@ -175,26 +179,33 @@ fn workers_get_the_time_to_clean_up() {
 0.500 s  stubborn: cleans up, and takes its time
 1.000 s  worker 7: ends
 1.500 s  1 ended in time, 1 did not
-1.500 s  == by a registry ==
-1.500 s  brief: has nothing to do, and leaves
-1.500 s  worker 0: works
-1.500 s  worker 1: works
-1.500 s  worker 2: works
-2.500 s  worker 0: works
-2.500 s  worker 1: works
-2.500 s  worker 2: works
-3.500 s  worker 0: works
-3.500 s  worker 1: works
-3.500 s  worker 2: works
-4.000 s  told to stop: 4 tasks are here
-4.000 s  worker 0: cleans up
-4.000 s  worker 1: cleans up
-4.000 s  worker 2: cleans up
-4.000 s  stubborn: cleans up, and takes its time
-4.500 s  worker 0: ends
-4.500 s  worker 1: ends
-4.500 s  worker 2: ends
-5.000 s  3 tasks ended; dropped: stubborn
+1.500 s  == by a token ==
+1.800 s  clerk 0: serves a customer
+2.100 s  clerk 1: serves a customer
+3.100 s  clerk 0: serves a customer
+3.500 s  the door is closed, 2 clerks are here
+3.500 s  clerk 1: goes home
+4.100 s  clerk 0: goes home
+4.100 s  == by a registry ==
+4.100 s  brief: has nothing to do, and leaves
+4.100 s  worker 0: works
+4.100 s  worker 1: works
+4.100 s  worker 2: works
+5.100 s  worker 0: works
+5.100 s  worker 1: works
+5.100 s  worker 2: works
+6.100 s  worker 0: works
+6.100 s  worker 1: works
+6.100 s  worker 2: works
+6.600 s  told to stop: 4 tasks are here
+6.600 s  worker 0: cleans up
+6.600 s  worker 1: cleans up
+6.600 s  worker 2: cleans up
+6.600 s  stubborn: cleans up, and takes its time
+7.100 s  worker 0: ends
+7.100 s  worker 1: ends
+7.100 s  worker 2: ends
+7.600 s  3 tasks ended; dropped: stubborn
 ",
     );
 }

@@ -33,7 +33,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
+use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
 use slab::Slab;
 
@@ -51,7 +51,7 @@ use pool::{CLASSES, KEPT, Piece};
 
 /// What depends on the future's type.
 pub(crate) struct VTable {
-    poll: unsafe fn(NonNull<Header>, &mut Context<'_>) -> bool,
+    poll: unsafe fn(NonNull<Header>, Key) -> Poll<()>,
     end: unsafe fn(NonNull<Header>, Option<JoinError>),
     output_type: fn() -> &'static str,
     /// Where in the cell the output lies.
@@ -107,15 +107,17 @@ impl<F: Future> TaskCell<F> {
         unsafe { &mut *cell.stage.get() }
     }
 
-    unsafe fn poll(task: NonNull<Header>, cx: &mut Context<'_>) -> bool {
+    unsafe fn poll(task: NonNull<Header>, key: Key) -> Poll<()> {
         // SAFETY: C2.
         let stage = unsafe { Self::stage(task) };
         // SAFETY: C2: the state was alive.
         let Stage::Alive(future) = stage else { unsafe { unreachable_unchecked() } };
         // SAFETY: C3.
         let future = unsafe { Pin::new_unchecked(future) };
-        let ended = future.poll(cx).map(|output| *stage = Stage::Finished(Ok(output))); // drops the future (C3)
-        ended.is_ready()
+        // Made here, where the future's poll is inlined and knows whose waker it is: to clone or wake it is a direct call.
+        let waker = ManuallyDrop::new(waker(key));
+        // What has ended is dropped where it lies (C3).
+        future.poll(&mut Context::from_waker(&waker)).map(|output| *stage = Stage::Finished(Ok(output)))
     }
 
     unsafe fn end(task: NonNull<Header>, error: Option<JoinError>) {
@@ -137,9 +139,8 @@ impl TaskRef {
         if !self.claim(State::Alive) {
             return Polled::NotAlive;
         }
-        let waker = ManuallyDrop::new(waker(key));
         // SAFETY: C2, claimed above.
-        if unsafe { (self.vtable.poll)(self.0, &mut Context::from_waker(&waker)) } {
+        if unsafe { (self.vtable.poll)(self.0, key) }.is_ready() {
             return Polled::Ended;
         }
         self.state.set(State::Alive);
@@ -286,7 +287,7 @@ impl<T> Drop for Half<T> {
 pub(crate) struct Table {
     entries: UnsafeCell<Slab<TaskRef>>,
     first: Cell<Option<NonNull<Header>>>,
-    last: Cell<Option<NonNull<Header>>>, // of a line that has a first
+    last: Cell<*const Header>, // of a line that has a first
     /// Whose turn it is; while nothing foreign runs it may be the last one's.
     pub(crate) turn: Cell<Key>,
     /// What is to become of that task when its turn is over.
@@ -306,12 +307,12 @@ impl Table {
     fn queue(&self, task: &TaskRef) {
         task.queued.set(Queued::Yes);
         task.link.set(ptr::null());
-        match self.first.get().and(self.last.get()) {
+        match self.first.get() {
             // SAFETY: C5.
-            Some(last) => unsafe { last.as_ref() }.link.set(task.0.as_ptr()),
+            Some(_) => unsafe { &*self.last.get() }.link.set(task.0.as_ptr()),
             None => self.first.set(Some(task.0)),
         }
-        self.last.set(Some(task.0));
+        self.last.set(task.0.as_ptr());
     }
 
     /// The head of the line, which is the table's to count.

@@ -465,7 +465,7 @@ impl Core {
             State::Alive | State::Requested | State::Root => TaskState::Waiting,
             State::Busy | State::Finished | State::Empty => return None,
         };
-        Some(TaskInfo::new(task, state))
+        Some(TaskInfo::new(task, state, self.id))
     }
 
     pub(crate) fn current_task(&self) -> Option<Seen> {
@@ -838,6 +838,17 @@ impl Executor {
 
     pub(crate) fn tasks(&self) -> Vec<TaskRef> {
         self.0.table.all()
+    }
+
+    /// As [`all_tasks`](crate::all_tasks), of this loop, whether or not it is entered.
+    ///
+    /// ```
+    /// # let executor = windlass_executor::Executor::new(|| {}).unwrap();
+    /// let task = executor.spawn(async {});
+    /// assert_eq!(executor.all_tasks()[0].id, task.id());
+    /// ```
+    pub fn all_tasks(&self) -> Vec<TaskInfo> {
+        self.0.all_tasks().with_ages().collect()
     }
 
     /// How many tasks are in line for a poll. Walks all tasks.

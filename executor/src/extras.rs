@@ -4,7 +4,7 @@
 //! Next: `cancel`, which keeps most of it; `task`, which asks for names.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -17,10 +17,52 @@ use crate::join::Watcher;
 pub(crate) struct Extras {
     name: Option<Box<str>>,
     pub(crate) nodes: Nodes,
-    /// Who is told of its end, in this order.
-    pub(crate) watchers: BTreeMap<u64, Watcher>,
+    pub(crate) watchers: Watchers,
     /// What runs after its end.
     pub(crate) calls: Vec<Box<dyn FnOnce()>>,
+}
+
+/// Who is told of a task's end, in the order in which they came. Mostly there is one; some tasks are shared by thousands,
+/// who leave in any order.
+#[derive(Default)]
+pub(crate) struct Watchers {
+    /// In the order of their numbers. Who has left leaves a gap; no more than half are gaps.
+    line: Vec<(u64, Option<Watcher>)>,
+    gaps: usize,
+}
+
+impl Watchers {
+    /// Adds one at the end. The number is for [`remove`](Watchers::remove).
+    pub(crate) fn add(&mut self, watcher: Watcher) -> u64 {
+        let number = self.line.last().map_or(0, |(last, _)| last + 1);
+        if self.line.is_empty() {
+            self.line.reserve_exact(1);
+        }
+        self.line.push((number, Some(watcher)));
+        number
+    }
+
+    /// Takes one out, if it is there.
+    pub(crate) fn remove(&mut self, number: u64) -> Option<Watcher> {
+        let place = self.line.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        let watcher = self.line[place].1.take()?;
+        self.gaps += 1;
+        if self.gaps * 2 > self.line.len() {
+            self.line.retain(|(_, watcher)| watcher.is_some());
+            self.gaps = 0;
+        }
+        Some(watcher)
+    }
+
+    /// All of them, in their order.
+    pub(crate) fn into_all(self) -> impl Iterator<Item = Watcher> {
+        self.line.into_iter().filter_map(|(_, watcher)| watcher)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.line.len() - self.gaps
+    }
 }
 
 thread_local! {
@@ -87,5 +129,45 @@ impl Hasher for ByAddress {
 
     fn finish(&self) -> u64 {
         self.0.rotate_left(32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::rc::Rc;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::tests::Random;
+
+    #[test]
+    fn one_watcher_takes_no_more_than_its_place() {
+        let mut watchers = Watchers::default();
+        watchers.add(Watcher::Wake(Waker::noop().clone()));
+        assert_eq!((watchers.line.capacity(), size_of_val(&watchers.line[0])), (1, 32));
+    }
+
+    /// The watchers are lists' slots here, so that each can be told from the others.
+    #[test]
+    fn whoever_leaves_in_whatever_order_the_others_stay_in_theirs() {
+        let slot = |watcher| if let Watcher::List(_, slot) = watcher { slot } else { unreachable!("all are") };
+        for seed in 1..=100 {
+            println!("seed {seed}");
+            let mut random = Random(seed);
+            let (mut watchers, mut model, mut numbers) = (Watchers::default(), BTreeMap::new(), Vec::new());
+            for next in 0..random.below(200) {
+                let number = watchers.add(Watcher::List(Rc::default(), next));
+                assert!(model.insert(number, next).is_none(), "two have one number");
+                numbers.push(number);
+                while random.below(2) == 0 {
+                    let number = numbers[random.below(numbers.len())]; // who may be gone
+                    assert_eq!(watchers.remove(number).map(slot), model.remove(&number));
+                }
+                assert_eq!(watchers.len(), model.len());
+                assert!(watchers.line.len() <= 2 * model.len(), "who is gone takes no room");
+            }
+            assert!(watchers.into_all().map(slot).eq(model.into_values()));
+        }
     }
 }

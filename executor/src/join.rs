@@ -23,7 +23,7 @@ use std::task::{Context, Poll, Waker};
 
 use crate::cancel::{self, Cancelled};
 use crate::cell::{Handle, State, TaskRef, Typed, waker, with_current};
-use crate::extras::{self, Extras};
+use crate::extras;
 use crate::group::handles::{self, AbortHandle, Shared};
 use crate::group::set::Finished;
 use crate::instrument::{self, Tell};
@@ -572,7 +572,7 @@ fn settle_watched(task: &TaskRef) {
         quietly(|| task.joiner.take().map_or((), Waker::wake));
     }
     let watchers = extras::look(task, |extras| std::mem::take(&mut extras.watchers)).unwrap_or_default();
-    for watcher in watchers.into_values() {
+    for watcher in watchers.into_all() {
         quietly(|| watcher.tell());
     }
 }
@@ -604,17 +604,12 @@ pub(crate) fn watch(task: &TaskRef, watcher: Watcher) -> Result<u64, Watcher> {
     if task.handle.get() == Handle::Alone {
         task.handle.set(Handle::Watched);
     }
-    let add = |extras: &mut Extras| {
-        let number = extras.watchers.last_key_value().map_or(0, |(last, _)| last + 1);
-        extras.watchers.insert(number, watcher);
-        number
-    };
-    Ok(extras::with(task, add).unwrap_or_default())
+    Ok(extras::with(task, |extras| extras.watchers.add(watcher)).unwrap_or_default())
 }
 
 /// The watcher need not be told any more.
 pub(crate) fn unwatch(task: &TaskRef, number: u64) {
-    let watcher = extras::look(task, |extras| extras.watchers.remove(&number));
+    let watcher = extras::look(task, |extras| extras.watchers.remove(number));
     quietly(|| drop(watcher));
 }
 

@@ -20,6 +20,7 @@ use futures_task::{LocalFutureObj, LocalSpawn, SpawnError};
 use crate::cell::{TaskRef, with_current};
 use crate::executor::{self, Core};
 use crate::extras;
+use crate::group::handles::AbortHandle;
 use crate::inbox::LoopId;
 use crate::join::{self, JoinHandle};
 use crate::waits::WaitReason;
@@ -73,7 +74,7 @@ where
     F: Future<Output: 'static> + 'static,
 {
     let handle = with_current(|core| core.map(|core| core.spawn(future, name, at)))
-        .expect("spawn called outside a running loop: call it inside block_on");
+        .expect("spawn called outside a running loop: call it inside run or block_on");
     join::admit(&handle, Core::admit_to_current);
     handle
 }
@@ -252,10 +253,11 @@ pub struct TaskInfo {
     pub polls: u32,
     /// How long ago it was spawned, where somebody counts: in a loop with histograms or in debug mode.
     pub age: Option<Duration>,
+    pub(crate) end: AbortHandle,
 }
 
 impl TaskInfo {
-    pub(crate) fn new(task: &TaskRef, state: TaskState) -> Self {
+    pub(crate) fn new(task: &TaskRef, state: TaskState, loop_id: LoopId) -> Self {
         TaskInfo {
             id: TaskId(task.id()),
             name: extras::name_of(task),
@@ -264,6 +266,7 @@ impl TaskInfo {
             spawned_at: task.spawned_at,
             polls: task.polls.get(),
             age: None,
+            end: AbortHandle::of(task, loop_id),
         }
     }
 

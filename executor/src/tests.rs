@@ -1962,7 +1962,7 @@ fn after_a_loop_was_left_the_thread_can_enter_another() {
         doc(async {});
     }
     assert!(current().is_none());
-    assert!(panic_of(|| spawn(async {})).starts_with("spawn called outside a running loop"));
+    assert!(panic_of(|| spawn(async {})).ends_with("outside a running loop: call it inside run or block_on"));
 }
 
 // ------------------------------------------------------------------------------------------------- looking at tasks

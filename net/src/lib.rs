@@ -8,6 +8,7 @@
 //!   net     TCP, UDP and Unix sockets               try, wait, try again
 //!   signal  Ctrl-C and the like (a feature)         a byte from the handler, a source of the loop
 //!   resolve names, on the blocking pool
+//!   dns     names that are kept, overridden, judged  for the HTTP client
 //!   flow    retry, batch, rate limit                time and tasks, no sockets
 //! ```
 
@@ -16,6 +17,7 @@
 
 mod accept;
 mod datagram;
+pub mod dns;
 pub mod flow;
 pub mod http;
 pub mod io;
@@ -29,8 +31,9 @@ mod udp;
 mod unix;
 mod watched;
 
-/// Sockets: TCP, UDP and Unix; and names.
+/// Sockets: TCP, UDP and Unix; and names, with [`dns`] for what is known of them.
 pub mod net {
+    pub use crate::dns;
     pub use crate::resolve::{Address, lookup_host};
     pub use crate::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
     pub use crate::tcp::{TcpListener, TcpSocket, TcpStream};

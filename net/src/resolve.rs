@@ -7,7 +7,8 @@
 //!   "localhost:80" ──► blocking pool: getaddrinfo ───► addresses, in the resolver's order
 //! ```
 //!
-//! Not here: which of several addresses answers (`TcpStream::connect`).   Next: `blocking` in windlass-executor.
+//! Not here: which of several addresses answers (`TcpStream::connect`), what is kept of them (`dns`).   Next: `blocking` in
+//! windlass-executor.
 
 use std::fmt;
 use std::io;
@@ -105,10 +106,16 @@ pub async fn lookup_host(what: impl Into<Address>) -> io::Result<Vec<SocketAddr>
 pub(crate) async fn resolve(what: impl Into<Address>) -> io::Result<impl Iterator<Item = SocketAddr>> {
     let (known, found) = match what.into().0 {
         Kind::Known(address) => (Some(address), Vec::new()),
-        Kind::Named(name, port) => (None, on_pool(move || (&*name, port).to_socket_addrs()).await?),
+        Kind::Named(name, port) => (None, look_up(name, port).await?),
         Kind::Written(written) => (None, on_pool(move || written.to_socket_addrs()).await?),
     };
     Ok(known.into_iter().chain(found))
+}
+
+/// What `getaddrinfo` says of a name.
+pub(crate) async fn look_up(name: impl Into<Box<str>>, port: u16) -> io::Result<Vec<SocketAddr>> {
+    let name = name.into();
+    on_pool(move || (&*name, port).to_socket_addrs()).await
 }
 
 async fn on_pool<I>(ask: impl FnOnce() -> io::Result<I> + Send + 'static) -> io::Result<Vec<SocketAddr>>

@@ -317,7 +317,24 @@ impl Reactor {
     /// # Ok(()) });
     /// ```
     pub fn turn(&self, wait: Wait) -> io::Result<()> {
-        self.0.turn(wait)
+        self.0.turn(wait, || ())
+    }
+
+    /// As [`turn`](Reactor::turn); calls `awake` when the wait is over and nobody has been woken yet.
+    ///
+    /// # Errors
+    /// As `turn`.
+    ///
+    /// ```
+    /// # use windlass_reactor::Wait;
+    /// # windlass_reactor::doc_reactor(|reactor| {
+    /// let mut woke = false;
+    /// reactor.turn_and_tell(Wait::No, || woke = true)?;
+    /// assert!(woke);
+    /// # Ok(()) });
+    /// ```
+    pub fn turn_and_tell(&self, wait: Wait, awake: impl FnOnce()) -> io::Result<()> {
+        self.0.turn(wait, awake)
     }
 
     /// When the loop must next turn for a timer, on its own clock, from now. None if there is no timer.
@@ -446,7 +463,7 @@ impl AsRawFd for Reactor {
 }
 
 impl Inner {
-    fn turn(&self, wait: Wait) -> io::Result<()> {
+    fn turn(&self, wait: Wait, awake: impl FnOnce()) -> io::Result<()> {
         self.polls_left.set(POLLS_IN_VAIN_MAX);
         let began = (wait != Wait::No).then(|| self.date_timers());
         let happened = self.poll_events(self.timeout(wait, began))?;
@@ -466,6 +483,7 @@ impl Inner {
         self.busy_from_ns.set(now);
         self.turned_at_ns.set(now);
         self.heard_at_ns.set(now);
+        awake();
         if happened {
             self.wake_sources();
         }
@@ -499,7 +517,7 @@ impl Inner {
 
     #[cold]
     fn turn_meanwhile(&self) {
-        let _ = self.turn(Wait::No); // if the kernel fails, it will tell the loop too
+        let _ = self.turn(Wait::No, || ()); // if the kernel fails, it will tell the loop too
     }
 
     #[inline]

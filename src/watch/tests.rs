@@ -2,9 +2,11 @@
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 
 use windlass_executor::waits::{self, WaitReason};
 use windlass_executor::{Builder, Executor, Stop, TaskState, all_tasks, doc_entered, spawn, yield_now};
@@ -512,4 +514,35 @@ fn a_thread_says_that_main_or_a_drop_or_a_call_holds_the_loop() {
         yield_now().await;
         assert!(task.abort());
     });
+}
+
+/// Woken, it holds the loop until the watchdog has said that somebody does.
+struct HoldsWhenWoken(Mutex<mpsc::Receiver<Report>>, AtomicBool);
+
+impl Wake for HoldsWhenWoken {
+    fn wake(self: Arc<Self>) {
+        let hear = self.0.lock().unwrap();
+        while let Ok(report) = hear.recv_timeout(Duration::from_secs(60)) {
+            if matches!(report, Report::StillBetweenPolls { .. }) {
+                return self.1.store(true, Relaxed);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_thread_says_that_a_waker_holds_the_loop_right_after_a_wait() {
+    let (say, hear) = mpsc::channel();
+    let settings = Settings::new().slow_poll(Duration::from_millis(1)).hook(move |report| {
+        let _heard_before = say.send(report.clone());
+    });
+    let crank = Loop::builder().paused_clock().debug(settings).build().unwrap();
+    let holds = Arc::new(HoldsWhenWoken(Mutex::new(hear), AtomicBool::new(false)));
+    let waker = Waker::from(holds.clone());
+    crank.block_on(async {
+        let mut nap = pin!(crate::time::sleep(Duration::from_secs(1)));
+        assert!(nap.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        crate::time::sleep(Duration::from_secs(2)).await;
+    });
+    assert!(holds.1.load(Relaxed), "the watchdog said nothing");
 }

@@ -24,7 +24,7 @@ use crate::extras;
 use crate::inbox::{self, LoopId, post};
 use crate::join::{self, JoinError, JoinHandle, Watcher};
 use crate::key::Key;
-use crate::task::{TaskId, spawn};
+use crate::task::{TaskId, TaskInfo, spawn};
 use crate::waits::{self, WaitReason};
 
 /// Ends a task, from any thread. It keeps nothing alive, and can never hit another task: the numbers in it are never used
@@ -59,6 +59,12 @@ impl AbortHandle {
         };
         let place = if has_ended(task) { None } else { loop_id().map(|id| (id, task.key)) };
         AbortHandle { place, id: TaskId(task.id()) }
+    }
+
+    /// As [`new`](AbortHandle::new), of a task of this loop that has not ended.
+    pub(crate) fn of(task: &TaskRef, loop_id: LoopId) -> Self {
+        let is_main = task.state.get() == State::Root;
+        AbortHandle { place: (!is_main).then_some((loop_id, task.key)), id: TaskId(task.id()) }
     }
 
     /// The number of the task.
@@ -131,6 +137,25 @@ impl AbortHandle {
                 post(loop_id, Box::new(there)).is_ok()
             }
         }
+    }
+}
+
+impl TaskInfo {
+    /// What ends the task, whoever has its handle: from anywhere, and also when this snapshot is old. The main future of
+    /// `block_on` belongs to who called that, and nobody ends it: all that is asked of it is false.
+    ///
+    /// ```
+    /// # use windlass_executor::windlass;
+    /// # windlass_executor::doc(async {
+    /// let _detached = windlass::task::Builder::new().name("poller").spawn(std::future::pending::<()>());
+    /// for task in windlass::task::all_tasks().iter().filter(|task| task.name == "poller") {
+    ///     task.abort_handle().cancel();
+    /// }
+    /// assert_eq!(windlass::task::all_tasks().len(), 1); // nothing caught it
+    /// # });
+    /// ```
+    pub fn abort_handle(&self) -> AbortHandle {
+        self.end
     }
 }
 

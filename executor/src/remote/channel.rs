@@ -303,7 +303,7 @@ impl<T> Receiver<T> {
     /// Waits for the next value. None when all senders are gone and nothing is left.
     ///
     /// # Cancel
-    /// Dropping it loses nothing: a value leaves the channel only as this completes.
+    /// Dropping it loses nothing: a value leaves the channel only as this completes. Its waker goes with it.
     ///
     /// ```
     /// # use windlass_executor::windlass;
@@ -315,9 +315,10 @@ impl<T> Receiver<T> {
     /// # });
     /// ```
     pub async fn recv(&mut self) -> Option<T> {
+        let mut receiving = Receiving { receiver: self, waits: false };
         poll_fn(|cx| {
             ready!(budget::poll_proceed(cx));
-            self.poll(cx)
+            receiving.poll(cx)
         })
         .await
     }
@@ -380,6 +381,29 @@ impl<T> Receiver<T> {
         drop(before); // foreign, too
         self.channel.note(ResourceKind::RemoteMessage);
         Poll::Pending
+    }
+}
+
+/// A receiver that waits for a value. Its waker, if it has left one, is in the channel.
+struct Receiving<'a, T> {
+    receiver: &'a mut Receiver<T>,
+    waits: bool,
+}
+
+impl<T> Receiving<'_, T> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let polled = self.receiver.poll(cx);
+        self.waits = polled.is_pending();
+        polled
+    }
+}
+
+impl<T> Drop for Receiving<'_, T> {
+    fn drop(&mut self) {
+        if self.waits {
+            let waker = self.receiver.channel.lock().waker.take();
+            drop(waker); // foreign, so not under the lock
+        }
     }
 }
 

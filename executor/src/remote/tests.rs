@@ -21,9 +21,14 @@ fn a_waker_may_use_the_channel_whenever_it_is_touched() {
         let (sender, mut receiver) = channel(1);
         let seen = sender.clone();
         let waker = hook(move |_| drop(seen.clone())); // one sender more, one less: twice under the lock
-        assert!(poll(pin!(receiver.recv()), &waker).is_pending());
-        assert!(poll(pin!(receiver.recv()), &waker).is_pending()); // its waker is replaced
+        let mut waits = Box::pin(receiver.recv());
+        assert!(poll(waits.as_mut(), &waker).is_pending());
+        assert!(poll(waits.as_mut(), &waker).is_pending()); // its waker is replaced
         sender.try_send(1).unwrap(); // and woken
+        assert!(poll(waits.as_mut(), &waker).is_ready());
+        drop(waits);
+        assert!(poll(pin!(receiver.recv()), &waker).is_pending()); // and dropped
+        sender.try_send(1).unwrap();
         for _ in 0..2 {
             let mut waits = Box::pin(sender.send(2)); // full: into line
             assert!(poll(waits.as_mut(), &waker).is_pending());
@@ -36,8 +41,10 @@ fn a_waker_may_use_the_channel_whenever_it_is_touched() {
         assert!(poll(waits.as_mut(), &waker).is_pending());
         drop(waits); // and dropped in line
         receiver.try_recv().unwrap();
-        assert!(poll(pin!(receiver.recv()), &waker).is_pending());
-        drop(receiver); // and with the receiver
+        let mut waits = Box::pin(receiver.recv());
+        assert!(poll(waits.as_mut(), &waker).is_pending());
+        std::mem::forget(waits); // what it has left
+        drop(receiver); // goes with the receiver
         assert!(sender.try_send(3).is_err());
     });
 }
@@ -63,11 +70,27 @@ fn a_waker_may_use_the_handle_when_it_is_woken() {
 }
 
 #[test]
+fn a_receive_that_is_given_up_leaves_no_waker_behind() {
+    let (sender, mut receiver) = channel(1);
+    let dropped = Rc::new(Cell::new(0));
+    let tell = dropped.clone();
+    let waker = hook(move |touch| {
+        assert!(touch != Touch::Wake, "nobody waits");
+        tell.set(tell.get() + u32::from(touch == Touch::Drop));
+    });
+    assert!(poll(pin!(receiver.recv()), &waker).is_pending());
+    assert_eq!(dropped.get(), 1, "with the future, not with the next value");
+    sender.try_send(1).unwrap();
+}
+
+#[test]
 fn a_waker_that_panics_costs_nobody_his_value() {
     let (sender, mut receiver) = channel(1);
     let waker = hook(|touch| assert!(touch != Touch::Wake, "woken"));
-    assert!(poll(pin!(receiver.recv()), &waker).is_pending());
+    let mut waits = Box::pin(receiver.recv());
+    assert!(poll(waits.as_mut(), &waker).is_pending());
     sender.try_send(1).unwrap(); // wakes it
+    drop(waits);
     let mut waits = Box::pin(sender.send(2));
     assert!(poll(waits.as_mut(), &waker).is_pending());
     assert_eq!(receiver.try_recv(), Ok(1)); // as well

@@ -1493,6 +1493,12 @@ fn a_broken_barrier_holds_nobody_until_it_is_reset() {
 }
 
 #[test]
+#[should_panic(expected = "a barrier is for one party at least")]
+fn a_barrier_for_nobody_is_a_mistake() {
+    drop(Barrier::new(0));
+}
+
+#[test]
 fn a_round_that_is_complete_stays_so_when_the_barrier_is_broken() {
     let barrier = Rc::new(Barrier::new(2));
     let mut first = come(&barrier).waits();

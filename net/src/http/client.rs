@@ -15,6 +15,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::pin::pin;
 use std::rc::Rc;
@@ -22,12 +23,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::connection::{Connection, doing};
-use super::dial::dial;
+use super::dial::{Dialing, dial};
 use super::head::{Asked, Fields, Version};
 use super::pool::{Pool, Settings, Slot, Stats};
 use super::request::{Content, check_request};
 use super::timeouts::{self, At, Deadlines, Phase};
 use super::{Error, Limits, Timeouts, Url};
+use crate::dns::{AddressPolicy, Overrides, Resolve};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
 ///
@@ -54,6 +56,7 @@ pub struct Client {
 
 struct Inner {
     pool: Rc<Pool>,
+    dialing: Dialing,
     limits: Limits,
     timeouts: Timeouts,
     shared_timeouts: timeouts::Shared,
@@ -113,6 +116,9 @@ impl fmt::Debug for Client {
 /// | `idle_timeout` | 15 seconds |
 /// | `max_lifetime`, `max_requests` | none |
 /// | `limits` | [`Limits::default`] |
+/// | `resolver` | the system's, with a [`Cache`](crate::dns::Cache) |
+/// | `address_policy` | all addresses are allowed |
+/// | `attempt_delay` | 250 ms (RFC 8305 8) |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]
@@ -125,6 +131,7 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
+    dialing: Dialing,
 }
 
 impl Default for ClientBuilder {
@@ -137,6 +144,7 @@ impl Default for ClientBuilder {
             max_lifetime: None,
             max_requests: 0,
             limits: Limits::default(),
+            dialing: Dialing::default(),
         }
     }
 }
@@ -193,11 +201,73 @@ impl ClientBuilder {
         self
     }
 
+    /// Who knows the addresses of names. It is asked for each new connection, so it is the place for a
+    /// [`Cache`](crate::dns::Cache), which is not put over it.
+    pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
+        self.dialing.resolver = Rc::new(resolver);
+        self
+    }
+
+    /// `host` with `port` is at these addresses, as [`Overrides::add`] has it; the host `*` is every other one.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # use std::net::Ipv4Addr;
+    /// # use windlass::http::Client;
+    /// let client = Client::builder().resolve("example.com", 80, [Ipv4Addr::LOCALHOST.into()]).build();
+    /// # drop(client);
+    /// ```
+    pub fn resolve(mut self, host: &str, port: u16, addresses: impl Into<Vec<IpAddr>>) -> Self {
+        self.dialing.overrides.add(host, port, addresses.into());
+        self
+    }
+
+    /// All hosts that are somewhere else than their names say, in place of those before.
+    pub fn overrides(mut self, overrides: Overrides) -> Self {
+        self.dialing.overrides = overrides;
+        self
+    }
+
+    /// Which addresses may be connected to, also of a redirect, a name or an override. A host that has only others is an
+    /// error of kind [`Other`](super::ErrorKind::Other), whose source is a [`DeniedAddress`](crate::dns::DeniedAddress).
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Url};
+    /// use windlass::net::dns::AddressPolicy;
+    /// # windlass_reactor::doc_real(async {
+    /// let crawler = Client::builder().address_policy(AddressPolicy::PublicOnly).build();
+    /// let url = Url::parse("http://169.254.169.254/latest/meta-data/").unwrap();
+    /// let error = crawler.get(&url).send().await.unwrap_err();
+    /// assert!(error.to_string().ends_with("address policy: 169.254.169.254 is link-local (169.254.0.0/16)"));
+    /// # });
+    /// ```
+    pub fn address_policy(mut self, policy: AddressPolicy) -> Self {
+        self.dialing.policy = policy;
+        self
+    }
+
+    /// How long one address of a host may take before the next is tried as well: 100 ms to 2 s; what is beyond that
+    /// means the nearer of the two (RFC 8305 8).
+    pub fn attempt_delay(mut self, delay: Duration) -> Self {
+        self.dialing.set_attempt_delay(delay);
+        self
+    }
+
     /// Makes the client.
     pub fn build(self) -> Client {
-        let ClientBuilder { limit, limit_per_host, timeouts, idle_timeout, max_lifetime, max_requests, limits } = self;
+        let ClientBuilder {
+            limit,
+            limit_per_host,
+            timeouts,
+            idle_timeout,
+            max_lifetime,
+            max_requests,
+            limits,
+            dialing,
+        } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        Client { inner: Rc::new(Inner { pool, limits, timeouts, shared_timeouts: timeouts.share() }) }
+        Client { inner: Rc::new(Inner { pool, dialing, limits, timeouts, shared_timeouts: timeouts.share() }) }
     }
 }
 
@@ -263,7 +333,7 @@ impl<'a> Request<'a> {
     /// had carried an exchange before and ended without a byte of an answer.
     ///
     /// # Errors
-    /// Whatever goes wrong, each with its [`ErrorKind`]. A status of 400 or more is none: it is an answer.
+    /// Whatever goes wrong, each with its [`ErrorKind`](super::ErrorKind). A status of 400 or more is none: it is an answer.
     ///
     /// # Cancel
     /// Dropping it closes the connection, if it had one.
@@ -291,7 +361,7 @@ impl<'a> Request<'a> {
             let fresh = slot.connection.is_none();
             if fresh {
                 // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, at)).await?, self.url.clone());
+                slot.fill(Box::pin(dial(self.url, &self.client.dialing, at)).await?, self.url.clone());
             }
             if let Some(hook) = self.on_connection {
                 hook();

@@ -6,6 +6,8 @@
 //!
 //! Not here: reading and writing (`stream`, for streams of all kinds).   Next: `stream`; `socket`, which connects.
 
+use std::error::Error;
+use std::fmt;
 use std::future::poll_fn;
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -68,7 +70,8 @@ impl TcpStream {
     /// Connects to an address, or to a name and port; of several addresses, to the first that answers.
     ///
     /// # Errors
-    /// If the name has no address, or none of them takes the connection: the last one's error.
+    /// If the name has no address, or none of them takes the connection: the last one's error, with the address; the
+    /// system's own error is the [`source`](std::error::Error::source) of [`io::Error::get_ref`].
     ///
     /// # Cancel
     /// Dropping it closes what was begun.
@@ -94,7 +97,7 @@ impl TcpStream {
             };
             match connected {
                 Ok(stream) => return Ok(stream),
-                Err(error) => last = Some(error),
+                Err(source) => last = Some(io::Error::new(source.kind(), ConnectError { address, source })),
             }
         }
         Err(last.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
@@ -166,6 +169,25 @@ impl TcpStream {
     /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.get_ref().peer_addr()
+    }
+}
+
+/// A connection that did not come about, and to whom.
+#[derive(Debug)]
+struct ConnectError {
+    address: SocketAddr,
+    source: io::Error,
+}
+
+impl fmt::Display for ConnectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "connect to {}: {}", self.address, self.source)
+    }
+}
+
+impl Error for ConnectError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.source)
     }
 }
 

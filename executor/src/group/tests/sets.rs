@@ -133,6 +133,29 @@ fn an_abort_handle_may_go_anywhere_and_hits_nobody_else() {
 }
 
 #[test]
+fn whoever_is_among_all_tasks_can_be_ended_but_main_that_is_polled_from_outside() {
+    doc(async {
+        let polite = spawn(async { catch(pending::<()>()).await.is_err() });
+        let stubborn = spawn(async { drop((catch(pending::<()>()).await, pending::<()>().await)) });
+        let (hasty, itself) = (spawn(pending::<()>()), spawn(async { current().unwrap().abort_handle().cancel() }));
+        turns(1).await;
+        assert!(itself.await.unwrap(), "it may ask itself, and end before it is asked");
+        let seen = all_tasks();
+        let ids: Vec<_> = seen.iter().map(|task| task.abort_handle().id()).collect();
+        assert_eq!(ids[1..], [polite.id(), stubborn.id(), hasty.id()]);
+        let (main, others) = seen.split_first().unwrap();
+        assert!(!main.abort_handle().cancel() && !main.abort_handle().abort(), "block_on waits for its output");
+        assert!(others.iter().all(|task| task.abort_handle().cancel_because("one for all")));
+        turns(1).await;
+        assert!(polite.await.unwrap());
+        assert_eq!(hasty.await.unwrap_err().reason(), Some("one for all"));
+        assert!(others[1].abort_handle().abort());
+        assert!(stubborn.await.unwrap_err().is_cancelled());
+        assert!(others.iter().all(|task| !task.abort_handle().cancel()), "what was seen is over");
+    });
+}
+
+#[test]
 fn an_abort_handle_of_a_task_that_ended_with_its_loop_never_reaches_the_loop_with_its_number() {
     let mut kept = None;
     doc(async { kept = Some(spawn(pending::<()>())) });

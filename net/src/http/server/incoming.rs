@@ -101,7 +101,7 @@ impl Incoming<'_> {
     }
 
     /// Which host is asked, perhaps with a port: that of an absolute target, else the Host header. Empty if HTTP/1.0 does
-    /// not say.
+    /// not say. It is as it came, and need not be a host at all: compare it with those that you serve.
     ///
     /// ```
     /// # windlass_net::http::Incoming::doc(|request| {

@@ -136,7 +136,7 @@ pub use proxy::Proxy;
 pub use response::Response;
 #[cfg(feature = "retry")]
 pub use retry::Retries;
-pub use server::{Chunk, Incoming, Reply, Server};
+pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
 pub use timeouts::Timeouts;
 pub use timings::Timings;
 #[cfg(feature = "tls")]

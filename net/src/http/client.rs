@@ -127,6 +127,8 @@ impl fmt::Debug for Client {
 /// | `resolver` | the system's, with a [`Cache`](crate::dns::Cache) |
 /// | `address_policy` | all addresses are allowed |
 /// | `attempt_delay` | 250 ms (RFC 8305 8) |
+/// | `tls` (with that feature) | Mozilla's authorities |
+/// | `proxy` (with that feature) | none |
 /// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
@@ -140,7 +142,7 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
-    dialing: Dialing,
+    pub(super) dialing: Dialing,
     user_agent: Vec<u8>,
     headers: Vec<Header>,
     extras: Option<Rc<Extras>>,

@@ -1,15 +1,16 @@
 //! One connection, and what is said over it.
 //!
 //! ```text
-//!   begin ──► request ──► poll_answer ──► the peer
+//!   begin ──► head ───┐
+//!   body ───► piece ──┴─► request ──► poll_answer ──► the peer
 //!
 //!   the peer ──► bytes: │ head │ body, decoded │ body, as it came │ ◄── poll_piece
 //!                                              └ at
 //! ```
 //!
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
-//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, what
-//! comes in is read.
+//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
+//! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
 use std::cell::RefCell;
@@ -35,6 +36,9 @@ use super::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
+    /// The proxy that is spoken to, if it is one that reads along.
+    #[cfg(feature = "proxy")]
+    pub(crate) via: Option<std::sync::Arc<super::proxy::Via>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -79,6 +83,8 @@ impl Connection {
     pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             transport,
+            #[cfg(feature = "proxy")]
+            via: None,
             stats,
             doing: "request",
             url,
@@ -120,6 +126,10 @@ impl Connection {
         self.coding = hop.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
         self.said = hop.write(&mut self.request, client)?;
+        #[cfg(feature = "proxy")]
+        if let Some(via) = &self.via {
+            via.address(&mut self.request, hop.method, hop.url);
+        }
         self.patience = self.said.expects.then(|| sleep(EXPECTED_MAX));
         if let Some(body) = hop.body_left()
             && !self.said.expects
@@ -258,19 +268,13 @@ impl Connection {
             if !self.head.is_interim() {
                 return Ok(true);
             }
-            self.put_aside(len);
+            if self.head.status() == 100 {
+                self.patience = None; // the peer wants the body
+            }
             self.head.begin_next(limits)?;
+            self.interims.extend(self.bytes.drain(..len));
         }
         Ok(false)
-    }
-
-    /// Takes an interim head out of the buffer.
-    #[cold]
-    fn put_aside(&mut self, len: usize) {
-        if self.head.status() == 100 {
-            self.patience = None; // the peer wants the body
-        }
-        self.interims.extend(self.bytes.drain(..len));
     }
 
     /// The same error, with what was asked for.
@@ -358,9 +362,13 @@ impl Connection {
     }
 
     fn broke(&self, doing: &'static str, error: io::Error) -> Error {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let is_reset = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe);
-        let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Other };
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+        let kind = match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => ErrorKind::Reset,
+            UnexpectedEof => ErrorKind::Truncated, // an end that TLS does not vouch for
+            InvalidData => ErrorKind::Tls,         // bytes that TLS does not vouch for
+            _ => ErrorKind::Other,
+        };
         Error::io(kind, self.unless_unheard(doing), error)
     }
 

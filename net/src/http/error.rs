@@ -171,7 +171,8 @@ pub enum ErrorKind {
     Resolve,
     /// No connection: refused, unreachable, or no descriptor left.
     Connect,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or what came later is not what the peer sealed. If the certificate was refused, the
+    /// source is a `CertificateError`.
     Tls,
     /// The resolver did not answer in time.
     TimeoutResolve,

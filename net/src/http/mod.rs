@@ -55,7 +55,9 @@
 //! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on; with the feature `url` the last is read as an address | 9110 4.2.4, 6874 |
 //! | a redirect to user information, to another scheme than http and https, from https to http; Locations that differ or are empty | going there, taking one of them | 9110 15.4, 10.2.2 |
 //! | two content codings; one that ends too early, goes on behind its end or blows up beyond its limits | a part of the body, or all of the memory | 9110 8.4 |
-//! | CONNECT, `Upgrade` | there is no tunnel here | |
+//! | a certificate that webpki does not vouch for, a protocol that was not offered, an end of a body that TLS does not vouch for (feature `tls`) | a warning; taking a cut for the end | 9110 4.3.4, 7301 3.2, 9112 9.8 |
+//! | a proxy's answer to CONNECT with bytes behind it (feature `proxy`) | taking them for the host's | 9110 9.3.6 |
+//! | CONNECT of the caller's, `Upgrade` | there is no tunnel to be had | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
 //! end after the code (9112 4 asks the *server* for the space); spaces may follow a chunk size (they count as extension);
@@ -73,13 +75,16 @@
 //! | redirects | [`ClientBuilder::redirects`], [`Request::redirects`] | |
 //! | content codings: gzip, deflate, br, zstd | `ClientBuilder::decode` | `decode`, or each by its name |
 //! | cookies | `ClientBuilder::cookies` | `cookies` |
+//! | an HTTP proxy | `ClientBuilder::proxy` | `proxy` |
+//! | https | a URL | `tls` |
 //! | trying again | `ClientBuilder::retries`, `Request::retries` | `retry` |
 //! | URLs as browsers read them, names in other scripts | | `url` |
 //! | `Referer` | a header of the caller's; the client sends none | |
 //! | passwords from files (`.netrc`), from URLs | `Url::parse_with_credentials` for URLs; no file is read | |
 //!
-//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`.
+//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
+//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
+//! Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 mod auth;
@@ -101,6 +106,8 @@ pub mod head;
 mod json;
 mod line;
 mod pool;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod read;
 pub mod request;
 mod response;
@@ -110,6 +117,8 @@ mod server;
 mod text;
 mod timeouts;
 mod timings;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod upload;
 mod url;
@@ -127,12 +136,16 @@ pub use error::{Error, ErrorKind};
 pub use exchange::Request;
 pub use follow::{Follow, Redirect, Redirected, Redirects};
 pub use pool::{Closed, Stats};
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
 pub use response::Response;
 #[cfg(feature = "retry")]
 pub use retry::Retries;
 pub use server::{Chunk, Incoming, Reply, Server};
 pub use timeouts::Timeouts;
 pub use timings::Timings;
+#[cfg(feature = "tls")]
+pub use tls::{CertificateError, Tls};
 pub use upload::Body;
 pub use url::{Credentials, Url};
 

@@ -55,7 +55,8 @@ pub enum Content {
 /// # Errors
 /// Of kind [`Other`](ErrorKind::Other), with `out` unchanged: if the method is not a token or is CONNECT; if a name is not
 /// a token or a value has CR, LF, NUL or another control character; if Host comes twice or is no authority; if
-/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all.
+/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all; if Expect is anything but
+/// `100-continue`, or there is no body to wait with.
 ///
 /// ```
 /// # use windlass_net::windlass;

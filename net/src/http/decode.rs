@@ -260,7 +260,7 @@ impl Response {
     /// # let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// # let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
     /// let coded = [0x78, 0x9c, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 6, 0x2c, 2, 0x15];
-    /// windlass::spawn(server.run(move |_| Reply::bytes(200, coded).header("Content-Encoding", "deflate")));
+    /// windlass::spawn(server.run(move |_| Reply::bytes(200, coded.to_vec()).header("Content-Encoding", "deflate")));
     /// let client = Client::builder().decode().build();
     /// let mut response = client.get(&url).send().await.unwrap();
     /// while response.chunk().await.unwrap().is_some() {}

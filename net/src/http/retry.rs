@@ -303,9 +303,8 @@ impl Request<'_> {
     /// ```
     /// # windlass_net::doc_http(async |client, url| {
     /// use windlass_net::http::Retries;
-    /// let response = client.get(url).retries(Retries::new(2)).send().await?;
-    /// let response = client.get(url).retries(None).send().await?;
-    /// # drop(response);
+    /// client.get(url).retries(Retries::new(2)).send().await?;
+    /// client.get(url).retries(None).send().await?;
     /// # Ok(()) });
     /// ```
     pub fn retries(mut self, retries: impl Into<Option<Retries>>) -> Self {

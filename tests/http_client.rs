@@ -3,7 +3,7 @@
 //! The servers are scripts on the same loop ([`Script`]). So a story knows what has arrived and what has not, and needs
 //! to wait for nothing but that. Where the loop must be kept from looking, the server is a thread.
 //!
-//! The replies of the corpus are those of the parsers' own tests (`corpus/`): here they come through a socket.
+//! The replies of the corpus are those of the parsers' own tests (`tests/corpus/`): here they come through a socket.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

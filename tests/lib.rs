@@ -7,9 +7,10 @@
 //!   Script             a server that does what it is told, byte for byte
 //! ```
 //!
-//! `program` runs the examples. Next: `tcp`, `http_client`, `http_server`, the stories about the network.
+//! `program` runs the examples, `sealed` is a server's side of TLS. Next: `tcp`, `http_client`, `http_server`, the stories about the network.
 
 pub mod program;
+pub mod sealed;
 
 use std::cell::{Cell, RefCell};
 use std::fs;
@@ -265,6 +266,11 @@ impl Script {
     /// A URL there.
     pub fn at(&self, path: &str) -> Url {
         Url::parse(&format!("http://{}{path}", self.address)).expect("an address and a path")
+    }
+
+    /// A URL of `https` there, by the name of this machine.
+    pub fn https(&self) -> Url {
+        Url::parse(&format!("https://localhost:{}/", self.address.port())).expect("a name and a port")
     }
 
     /// Connections taken in so far.

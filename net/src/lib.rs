@@ -64,6 +64,23 @@ pub fn doc(main: impl AsyncFnOnce(net::TcpStream, net::TcpStream) -> std::io::Re
     outcome.expect("an example succeeds");
 }
 
+/// Runs an example against a server that answers a request with what it heard, its body decoded; or in chunks, if the query
+/// is `chunks=1`; or with `[1,2]`, if it begins with `body=`.
+#[doc(hidden)]
+#[track_caller]
+pub fn doc_http(main: impl AsyncFnOnce(&http::Client, &http::Url) -> Result<(), http::Error>) {
+    windlass_reactor::doc_real(async {
+        let listener = net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0).into()).expect("a port");
+        let url = format!("http://{}/", listener.local_addr().expect("bound"));
+        drop(windlass_executor::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(windlass_executor::spawn(http::echo(stream)));
+            }
+        }));
+        main(&http::Client::new(), &http::Url::parse(&url).expect("an address")).await.expect("an example succeeds");
+    });
+}
+
 /// As [`doc`], on two Unix streams.
 #[doc(hidden)]
 #[track_caller]

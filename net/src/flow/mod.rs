@@ -16,7 +16,7 @@
 
 mod backoff;
 mod batch;
-mod random;
+pub(crate) mod random;
 mod rate_limit;
 mod retry;
 mod retry_budget;

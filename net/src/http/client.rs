@@ -1,34 +1,26 @@
-//! A request and its answer.
+//! A client: what its requests have in common.
 //!
 //! ```text
-//!   get(&url).send()
-//!     acquire ──► connect, if need be ──► write ──► read until the head is there ──► Response
-//!        ▲                                 │ the connection was gone before anything came:    │ chunk, bytes, drain
-//!        │                                 └─ once more, on a new one                         ▼
-//!        └──────────────────────────────────────────────── released at the last byte of the body
+//!   Client::builder() ── settings ──► Client ── get, post, request ──► Request ── send ──► Response
+//!                                       └── a pool of connections, shared by its clones
 //! ```
 //!
-//! One timer covers all of it, from the wait for a connection to the last byte of the body (`timeouts`).
-//! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
-//! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
-//! Next: `connection`, or `server` for the other side.
+//! Not here: how a request gets its answer (`exchange`), which connection it goes out on (`pool`).
+//! Next: `exchange`, or `server` for the other side.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::net::IpAddr;
-use std::ops::Range;
-use std::pin::pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::connection::{Connection, doing};
-use super::dial::{Dialing, dial};
-use super::head::{Asked, Fields, Version};
-use super::pool::{Pool, Settings, Slot, Stats};
-use super::request::{Content, check_request};
-use super::timeouts::{self, At, Deadlines, Phase};
-use super::{Error, Limits, Timeouts, Url};
+use super::dial::Dialing;
+use super::exchange::Request;
+use super::follow::{Extras, Redirects};
+use super::pool::{Pool, Settings, Stats};
+use super::request::USER_AGENT;
+use super::timeouts;
+use super::upload::Header;
+use super::{Limits, Timeouts, Url};
 use crate::dns::{AddressPolicy, Overrides, Resolve};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
@@ -54,12 +46,17 @@ pub struct Client {
     inner: Rc<Inner>,
 }
 
-struct Inner {
-    pool: Rc<Pool>,
-    dialing: Dialing,
-    limits: Limits,
-    timeouts: Timeouts,
-    shared_timeouts: timeouts::Shared,
+pub(crate) struct Inner {
+    pub(crate) pool: Rc<Pool>,
+    pub(crate) dialing: Dialing,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) shared_timeouts: timeouts::Shared,
+    pub(crate) user_agent: Vec<u8>,
+    /// What every request has that does not say otherwise.
+    pub(crate) headers: Vec<Header>,
+    /// None if it does nothing beyond one exchange.
+    pub(crate) extras: Option<Rc<Extras>>,
 }
 
 impl Client {
@@ -83,9 +80,20 @@ impl Client {
         self.request("HEAD", url)
     }
 
+    /// A POST request.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert_eq!(client.post(url).body("text").send().await?.status(), 200);
+    /// # Ok(()) });
+    /// ```
+    pub fn post<'a>(&'a self, url: &'a Url) -> Request<'a> {
+        self.request("POST", url)
+    }
+
     /// A request with any method but CONNECT.
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
-        Request { client: &self.inner, method, url, own: None, timeouts: None, on_connection: None }
+        Request::new(&self.inner, method, url)
     }
 
     /// How the connections are doing.
@@ -119,6 +127,9 @@ impl fmt::Debug for Client {
 /// | `resolver` | the system's, with a [`Cache`](crate::dns::Cache) |
 /// | `address_policy` | all addresses are allowed |
 /// | `attempt_delay` | 250 ms (RFC 8305 8) |
+/// | `tls` (with that feature) | Mozilla's authorities |
+/// | `proxy` (with that feature) | none |
+/// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
 #[derive(Clone, Debug)]
@@ -131,7 +142,10 @@ pub struct ClientBuilder {
     max_lifetime: Option<Duration>,
     max_requests: u64,
     limits: Limits,
-    dialing: Dialing,
+    pub(super) dialing: Dialing,
+    user_agent: Vec<u8>,
+    headers: Vec<Header>,
+    extras: Option<Rc<Extras>>,
 }
 
 impl Default for ClientBuilder {
@@ -145,6 +159,9 @@ impl Default for ClientBuilder {
             max_requests: 0,
             limits: Limits::default(),
             dialing: Dialing::default(),
+            user_agent: USER_AGENT.into(),
+            headers: Vec::new(),
+            extras: None,
         }
     }
 }
@@ -199,6 +216,51 @@ impl ClientBuilder {
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
+    }
+
+    /// What the requests say for `User-Agent`; `windlass/` and the version, if nothing else is said here. What HTTP does not
+    /// allow in a header is refused when a request is sent.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Client;
+    /// let client = Client::builder().user_agent("spider/1.0 (+http://example.com/spider)").build();
+    /// # drop(client);
+    /// ```
+    pub fn user_agent(mut self, value: impl Into<Vec<u8>>) -> Self {
+        self.user_agent = value.into();
+        self
+    }
+
+    /// A header for every request that has none of this name; several of one name all go out. They come before the
+    /// request's own.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Client;
+    /// let client = Client::builder().header("Accept-Language", "en").header("From", "spider@example.com").build();
+    /// # drop(client);
+    /// ```
+    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// What becomes of redirects; none is followed if nothing is said here.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        Rc::make_mut(self.extras.get_or_insert_default())
     }
 
     /// Who knows the addresses of names. It is asked for each new connection, so it is the place for a
@@ -265,223 +327,13 @@ impl ClientBuilder {
             max_requests,
             limits,
             dialing,
+            user_agent,
+            headers,
+            extras,
         } = self;
         let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        Client { inner: Rc::new(Inner { pool, dialing, limits, timeouts, shared_timeouts: timeouts.share() }) }
-    }
-}
-
-/// A request that is not sent yet.
-#[must_use = "a request does nothing until `send`"]
-pub struct Request<'a> {
-    client: &'a Rc<Inner>,
-    method: &'a str,
-    url: &'a Url,
-    own: Option<Box<Own>>,
-    timeouts: Option<Box<Timeouts>>,
-    on_connection: Option<&'a dyn Fn()>,
-}
-
-/// What few requests have: headers of the caller's, and a body.
-#[derive(Default)]
-struct Own {
-    headers: Vec<(String, Vec<u8>)>,
-    body: Option<Vec<u8>>,
-}
-
-static NOTHING: Own = Own { headers: Vec::new(), body: None };
-
-impl<'a> Request<'a> {
-    /// Adds a header, after those before it. What HTTP does not allow in one is refused by [`send`](Request::send).
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.own().headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Gives it a body.
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.own().body = Some(body.into());
-        self
-    }
-
-    fn own(&mut self) -> &mut Own {
-        self.own.get_or_insert_default()
-    }
-
-    /// A time-out of its own, for the whole exchange.
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeouts.get_or_insert_with(|| Box::new(self.client.timeouts)).total = timeout.into();
-        self
-    }
-
-    /// Time-outs of its own, instead of the client's.
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.timeouts = Some(Box::new(timeouts));
-        self
-    }
-
-    /// Calls `hook` when the request has its connection, pooled or new, and is about to go out on it: what is before that
-    /// is waiting, what is after it is the exchange. Called again if the request is sent once more.
-    pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
-        self.on_connection = Some(hook);
-        self
-    }
-
-    /// Sends it and waits for the head of the answer.
-    ///
-    /// A request that may be repeated (RFC 9110 9.2.2) is sent once more, on a new connection, if the one it went out on
-    /// had carried an exchange before and ended without a byte of an answer.
-    ///
-    /// # Errors
-    /// Whatever goes wrong, each with its [`ErrorKind`](super::ErrorKind). A status of 400 or more is none: it is an answer.
-    ///
-    /// # Cancel
-    /// Dropping it closes the connection, if it had one.
-    pub async fn send(self) -> Result<Response, Error> {
-        let timeouts = self.timeouts.as_ref();
-        let mut time = Deadlines::new(timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share()));
-        let at = At::new();
-        let mut exchange = pin!(self.exchange(&at));
-        let slot = poll_fn(|cx| {
-            let polled = exchange.as_mut().poll(cx);
-            if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
-        });
-        match slot.await {
-            Ok(slot) => Ok(Response { slot, time }),
-            Err(error) => Err(error.during(format!("{} {}", doing(self.method), self.url))),
-        }
-    }
-
-    /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
-    async fn exchange(&self, at: &At) -> Result<Slot, Error> {
-        let Own { headers, body } = self.own.as_deref().unwrap_or(&NOTHING);
-        check_request(self.method, headers, Content::of(body.as_deref()))?;
-        let mut slot = self.client.pool.acquire(self.url.origin()).await;
-        loop {
-            let fresh = slot.connection.is_none();
-            if fresh {
-                // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(self.url, &self.client.dialing, at)).await?, self.url.clone());
-            }
-            if let Some(hook) = self.on_connection {
-                hook();
-            }
-            let connection = slot.connection();
-            connection.begin(self.method, self.url, headers, body.as_deref())?;
-            let (asked, limits) = (Asked::by(self.method), &self.client.limits);
-            match poll_fn(|cx| connection.poll_answer(cx, asked, limits, at)).await {
-                Err(_) if connection.is_unheard() && !fresh && may_be_repeated(self.method) => {
-                    slot.empty_again();
-                }
-                outcome => return outcome.map(|()| slot),
-            }
-        }
-    }
-}
-
-impl fmt::Debug for Request<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("method", &self.method).field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// Methods that do the same when done twice (RFC 9110 9.2.2).
-fn may_be_repeated(method: &str) -> bool {
-    matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
-}
-
-/// An answer: its head, and its body as it comes.
-///
-/// It holds its connection. When it is dropped the connection goes back to the pool, if the whole body has come; if not,
-/// it is closed, since reading the rest could take for ever.
-pub struct Response {
-    slot: Slot,
-    time: Deadlines,
-}
-
-impl Response {
-    fn connection(&self) -> &Connection {
-        self.slot.connection.as_ref().expect("a response has its connection until it is dropped")
-    }
-
-    /// The status code, 200 to 599.
-    pub fn status(&self) -> u16 {
-        self.connection().head.status()
-    }
-
-    /// The version that the server speaks.
-    pub fn version(&self) -> Version {
-        self.connection().head.version()
-    }
-
-    /// The headers as they came: order, case and duplicates.
-    pub fn headers(&self) -> Fields<'_> {
-        let connection = self.connection();
-        connection.head.fields(&connection.bytes)
-    }
-
-    /// The first header of this name, in any case.
-    pub fn header(&self, name: &str) -> Option<&[u8]> {
-        self.headers().get(name)
-    }
-
-    /// What came after a chunked body; empty until its end.
-    pub fn trailers(&self) -> Fields<'_> {
-        self.connection().body.trailers()
-    }
-
-    /// The next piece of the body; none at its end.
-    ///
-    /// # Errors
-    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted; the exchange's time-out.
-    ///
-    /// # Cancel
-    /// Dropping the future loses nothing: ask again.
-    pub async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
-        let piece = poll_fn(|cx| self.poll_piece(cx)).await?;
-        Ok(piece.map(|piece| &self.connection().bytes[piece]))
-    }
-
-    /// Where in the connection's bytes the next piece of the body lies; none at its end.
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
-        let mut polled = self.slot.connection().poll_piece(cx);
-        if polled.is_pending() {
-            let heard = self.connection().heard();
-            polled = self.time.poll(cx, (Phase::Body, heard)).map(Err);
-        }
-        polled.map_err(|error| self.connection().explain(error))
-    }
-
-    /// The whole body.
-    ///
-    /// # Errors
-    /// As [`chunk`](Response::chunk).
-    pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
-        let mut body = Vec::new();
-        while let Some(piece) = self.chunk().await? {
-            body.extend_from_slice(piece);
-        }
-        Ok(body)
-    }
-
-    /// Reads the body to its end and keeps nothing of it; gives its length.
-    ///
-    /// # Errors
-    /// As [`chunk`](Response::chunk).
-    pub async fn drain(mut self) -> Result<u64, Error> {
-        let mut len = 0;
-        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await? {
-            len += piece.len() as u64;
-        }
-        Ok(len)
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Response")
-            .field("status", &self.status())
-            .field("url", &self.connection().url)
-            .finish_non_exhaustive()
+        let shared_timeouts = timeouts.share();
+        let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
+        Client { inner: Rc::new(inner) }
     }
 }

@@ -1,35 +1,44 @@
 //! One connection, and what is said over it.
 //!
 //! ```text
-//!   begin ──► request ──► poll_answer ──► the peer
+//!   begin ──► head ───┐
+//!   body ───► piece ──┴─► request ──► poll_answer ──► the peer
 //!
 //!   the peer ──► bytes: │ head │ body, decoded │ body, as it came │ ◄── poll_piece
 //!                                              └ at
 //! ```
 //!
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
-//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, what
-//! comes in is read.
+//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
+//! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
 use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use windlass_reactor::time::Instant;
+use windlass_reactor::time::{Instant, Sleep, sleep};
 
 use super::body::{Decoder, Surplus, surplus};
+use super::client::Inner;
+use super::exchange::{Coding, Hop};
 use super::head::{Asked, Framing, ResponseHead};
 use super::pool::{Stats, Why};
-use super::request::{Content, write_request};
+use super::request::Said;
 use super::timeouts::{At, Phase};
 use super::transport::Transport;
+use super::upload::Body;
 use super::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
+    /// The proxy that is spoken to, if it is one that reads along.
+    #[cfg(feature = "proxy")]
+    pub(crate) via: Option<std::sync::Arc<super::proxy::Via>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -37,14 +46,23 @@ pub(crate) struct Connection {
     /// The request, whether it is a GET with nothing of the caller's in it, and how much of it has gone out.
     request: Vec<u8>,
     is_plain_get: bool,
+    said: Said,
+    asked: Asked,
     sent: usize,
+    /// How much had gone out of what was in the buffer before: a body passes through it in pieces.
+    sent_before: usize,
+    /// How long the body still waits for leave to go out.
+    patience: Option<Sleep>,
     /// The peer answered before it had all of the request.
     cut_short: bool,
+    coding: Coding,
     /// How many bytes have come since the request began to go out.
     heard: usize,
     /// The reply as far as it has come, and how far it has been decoded.
     pub(crate) bytes: Vec<u8>,
     at: usize,
+    /// The interim heads before the final one.
+    pub(crate) interims: Vec<u8>,
     pub(crate) head: ResponseHead,
     /// Of the body behind this head.
     pub(crate) body: Decoder,
@@ -56,6 +74,8 @@ pub(crate) struct Connection {
     pub(crate) exchanges: u64,
 }
 
+/// How long a body waits for a `100 Continue` (RFC 9110 10.1.1 lets nobody wait for ever): as curl does.
+const EXPECTED_MAX: Duration = Duration::from_secs(1);
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
 
@@ -63,16 +83,24 @@ impl Connection {
     pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
             transport,
+            #[cfg(feature = "proxy")]
+            via: None,
             stats,
             doing: "request",
             url,
             request: Vec::new(),
             is_plain_get: false,
+            said: Said::default(),
+            asked: Asked::Body,
             sent: 0,
+            sent_before: 0,
+            patience: None,
             cut_short: false,
+            coding: Coding::Undone,
             heard: 0,
             bytes: Vec::new(),
             at: 0,
+            interims: Vec::new(),
             head: ResponseHead::new(),
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             may_stay: false,
@@ -85,26 +113,35 @@ impl Connection {
     /// Begins an exchange: nothing of the request has gone out yet.
     ///
     /// # Errors
-    /// As [`write_request`].
-    pub(crate) fn begin(
-        &mut self,
-        method: &str,
-        url: &Url,
-        headers: &[(String, Vec<u8>)],
-        body: Option<&[u8]>,
-    ) -> Result<(), Error> {
-        (self.sent, self.cut_short, self.heard, self.may_stay) = (0, false, 0, false);
+    /// As [`write_request`](super::request::write_request).
+    pub(crate) fn begin(&mut self, hop: &mut Hop<'_>, client: &Inner) -> Result<(), Error> {
+        (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
-        let is_plain_get = method == "GET" && headers.is_empty() && body.is_none();
-        let is_same = || std::ptr::eq(self.url.as_str(), url.as_str()) || self.url == *url;
-        if is_plain_get && self.is_plain_get && is_same() {
+        let is_plain_get = hop.is_plain_get();
+        if is_plain_get && self.is_plain_get && self.url.is_same(hop.url) {
             return Ok(()); // the same as the last one
         }
-        (self.doing, self.url, self.is_plain_get) = (doing(method), url.clone(), is_plain_get);
+        (self.doing, self.url, self.is_plain_get) = (doing(hop.method), hop.url.clone(), is_plain_get);
+        self.asked = Asked::by(hop.method);
+        self.coding = hop.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
-        write_request(&mut self.request, method, url, headers, Content::of(body))?;
-        self.request.extend_from_slice(body.unwrap_or_default());
+        self.said = hop.write(&mut self.request, client)?;
+        #[cfg(feature = "proxy")]
+        if let Some(via) = &self.via {
+            via.address(&mut self.request, hop.method, hop.url);
+        }
+        self.patience = self.said.expects.then(|| sleep(EXPECTED_MAX));
+        if let Some(body) = hop.body_left()
+            && !self.said.expects
+        {
+            body.fill_at_hand(&mut self.request); // one write, if it is short
+        }
         Ok(())
+    }
+
+    /// Whether any of the request has gone out since [`begin`](Self::begin).
+    pub(crate) fn has_sent(&self) -> bool {
+        self.sent + self.sent_before > 0
     }
 
     /// How many bytes have come since [`begin`](Self::begin).
@@ -125,11 +162,12 @@ impl Connection {
     pub(crate) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-        asked: Asked,
-        limits: &Limits,
+        hop: &mut Hop<'_>,
+        client: &Inner,
         at: &At,
     ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_send(cx, limits, at))?;
+        ready!(self.poll_send(cx, hop, client, at))?;
+        let limits = hop.limits(client);
         while self.is_unheard() || !self.read_head(limits)? {
             at.set(if self.is_unheard() { Phase::FirstByte } else { Phase::Head }, self.heard);
             match ready!(self.poll_read(cx)) {
@@ -138,54 +176,103 @@ impl Connection {
                 Err(error) => return Poll::Ready(Err(self.broke("reading the head", error))),
             }
         }
-        let framing = self.head.framing(asked)?;
-        self.may_stay = self.head.keep_alive(framing) && !self.cut_short;
+        let framing = self.head.framing(self.asked)?;
+        let is_whole = self.sent == self.request.len() && !hop.owes_body();
+        self.may_stay = self.head.keep_alive(framing) && is_whole && !self.said.close;
         self.body = Decoder::new(framing, limits)?;
         self.at = self.head.head_len();
         Poll::Ready(Ok(()))
     }
 
     /// Sends the request, or as much of it as the peer wants to have.
-    fn poll_send(&mut self, cx: &mut Context<'_>, limits: &Limits, at: &At) -> Poll<Result<(), Error>> {
-        while self.sent < self.request.len() && !self.cut_short {
-            at.set(Phase::Send, self.sent);
-            let written = self.transport.poll_write(cx, &self.request[self.sent..]);
-            if let Poll::Ready(Ok(n)) = written {
-                self.sent += n;
-                self.stats.borrow_mut().bytes_out += n as u64;
-                if self.sent == self.request.len() && self.is_unheard() {
-                    // An answer takes a while: to try to read would be in vain.
-                    at.set(Phase::FirstByte, 0);
-                    let answer = self.transport.poll_readable(cx);
-                    return answer.map_err(|error| self.broke("sending the request", error));
+    fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        hop: &mut Hop<'_>,
+        client: &Inner,
+        at: &At,
+    ) -> Poll<Result<(), Error>> {
+        while !self.cut_short {
+            let mut failed = None;
+            if self.sent < self.request.len() {
+                at.set(Phase::Send, self.sent_before + self.sent);
+                match self.transport.poll_write(cx, &self.request[self.sent..]) {
+                    Poll::Ready(Ok(n)) => {
+                        self.sent += n;
+                        self.stats.borrow_mut().bytes_out += n as u64;
+                        if self.sent == self.request.len() && self.is_unheard() && hop.body_left().is_none() {
+                            // An answer takes a while: to try to read would be in vain.
+                            at.set(Phase::FirstByte, 0);
+                            let answer = self.transport.poll_readable(cx);
+                            return answer.map_err(|error| self.broke("sending the request", error));
+                        }
+                        continue;
+                    }
+                    Poll::Ready(Err(error)) => failed = Some(error),
+                    Poll::Pending => {}
                 }
-                continue;
+            } else if hop.body_left().is_none() {
+                break;
             }
-            self.cut_short = match (written, self.poll_read(cx)) {
-                // Perhaps it said why before it went.
-                (Poll::Ready(Err(_)), Poll::Ready(Ok(1..))) => true,
-                (Poll::Ready(Err(error)), _) | (_, Poll::Ready(Err(error))) => {
-                    return Poll::Ready(Err(self.broke("sending the request", error)));
-                }
-                (_, Poll::Ready(Ok(0))) => true,
-                // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
-                // wrong with them shows when the answer is read.
-                (_, Poll::Ready(Ok(_))) => !matches!(self.read_head(limits), Ok(false)),
-                (_, Poll::Pending) => return Poll::Pending,
-            };
+            ready!(self.poll_go_on(cx, hop, client, failed))?;
         }
         Poll::Ready(Ok(()))
     }
 
+    /// What is in the buffer cannot go out just now, or has: fetches more of the body, and hears whether the peer wants it.
+    #[cold]
+    fn poll_go_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        hop: &mut Hop<'_>,
+        client: &Inner,
+        failed: Option<io::Error>,
+    ) -> Poll<Result<(), Error>> {
+        let mut filled = false;
+        if self.sent == self.request.len()
+            && let Some(body) = hop.body_left()
+        {
+            filled = self.poll_fill(cx, body)?.is_ready();
+        }
+        self.cut_short = match (failed, self.poll_read(cx)) {
+            // Perhaps it said why before it went.
+            (Some(_), Poll::Ready(Ok(1..))) => true,
+            (Some(error), _) | (None, Poll::Ready(Err(error))) => {
+                return Poll::Ready(Err(self.broke("sending the request", error)));
+            }
+            (None, Poll::Ready(Ok(0))) => true,
+            // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
+            // wrong with them shows when the answer is read.
+            (None, Poll::Ready(Ok(_))) => !matches!(self.read_head(hop.limits(client)), Ok(false)),
+            (None, Poll::Pending) if filled => false,
+            (None, Poll::Pending) => return Poll::Pending,
+        };
+        Poll::Ready(Ok(()))
+    }
+
+    /// Fills the buffer with the next piece of the body, when it is time for it.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, body: &mut Body) -> Poll<Result<(), Error>> {
+        if let Some(patience) = &mut self.patience {
+            ready!(Pin::new(patience).poll(cx));
+            self.patience = None;
+        }
+        self.sent_before += self.sent;
+        self.sent = 0;
+        self.request.clear();
+        body.poll_fill(cx, &mut self.request)
+    }
+
     /// Whether the final head is complete. Interim heads are taken out of the buffer.
-    #[inline]
     fn read_head(&mut self, limits: &Limits) -> Result<bool, Error> {
         while let Some(len) = self.head.parse(&self.bytes, limits)? {
             if !self.head.is_interim() {
                 return Ok(true);
             }
+            if self.head.status() == 100 {
+                self.patience = None; // the peer wants the body
+            }
             self.head.begin_next(limits)?;
-            self.bytes.drain(..len);
+            self.interims.extend(self.bytes.drain(..len));
         }
         Ok(false)
     }
@@ -222,7 +309,11 @@ impl Connection {
     fn decode(&mut self) -> Result<Option<Range<usize>>, Error> {
         while !self.body.is_finished() && self.at < self.bytes.len() {
             let step = self.body.decode(&self.bytes[self.at..])?;
+            let came_at = self.at;
             self.at += step.consumed;
+            if self.coding == Coding::Kept {
+                return Ok(Some(came_at..self.at));
+            }
             if !step.data.is_empty() {
                 let start = step.data.as_ptr().addr() - self.bytes.as_ptr().addr();
                 return Ok(Some(start..start + step.data.len()));
@@ -255,6 +346,7 @@ impl Connection {
     /// Forgets an exchange that is over.
     pub(crate) fn clear(&mut self) {
         self.head.clear();
+        self.interims = Vec::new();
         self.at = 0;
         self.bytes.clear();
         if self.bytes.capacity() > KEPT_BYTES {
@@ -270,9 +362,13 @@ impl Connection {
     }
 
     fn broke(&self, doing: &'static str, error: io::Error) -> Error {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset};
-        let is_reset = matches!(error.kind(), ConnectionReset | ConnectionAborted | BrokenPipe);
-        let kind = if is_reset { ErrorKind::Reset } else { ErrorKind::Other };
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, InvalidData, UnexpectedEof};
+        let kind = match error.kind() {
+            ConnectionReset | ConnectionAborted | BrokenPipe => ErrorKind::Reset,
+            UnexpectedEof => ErrorKind::Truncated, // an end that TLS does not vouch for
+            InvalidData => ErrorKind::Tls,         // bytes that TLS does not vouch for
+            _ => ErrorKind::Other,
+        };
         Error::io(kind, self.unless_unheard(doing), error)
     }
 

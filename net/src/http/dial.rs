@@ -13,7 +13,8 @@
 //! A host is resolved once for a connection, and the policy judges what is connected to, so that a name that has one
 //! address for the judge and another one for the socket gains nothing. The race is RFC 8305's ("happy eyeballs"), without
 //! its separate queries for each family: `getaddrinfo` gives all addresses at once.
-//! Not here: how long it may take (`timeouts`), what is said over it (`connection`).   Next: `net::dns`; `transport`.
+//! Not here: a proxy on the way (`proxy`), handshakes (`tls`), how long it may take (`timeouts`), what is said over it
+//! (`connection`).   Next: `net::dns`; `transport`.
 
 use std::future::poll_fn;
 use std::io;
@@ -45,13 +46,18 @@ const ATTEMPT_DELAY_MAX: Duration = Duration::from_secs(2);
 /// with others the next time.
 const TRIED_MAX: usize = 16;
 
-/// How a client finds the way to a host.
+/// How a client finds the way to a host, and what lies on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Dialing {
     pub(crate) overrides: Overrides,
     pub(crate) resolver: Rc<dyn Resolve>,
     pub(crate) policy: AddressPolicy,
     attempt_delay: Duration,
+    /// Made when it is first needed: most of it is a list of authorities.
+    #[cfg(feature = "tls")]
+    pub(crate) tls: std::cell::OnceCell<super::Tls>,
+    #[cfg(feature = "proxy")]
+    pub(crate) proxy: Option<super::Proxy>,
 }
 
 impl Default for Dialing {
@@ -61,6 +67,10 @@ impl Default for Dialing {
             resolver: Rc::new(Cache::new(System)),
             policy: AddressPolicy::AllowAll,
             attempt_delay: ATTEMPT_DELAY,
+            #[cfg(feature = "tls")]
+            tls: Default::default(),
+            #[cfg(feature = "proxy")]
+            proxy: None,
         }
     }
 }
@@ -71,10 +81,28 @@ impl Dialing {
     }
 }
 
-/// Connects to the host of `url`. Says in `at` what it is at.
-pub(crate) async fn dial(url: &Url, dialing: &Dialing, at: &At) -> Result<Transport, Error> {
-    let stream = reach(url.host(), url.port(), dialing, at).await?;
-    Ok(Transport::Plain(stream))
+/// Connects to the host of `url`, through a proxy if there is one for it, and shakes hands. Says in `at` what it is at.
+///
+/// Boxed and out of line: it is rare, and its states are larger than all others of an exchange.
+#[cold]
+pub(crate) fn dial<'a>(
+    url: &'a Url,
+    dialing: &'a Dialing,
+    at: &'a At,
+) -> Pin<Box<dyn Future<Output = Result<Transport, Error>> + 'a>> {
+    Box::pin(async move {
+        #[cfg(feature = "proxy")]
+        let stream = super::proxy::reach(url, dialing, at).await?;
+        #[cfg(not(feature = "proxy"))]
+        let stream = reach(url.host(), url.port(), dialing, at).await?;
+        #[cfg(feature = "tls")]
+        if url.scheme() == "https" {
+            at.set(Phase::Tls, 0);
+            let tls = dialing.tls.get_or_init(super::Tls::new);
+            return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
+        }
+        Ok(Transport::Plain(stream))
+    })
 }
 
 /// Connects to `host`, a name or an address without brackets.

@@ -24,9 +24,9 @@ use std::{error, fmt, io};
 /// ```
 /// # use windlass_net::windlass;
 /// use windlass::http::{ErrorKind, Url};
-/// let error = Url::parse("https://example.com/").unwrap_err();
+/// let error = Url::parse("http://user:secret@example.com/").unwrap_err();
 /// assert_eq!(error.kind(), ErrorKind::Other);
-/// assert_eq!(error.to_string(), "url: https is not supported, only http is");
+/// assert_eq!(error.to_string(), "url: user information is refused");
 /// assert_eq!(size_of_val(&error), size_of::<usize>());
 /// ```
 pub struct Error(Box<Inner>);
@@ -171,7 +171,8 @@ pub enum ErrorKind {
     Resolve,
     /// No connection: refused, unreachable, or no descriptor left.
     Connect,
-    /// The TLS handshake failed.
+    /// The TLS handshake failed, or what came later is not what the peer sealed. If the certificate was refused, the
+    /// source is a `CertificateError`.
     Tls,
     /// The resolver did not answer in time.
     TimeoutResolve,

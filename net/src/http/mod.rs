@@ -52,8 +52,12 @@
 //! | chunked that is not last or comes twice, an unknown transfer coding | reading to the end of the connection | 9112 6.1, 7 |
 //! | a chunk size of more than 16 digits, with a sign, a prefix or LF alone | guessing | 9112 7.1 |
 //! | `101` to a request that asked for no upgrade, more than 16 interim replies | waiting | 9110 15.2 |
-//! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on | 9110 4.2.4, 6874 |
-//! | `https`, CONNECT, `Upgrade` | there is no TLS and no tunnel here | |
+//! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on; with the feature `url` the last is read as an address | 9110 4.2.4, 6874 |
+//! | a redirect to user information, to another scheme than http and https, from https to http; Locations that differ or are empty | going there, taking one of them | 9110 15.4, 10.2.2 |
+//! | two content codings; one that ends too early, goes on behind its end or blows up beyond its limits | a part of the body, or all of the memory | 9110 8.4 |
+//! | a certificate that webpki does not vouch for, a protocol that was not offered, an end of a body that TLS does not vouch for (feature `tls`) | a warning; taking a cut for the end | 9110 4.3.4, 7301 3.2, 9112 9.8 |
+//! | a proxy's answer to CONNECT with bytes behind it (feature `proxy`) | taking them for the host's | 9110 9.3.6 |
+//! | CONNECT of the caller's, `Upgrade` | there is no tunnel to be had | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
 //! end after the code (9112 4 asks the *server* for the space); spaces may follow a chunk size (they count as extension);
@@ -64,36 +68,81 @@
 //!
 //! Whatever the peer can make longer has a bound, and no buffer is sized by a number that the peer sent. See [`Limits`].
 //!
-//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`.
+//! # Off unless asked for
+//!
+//! | | asked for by | feature |
+//! |---|---|---|
+//! | redirects | [`ClientBuilder::redirects`], [`Request::redirects`] | |
+//! | content codings: gzip, deflate, br, zstd | `ClientBuilder::decode` | `decode`, or each by its name |
+//! | cookies | `ClientBuilder::cookies` | `cookies` |
+//! | an HTTP proxy | `ClientBuilder::proxy` | `proxy` |
+//! | https | a URL | `tls` |
+//! | trying again | `ClientBuilder::retries`, `Request::retries` | `retry` |
+//! | URLs as browsers read them, names in other scripts | | `url` |
+//! | `Referer` | a header of the caller's; the client sends none | |
+//! | passwords from files (`.netrc`), from URLs | `Url::parse_with_credentials` for URLs; no file is read | |
+//!
+//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
+//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
+//! Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
+mod auth;
 pub mod body;
 mod client;
 mod connection;
+#[cfg(feature = "cookies")]
+mod cookies;
+#[cfg(feature = "_decode")]
+pub mod decode;
 mod dial;
+mod echo;
 mod error;
+mod exchange;
+mod follow;
+mod form;
 pub mod head;
+#[cfg(feature = "json")]
+mod json;
 mod line;
 mod pool;
+#[cfg(feature = "proxy")]
+mod proxy;
 mod read;
 pub mod request;
+mod response;
+#[cfg(feature = "retry")]
+mod retry;
 mod server;
+mod text;
 mod timeouts;
+mod timings;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
+mod upload;
 mod url;
 
-#[cfg(test)]
-mod corpus;
-#[cfg(test)]
-mod corpus_test;
-
-pub use client::{Client, ClientBuilder, Request, Response};
+pub use client::{Client, ClientBuilder};
+#[cfg(feature = "cookies")]
+pub use cookies::CookieJar;
+pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
+pub use exchange::Request;
+pub use follow::{Follow, Redirect, Redirected, Redirects};
 pub use pool::{Closed, Stats};
+#[cfg(feature = "proxy")]
+pub use proxy::Proxy;
+pub use response::Response;
+#[cfg(feature = "retry")]
+pub use retry::Retries;
 pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
 pub use timeouts::Timeouts;
-pub use url::Url;
+pub use timings::Timings;
+#[cfg(feature = "tls")]
+pub use tls::{CertificateError, Tls};
+pub use upload::Body;
+pub use url::{Credentials, Url};
 
 /// How much of everything a peer may send.
 ///
@@ -110,7 +159,8 @@ pub use url::Url;
 /// | [`chunk_ext_max`](Limits::chunk_ext_max) | 16 KiB | for a whole body: nobody uses chunk extensions |
 /// | [`trailer_max`](Limits::trailer_max) | 16 KiB | one head line's worth |
 /// | [`trailer_lines_max`](Limits::trailer_lines_max) | 64 | the most that can be set |
-/// | [`body_max`](Limits::body_max) | 10 MiB | of body bytes after chunked is undone; a page larger than that is no page |
+/// | [`body_max`](Limits::body_max) | 10 MiB | of body bytes after chunked is undone, and again after a content coding is; a page larger than that is no page |
+/// | [`ratio_max`](Limits::ratio_max) | 100 | of what a content coding is undone to, beyond the first MiB: a page is far from it, a bomb far beyond |
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -138,8 +188,10 @@ pub struct Limits {
     pub trailer_max: usize,
     /// Trailer lines; values above 64 mean 64.
     pub trailer_lines_max: usize,
-    /// Bytes of body, counted after the transfer coding is undone.
+    /// Bytes of body, counted after the transfer coding is undone; and, where a content coding is undone, after that.
     pub body_max: u64,
+    /// How many times its size a coded body may become.
+    pub ratio_max: u64,
 }
 
 impl Default for Limits {
@@ -154,6 +206,7 @@ impl Default for Limits {
             trailer_max: 16 * 1024,
             trailer_lines_max: body::TRAILER_LINES_MAX,
             body_max: 10 * 1024 * 1024,
+            ratio_max: 100,
         }
     }
 }

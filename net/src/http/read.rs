@@ -25,11 +25,25 @@ thread_local! {
 /// Reads what is there and appends it to `to`; 0 is the end of the stream.
 #[inline]
 pub(crate) fn poll_read(stream: &TcpStream, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-    stream.fd().poll_stream(Direction::Read, cx, BUFFER_BYTES, |mut socket| {
-        BUFFER.with_borrow_mut(|buffer| {
-            let n = socket.read(buffer)?;
-            to.extend_from_slice(&buffer[..n]);
-            Ok(n)
-        })
+    poll_read_with(stream, cx, |bytes| to.extend_from_slice(bytes))
+}
+
+/// Reads what is there and shows it to `take`; 0 is the end of the stream.
+#[inline]
+pub(crate) fn poll_read_with(
+    stream: &TcpStream,
+    cx: &mut Context<'_>,
+    mut take: impl FnMut(&[u8]),
+) -> Poll<io::Result<usize>> {
+    stream.fd().poll_stream(Direction::Read, cx, BUFFER_BYTES, |socket| read_shared(socket, &mut take))
+}
+
+/// Reads once.
+#[inline]
+pub(crate) fn read_shared(mut socket: &std::net::TcpStream, take: &mut impl FnMut(&[u8])) -> io::Result<usize> {
+    BUFFER.with_borrow_mut(|buffer| {
+        let n = socket.read(buffer)?;
+        take(&buffer[..n]);
+        Ok(n)
     })
 }

@@ -15,7 +15,7 @@
 //!
 //! Not here: bodies (`body::write_chunk`), Date, cookies, authentication. Next: the client that stands on these parts.
 
-use super::head::{Fields, Framing, Version, decimal, protocol};
+use super::head::{Fields, Framing, Version, decimal, elements, protocol};
 use super::line::{FIELDS_MAX, Lines, complete, is_token, is_word};
 use super::{Error, ErrorKind, Limits, Url};
 use std::mem::MaybeUninit;
@@ -28,10 +28,7 @@ use std::mem::MaybeUninit;
 /// ```
 pub const NO_HEADERS: &[(&str, &str)] = &[];
 
-const USER_AGENT_LINE: &str = concat!("User-Agent: windlass/", env!("CARGO_PKG_VERSION"), "\r\n");
-const ACCEPT_LINE: &str = "Accept: */*\r\n";
-/// Both, as nearly every request has them.
-const OUR_LINES: &str = concat!("User-Agent: windlass/", env!("CARGO_PKG_VERSION"), "\r\nAccept: */*\r\n");
+pub(super) const USER_AGENT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
 
 /// What body we are about to send, so that its framing can be announced.
 ///
@@ -50,12 +47,6 @@ pub enum Content {
     Chunked,
 }
 
-impl Content {
-    pub(super) fn of(body: Option<&[u8]>) -> Content {
-        body.map_or(Content::None, |body| Content::Length(body.len() as u64))
-    }
-}
-
 /// Appends the head of a request to `out`: request line, Host, User-Agent, Accept, the caller's headers in their order,
 /// and the framing of `content`.
 ///
@@ -64,7 +55,8 @@ impl Content {
 /// # Errors
 /// Of kind [`Other`](ErrorKind::Other), with `out` unchanged: if the method is not a token or is CONNECT; if a name is not
 /// a token or a value has CR, LF, NUL or another control character; if Host comes twice or is no authority; if
-/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all.
+/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all; if Expect is anything but
+/// `100-continue`, or there is no body to wait with.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -89,15 +81,50 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     headers: &[(N, V)],
     content: Content,
 ) -> Result<(), Error> {
-    check_method(method)?;
-    let given = Given::of(headers, content)?;
-    push(out, &[method.as_bytes(), b" ", url.target().as_bytes(), b" HTTP/1.1\r\nHost: "]);
-    push(out, &[given.host.unwrap_or(url.host_header().as_bytes()), b"\r\n"]);
-    match (given.user_agent, given.accept) {
-        (false, false) => push(out, &[OUR_LINES.as_bytes()]),
-        (false, true) => push(out, &[USER_AGENT_LINE.as_bytes()]),
-        (true, false) => push(out, &[ACCEPT_LINE.as_bytes()]),
-        (true, true) => {}
+    let ours = Ours { user_agent: USER_AGENT.as_bytes(), ..Ours::default() };
+    write_head(out, &Start::of(method, url), ours, headers, content).map(drop)
+}
+
+/// The first line of a request, and its Host.
+pub(super) struct Start<'a> {
+    pub(super) method: &'a str,
+    pub(super) target: &'a str,
+    pub(super) version: Version,
+    pub(super) host: &'a str,
+}
+
+impl<'a> Start<'a> {
+    pub(super) fn of(method: &'a str, url: &'a Url) -> Start<'a> {
+        Start { method, target: url.target(), version: Version::Http11, host: url.host_header() }
+    }
+}
+
+/// What we add where the caller says nothing.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Ours<'a> {
+    pub(super) user_agent: &'a [u8],
+    pub(super) content_type: Option<&'a str>,
+    /// Headers of ours that are to be left out.
+    pub(super) left_out: &'a [String],
+}
+
+/// As [`write_request`]; tells what the head says that matters to the exchange.
+pub(super) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    out: &mut Vec<u8>,
+    start: &Start<'_>,
+    ours: Ours<'_>,
+    headers: &[(N, V)],
+    content: Content,
+) -> Result<Said, Error> {
+    let given = Given::of(start, ours, headers, content)?;
+    push(out, &[start.method.as_bytes(), b" ", start.target.as_bytes()]);
+    push(out, &[if start.version == Version::Http10 { b" HTTP/1.0" } else { b" HTTP/1.1" }]);
+    push(out, &[b"\r\nHost: ", given.host.unwrap_or(start.host.as_bytes()), b"\r\n"]);
+    if !given.user_agent {
+        push_header(out, b"User-Agent", ours.user_agent);
+    }
+    if !given.accept {
+        push(out, &[b"Accept: */*\r\n"]);
     }
     for (name, value) in headers {
         if !name.as_ref().eq_ignore_ascii_case(b"host") {
@@ -105,14 +132,17 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         }
     }
     match content {
-        Content::None if !usually_has_content(method) => {}
+        Content::None if !usually_has_content(start.method) => {}
         _ if given.length => {}
         Content::None => push_length(out, 0),
         Content::Length(n) => push_length(out, n),
         Content::Chunked => push(out, &[b"Transfer-Encoding: chunked\r\n"]),
     }
+    if let Some(content_type) = ours.content_type.filter(|_| !given.content_type) {
+        push_header(out, b"Content-Type", content_type.as_bytes());
+    }
     push(out, &[b"\r\n"]);
-    Ok(())
+    Ok(given.said)
 }
 
 /// 9110 8.6: a method that usually has content says so if it has none.
@@ -121,29 +151,54 @@ fn usually_has_content(method: &str) -> bool {
     matches!(method, "POST" | "PUT" | "PATCH")
 }
 
-/// Refuses what [`write_request`] would refuse: for a client that asks before it has a connection to write to.
-pub(super) fn check_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
-    method: &str,
+/// Refuses what [`write_head`] would refuse: for a client that asks before it has a connection to write to.
+pub(super) fn check_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+    start: &Start<'_>,
+    ours: Ours<'_>,
     headers: &[(N, V)],
     content: Content,
 ) -> Result<(), Error> {
-    check_method(method)?;
-    Given::of(headers, content).map(drop)
+    Given::of(start, ours, headers, content).map(drop)
 }
 
-/// Which of the headers that we would write come from the caller.
+/// What the head of a request says about the exchange.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Said {
+    /// The connection is to end with it.
+    pub(super) close: bool,
+    /// The body waits for the peer's leave (9110 10.1.1).
+    pub(super) expects: bool,
+}
+
+/// Which of the headers that we would write come from the caller, or are not to be there.
 #[derive(Default)]
 struct Given<'a> {
     host: Option<&'a [u8]>,
     user_agent: bool,
     accept: bool,
+    content_type: bool,
     length: bool,
+    said: Said,
 }
 
 impl<'a> Given<'a> {
-    /// Checks every header, and notes those that replace ours.
-    fn of<N: AsRef<[u8]>, V: AsRef<[u8]>>(headers: &'a [(N, V)], content: Content) -> Result<Given<'a>, Error> {
-        let mut given = Given::default();
+    /// Checks all that will be written, and notes what replaces ours.
+    fn of<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+        start: &Start<'_>,
+        ours: Ours<'_>,
+        headers: &'a [(N, V)],
+        content: Content,
+    ) -> Result<Given<'a>, Error> {
+        check_method(start.method)?;
+        let is_old = start.version == Version::Http10;
+        if is_old && content == Content::Chunked {
+            return Err(refuse("HTTP/1.0 knows no chunks: the length of the body must be known"));
+        }
+        check_value(ours.user_agent)?;
+        let mut given = Given { said: Said { close: is_old, expects: false }, ..Given::default() };
+        for name in ours.left_out {
+            given.note_ours(name.as_bytes());
+        }
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
             check_header(name, value)?;
@@ -165,11 +220,25 @@ impl<'a> Given<'a> {
                 given.length = true;
             } else if is(b"transfer-encoding") {
                 return Err(refuse("transfer-encoding is not the caller's to set"));
+            } else if is(b"expect") {
+                if content == Content::None || is_old || !value.eq_ignore_ascii_case(b"100-continue") {
+                    return Err(refuse("expect is 100-continue, for a body over HTTP/1.1"));
+                }
+                given.said.expects = true;
+            } else if is(b"connection") {
+                given.said.close |= elements(value).any(|option| is_word(option, b"close"));
             }
-            given.user_agent |= is(b"user-agent");
-            given.accept |= is(b"accept");
+            given.note_ours(name);
         }
         Ok(given)
+    }
+
+    /// The header called `name` is not ours to write.
+    fn note_ours(&mut self, name: &[u8]) {
+        let is = |ours: &[u8]| name.eq_ignore_ascii_case(ours);
+        self.user_agent |= is(b"user-agent");
+        self.accept |= is(b"accept");
+        self.content_type |= is(b"content-type");
     }
 }
 
@@ -476,7 +545,7 @@ fn refuse(why: &str) -> Error {
 }
 
 #[inline]
-fn check_method(method: &str) -> Result<(), Error> {
+pub(super) fn check_method(method: &str) -> Result<(), Error> {
     if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
         return Ok(()); // nearly always one of these
     }
@@ -493,6 +562,10 @@ fn check_header(name: &[u8], value: &[u8]) -> Result<(), Error> {
     if !is_token(name) {
         return Err(refuse("a header name is not a token"));
     }
+    check_value(value)
+}
+
+fn check_value(value: &[u8]) -> Result<(), Error> {
     if !value.iter().all(|&b| b == b'\t' || (b >= b' ' && b != 0x7f)) {
         return Err(refuse("a control character in a header value"));
     }
@@ -523,7 +596,7 @@ fn push_status_line(out: &mut Vec<u8>, status: u16) {
 }
 
 fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    push(out, &[name, b": ", value, b"\r\n"]);
+    push(out, &[name, if value.is_empty() { b":" } else { &b": "[..] }, value, b"\r\n"]);
 }
 
 fn push_length(out: &mut Vec<u8>, n: u64) {
@@ -613,7 +686,7 @@ mod tests {
         assert_eq!(
             written("GET", &[("B", "2"), ("A", "1"), ("B", "3")], Content::None),
             format!(
-                "GET / HTTP/1.1\r\nHost: example.com\r\n{USER_AGENT_LINE}Accept: */*\r\n\
+                "GET / HTTP/1.1\r\nHost: example.com\r\nUser-Agent: {USER_AGENT}\r\nAccept: */*\r\n\
                  B: 2\r\nA: 1\r\nB: 3\r\n\r\n"
             )
         );

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
+use super::timings::{Marks, Timings};
 use super::{Error, ErrorKind};
 
 /// How long a client waits, and for what. `None` is for ever.
@@ -181,7 +182,7 @@ pub(crate) struct Deadlines {
     /// What was going on when this was last polled, and since when; not known if since the timer was first set.
     at: (Phase, usize),
     since: Option<Instant>,
-    /// What needs to be known once the timer has fired, or if there is a least rate.
+    /// What needs to be known once the timer has fired, or if there is a least rate, or if the phases are timed.
     late: Option<Box<Late>>,
 }
 
@@ -191,6 +192,8 @@ struct Late {
     began: Option<Instant>,
     /// Since when the rate is measured, and what had come by then.
     rate_from: Option<(Instant, usize)>,
+    /// How long each phase took, if somebody asked.
+    marks: Option<Marks>,
 }
 
 impl Deadlines {
@@ -199,14 +202,21 @@ impl Deadlines {
         Deadlines { limits, timer: None, at: (Phase::Queue, 0), since: None, late: None }
     }
 
+    /// Another exchange begins within the same time.
+    pub(crate) fn next_exchange(&mut self) {
+        if let Some(late) = &mut self.late {
+            late.rate_from = None;
+        }
+    }
+
     /// Ready when a limit has passed, with an error that tells which.
     #[inline]
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, at: (Phase, usize)) -> Poll<Error> {
-        let Some(limits) = &self.limits else { return Poll::Pending };
-        let least = limits.1;
         if self.at != at {
             self.enter(at);
         }
+        let Some(limits) = &self.limits else { return Poll::Pending };
+        let least = limits.1;
         let timer = self.timer.get_or_insert_with(|| timeout(least, pending()));
         if Pin::new(timer).poll(cx).is_pending() {
             return Poll::Pending;
@@ -216,6 +226,7 @@ impl Deadlines {
 
     #[inline]
     fn enter(&mut self, at: (Phase, usize)) {
+        self.mark(at.0);
         let before = std::mem::replace(&mut self.at, at);
         if self.timer.is_none() || (before.0, at.0) == (Phase::Connect, Phase::Tls) {
             return;
@@ -226,6 +237,24 @@ impl Deadlines {
         if has_rate && at.0.hears() {
             self.late.get_or_insert_default().rate_from.get_or_insert((now, at.1));
         }
+    }
+
+    /// Takes the time of each phase from here on.
+    pub(crate) fn measure(&mut self) {
+        self.late.get_or_insert_default().marks = Some(Marks::new());
+    }
+
+    /// Notes that `phase` begins, for who asked how long each takes.
+    #[inline]
+    pub(crate) fn mark(&mut self, phase: Phase) {
+        if let Some(marks) = self.late.as_mut().and_then(|late| late.marks.as_mut()) {
+            marks.enter(phase);
+        }
+    }
+
+    /// How long each phase took until now, if somebody asked.
+    pub(crate) fn timings(&self) -> Option<Timings> {
+        Some(self.late.as_ref()?.marks?.until_now())
     }
 
     /// The timer has fired.

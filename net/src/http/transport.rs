@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   connection ──► Transport ──┬── Plain: a TCP stream
-//!                              └── more, as features bring them
+//!                              └── Tls: the same, sealed (feature `tls`)
 //! ```
 //!
 //! An exchange asks four things of it, and is told in bytes and nothing else: write, read, wait until there is something
@@ -16,6 +16,8 @@ use std::time::Duration;
 use windlass_reactor::{Direction, count_syscalls};
 
 use super::read::poll_read;
+#[cfg(feature = "tls")]
+use super::tls::TlsStream;
 use crate::net::TcpStream;
 
 /// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
@@ -24,12 +26,17 @@ const HEARSAY_MAX: Duration = Duration::from_millis(1);
 
 pub(crate) enum Transport {
     Plain(TcpStream),
+    #[cfg(feature = "tls")]
+    Tls(Box<TlsStream>),
 }
 
 impl Transport {
-    fn socket(&self) -> &TcpStream {
+    /// The stream at the bottom of it.
+    pub(crate) fn socket(&self) -> &TcpStream {
         match self {
             Transport::Plain(stream) => stream,
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => &stream.socket,
         }
     }
 
@@ -55,14 +62,28 @@ impl Transport {
     #[inline]
     fn judge(&self, is_ready: io::Result<bool>) -> bool {
         match is_ready {
-            Ok(false) => true,
+            Ok(false) => self.was_quiet(),
             Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
             Err(_elsewhere) => false,
         }
     }
 
+    /// Whether the last read brought nothing but what was asked for.
+    #[inline]
+    fn was_quiet(&self) -> bool {
+        match self {
+            Transport::Plain(_) => true, // it was judged with the body
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.was_quiet(),
+        }
+    }
+
     #[cold]
     fn ask_is_quiet(&self) -> bool {
+        #[cfg(feature = "tls")]
+        if let Transport::Tls(stream) = self {
+            return stream.ask_is_quiet();
+        }
         count_syscalls(1);
         let peeked = self.socket().fd().get_ref().peek(&mut [0]);
         peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
@@ -73,6 +94,8 @@ impl Transport {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self {
             Transport::Plain(stream) => stream.fd().poll_write_stream(cx, bytes),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_write(cx, bytes),
         }
     }
 
@@ -81,6 +104,8 @@ impl Transport {
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match self {
             Transport::Plain(stream) => poll_read(stream, cx, to),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_read(cx, to),
         }
     }
 
@@ -89,6 +114,8 @@ impl Transport {
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {
             Transport::Plain(stream) => stream.fd().poll_ready(Direction::Read, cx),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_readable(cx),
         }
     }
 }

@@ -1,26 +1,39 @@
-//! Where to go: an absolute `http` URL, or a refusal.
+//! Where to go: an absolute `http` or `https` URL, or a refusal.
 //!
 //! ```text
 //!     http://Example.com:80/a?b=c#d         given
-//!     http://example.com/a?b=c              kept: one string, shared by all clones
-//!            └─ host_header ┘└target┘
+//!     http://example.com/a?b=c#d            kept: one string, shared by all clones
+//!            └─ host_header ┘└target┘└ fragment, which nobody is sent
 //! ```
 //!
 //! One parser decides both where we connect and what we write into `Host`, so the two can never disagree. It is strict:
 //! ASCII, no user information, no percent-encoding in the host, no zone id, and IPv4 only as four decimal numbers,
 //! because the system's resolver would also take `127.1` and `0x7f.1` for an address. What it accepts it does
-//! not change, but for the host's case, a default port and the fragment.
+//! not change, but for the host's case and a default port.
 //!
-//! Not here: relative references, IDNA, percent-encoding. Next: `request`, which writes what is parsed here.
+//! With the feature `url` the crate of that name reads first, by the rules that browsers follow (WHATWG): it encodes what
+//! needs encoding, names in other scripts too, and writes `127.1` as the address that it is. What it makes of the text
+//! must then pass here.
+//!
+//! In files of their own: relative references (`join`), user information (`credentials`), that crate (`whatwg`).
+//! Next: `request`, which writes what is parsed here.
 
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::{fmt, str::FromStr};
 
 use super::{Error, ErrorKind};
 
-const SCHEME: &str = "http://";
-const PORT_DEFAULT: u16 = 80;
+mod credentials;
+mod join;
+#[cfg(feature = "url")]
+mod whatwg;
+
+pub use credentials::Credentials;
+
+const HTTP: Scheme = Scheme { prefix: "http://", port: 80 };
+const HTTPS: Scheme = Scheme { prefix: "https://", port: 443 };
 /// Longer URLs are refused. 9110 4.1 asks for at least 8,000 bytes; few servers take more than 8 KiB.
 const URL_MAX: usize = 64 * 1024;
 /// RFC 1035 2.3.4: 255 bytes on the wire are 253 characters of text.
@@ -28,10 +41,16 @@ const NAME_MAX: usize = 253;
 /// RFC 1035 2.3.4.
 const LABEL_MAX: usize = 63;
 
-/// An absolute `http` URL that is safe to connect to and to write into a request.
+/// A scheme as it begins a URL's normal form, and its default port.
+struct Scheme {
+    prefix: &'static str,
+    port: u16,
+}
+
+/// An absolute `http` or, with the feature `tls`, `https` URL that is safe to connect to and to write into a request.
 ///
 /// A clone shares the text: it costs one count, no allocation. Two URLs are equal if their normal forms are: the host in
-/// lower case, the default port left out, the fragment dropped.
+/// lower case, the default port left out, without the fragment.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -43,18 +62,25 @@ const LABEL_MAX: usize = 63;
 /// assert_eq!(url.to_string(), "http://example.com:8080/search?q=1");
 /// # Ok::<(), windlass_net::http::Error>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone)]
 pub struct Url {
+    /// The normal form, and behind it, if there is one, `#` and the fragment.
     text: Arc<str>,
+    /// Where the scheme and its slashes end in `text`, and the host begins.
+    host_at: u8,
     /// Where the host ends in `text`, brackets included.
     host_end: u32,
     /// Where the authority ends and the target begins.
     authority_end: u32,
+    /// Where the target ends, and with it the normal form.
+    target_end: u32,
     port: u16,
 }
 
 impl Url {
-    /// The URL that `text` spells.
+    /// The URL that `text` spells. With the feature `url` it is read as browsers read it: spaces and letters of other
+    /// scripts are encoded, `\` is `/`, dot segments are resolved, and a host that is any spelling of an IPv4 address is that
+    /// address. Without, what is not a URL as it stands is refused. Control characters are refused by both.
     ///
     /// # Errors
     /// Of kind [`Other`](ErrorKind::Other), with a text that says what is wrong and repeats nothing of the input,
@@ -67,6 +93,14 @@ impl Url {
     /// assert_eq!(refused.to_string(), "url: user information is refused");
     /// ```
     pub fn parse(text: &str) -> Result<Url, Error> {
+        #[cfg(feature = "url")]
+        return whatwg::parse(text);
+        #[cfg(not(feature = "url"))]
+        Url::parse_strictly(text)
+    }
+
+    /// The URL that `text` spells, if it needs no reading between the lines.
+    fn parse_strictly(text: &str) -> Result<Url, Error> {
         if text.len() > URL_MAX {
             return Err(refuse("longer than 65536 bytes"));
         }
@@ -76,16 +110,17 @@ impl Url {
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(refuse("a space or a control character; encode it first"));
         }
-        let rest = after_scheme(text)?;
-        let rest = rest.split_once('#').map_or(rest, |(before, _fragment)| before);
+        let (scheme, rest) = split_scheme(text)?;
+        let (rest, fragment) = rest.split_at(rest.find('#').unwrap_or(rest.len()));
         let (authority, target) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         let (host, port) = split_authority(authority)?;
+        let port = port.unwrap_or(scheme.port);
 
-        let mut normal = String::with_capacity(SCHEME.len() + rest.len() + 1);
-        normal.push_str(SCHEME);
+        let mut normal = String::with_capacity(scheme.prefix.len() + rest.len() + 1 + fragment.len());
+        normal.push_str(scheme.prefix);
         normal.push_str(&normal_host(host)?);
         let host_end = normal.len() as u32; // at most URL_MAX
-        if port != PORT_DEFAULT {
+        if port != scheme.port {
             normal.push_str(&format!(":{port}"));
         }
         let authority_end = normal.len() as u32;
@@ -93,7 +128,21 @@ impl Url {
             normal.push('/');
         }
         normal.push_str(target);
-        Ok(Url { text: normal.into(), host_end, authority_end, port })
+        let target_end = normal.len() as u32;
+        normal.push_str(fragment);
+        Ok(Url { text: normal.into(), host_at: scheme.prefix.len() as u8, host_end, authority_end, target_end, port })
+    }
+
+    /// `http` or `https`.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
+    /// assert_eq!(Url::parse("HTTP://example.com")?.scheme(), "http");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn scheme(&self) -> &str {
+        &self.text[..self.host_at as usize - "://".len()]
     }
 
     /// The host to resolve: a name in lower case, or an address without brackets.
@@ -105,11 +154,11 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn host(&self) -> &str {
-        let host = &self.text[SCHEME.len()..self.host_end as usize];
+        let host = &self.text[self.host_at as usize..self.host_end as usize];
         host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host)
     }
 
-    /// The value of the `Host` header: brackets around an IPv6 address, the port if it is not 80.
+    /// The value of the `Host` header: brackets around an IPv6 address, the port if it is not the scheme's own.
     ///
     /// ```
     /// # use windlass_net::windlass;
@@ -119,7 +168,7 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn host_header(&self) -> &str {
-        &self.text[SCHEME.len()..self.authority_end as usize]
+        &self.text[self.host_at as usize..self.authority_end as usize]
     }
 
     /// Scheme, host and port, as they are spelled in the URL's normal form (RFC 6454 4): what a connection is for, and
@@ -148,7 +197,7 @@ impl Url {
         self.host().parse().ok()
     }
 
-    /// The port to connect to; 80 if the URL names none.
+    /// The port to connect to; if the URL names none, 80, and 443 for `https`.
     ///
     /// ```
     /// # use windlass_net::windlass;
@@ -169,7 +218,27 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn target(&self) -> &str {
-        &self.text[self.authority_end as usize..]
+        &self.text[self.authority_end as usize..self.target_end as usize]
+    }
+
+    /// What stood behind `#`. It is for whoever shows the page: no server is sent it (RFC 9110 4.2.5), and two URLs that
+    /// differ in nothing else are equal.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Url;
+    /// let url = Url::parse("http://example.com/a#top")?;
+    /// assert_eq!((url.fragment(), url.as_str()), (Some("top"), "http://example.com/a"));
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
+    pub fn fragment(&self) -> Option<&str> {
+        self.text[self.target_end as usize..].strip_prefix('#')
+    }
+
+    /// Whether they are equal with their fragments; at once, if one is a clone of the other.
+    #[inline]
+    pub(crate) fn is_same(&self, other: &Url) -> bool {
+        Arc::ptr_eq(&self.text, &other.text) || self.text == other.text
     }
 
     /// The whole URL in its normal form.
@@ -181,19 +250,33 @@ impl Url {
     /// # Ok::<(), windlass_net::http::Error>(())
     /// ```
     pub fn as_str(&self) -> &str {
-        &self.text
+        &self.text[..self.target_end as usize]
+    }
+}
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Url) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Url {}
+
+impl Hash for Url {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Url({})", self.text)
+        write!(f, "Url({})", self.as_str())
     }
 }
 
@@ -210,21 +293,19 @@ fn refuse(why: &str) -> Error {
     Error::new(ErrorKind::Other, format!("url: {why}"))
 }
 
-fn after_scheme(text: &str) -> Result<&str, Error> {
-    let Some((scheme, rest)) = text.split_once(':') else {
-        return Err(refuse("not absolute: it must begin with http://"));
-    };
-    if scheme.eq_ignore_ascii_case("https") {
-        return Err(refuse("https is not supported, only http is"));
+fn split_scheme(text: &str) -> Result<(Scheme, &str), Error> {
+    let not_absolute = || refuse("not absolute: it must begin with http:// or https://");
+    let (scheme, rest) = text.split_once(':').ok_or_else(not_absolute)?;
+    let known = [("http", HTTP), ("https", HTTPS)].into_iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name));
+    let ((name, scheme), rest) = known.zip(rest.strip_prefix("//")).ok_or_else(not_absolute)?;
+    if name == "https" && !cfg!(feature = "tls") {
+        return Err(refuse("https needs the feature `tls`, with which this program was not built"));
     }
-    match rest.strip_prefix("//") {
-        Some(rest) if scheme.eq_ignore_ascii_case("http") => Ok(rest),
-        _ => Err(refuse("not absolute: it must begin with http://")),
-    }
+    Ok((scheme, rest))
 }
 
 /// Host (brackets included) and port of `host[:port]`.
-fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
+fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Error> {
     if authority.contains('@') {
         return Err(refuse("user information is refused"));
     }
@@ -234,14 +315,14 @@ fn split_authority(authority: &str) -> Result<(&str, u16), Error> {
     };
     let (host, port) = authority.split_at(host_end);
     if port.is_empty() || port == ":" {
-        return Ok((host, PORT_DEFAULT)); // 3986 3.2.3 allows an empty port
+        return Ok((host, None)); // 3986 3.2.3 allows an empty port
     }
     let digits = port.strip_prefix(':').unwrap_or("");
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {
         return Err(refuse("the port is not a number"));
     }
     let port = digits.parse().map_err(|_| refuse("the port is greater than 65535"))?;
-    Ok((host, port))
+    Ok((host, Some(port)))
 }
 
 /// The one spelling of a host: names in lower case, IPv6 in brackets and as std writes it.
@@ -289,11 +370,11 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Url {
-        Url::parse(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+        Url::parse_strictly(text).unwrap_or_else(|e| panic!("{text}: {e}"))
     }
 
     fn why_refused(text: &str) -> String {
-        let error = Url::parse(text).expect_err(text);
+        let error = Url::parse_strictly(text).expect_err(text);
         assert_eq!(error.kind(), ErrorKind::Other);
         error.to_string()
     }
@@ -432,12 +513,39 @@ mod tests {
         parse("http://0x7f.example/");
     }
 
+    #[cfg(feature = "tls")]
     #[test]
-    fn only_http_is_supported_and_https_is_told_so() {
-        assert_eq!(why_refused("https://a.com/"), "url: https is not supported, only http is");
-        for text in ["", "a.com", "/x", "//a.com/", "ftp://a.com/", "http:/a.com", "http:a.com", "javascript:alert(1)"]
-        {
-            assert_eq!(why_refused(text), "url: not absolute: it must begin with http://", "{text}");
+    fn https_has_a_port_of_its_own_and_is_another_origin() {
+        let url = parse("HTTPS://Example.com:443/a");
+        assert_eq!((url.scheme(), url.host(), url.port(), url.target()), ("https", "example.com", 443, "/a"));
+        assert_eq!((url.origin(), url.host_header()), ("https://example.com", "example.com"));
+        assert_eq!(parse("https://a.com:80/").host_header(), "a.com:80");
+        assert_eq!(parse("http://a.com:443/").origin(), "http://a.com:443");
+        assert_ne!(url, parse("http://example.com:443/a"));
+    }
+
+    #[cfg(not(feature = "tls"))]
+    #[test]
+    fn without_tls_https_is_refused_and_told_why() {
+        let why = "url: https needs the feature `tls`, with which this program was not built";
+        assert_eq!(why_refused("https://a.com/"), why);
+    }
+
+    #[test]
+    fn other_schemes_and_what_has_none_are_refused() {
+        for text in [
+            "",
+            "a.com",
+            "/x",
+            "//a.com/",
+            "ftp://a.com/",
+            "http:/a.com",
+            "https:/a.com",
+            "http:a.com",
+            "javascript:alert(1)",
+        ] {
+            let why = "url: not absolute: it must begin with http:// or https://";
+            assert_eq!(why_refused(text), why, "{text}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! The servers are scripts on the same loop ([`Script`]). So a story knows what has arrived and what has not, and needs
 //! to wait for nothing but that. Where the loop must be kept from looking, the server is a thread.
 //!
-//! The replies of the corpus are those of the parsers' own tests: here they come through a socket.
+//! The replies of the corpus are those of the parsers' own tests (`tests/corpus/`): here they come through a socket.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -19,15 +19,11 @@ use windlass::http::{Client, Error, ErrorKind, Limits, Url};
 use windlass::net::{TcpListener, TcpSocket, TcpStream};
 use windlass::task::{JoinHandle, yield_now};
 use windlass::time::{Instant, sleep, timeout};
+use windlass_corpus::Reply;
 use windlass_tests::{
     ANY, Peer, Script, alone, join, open_descriptors, poll_at_most, run, run_alone, run_alone_paused, run_paused,
     some_turns, until,
 };
-
-#[path = "../net/src/http/corpus.rs"]
-mod corpus;
-
-use corpus::{Case, Outcome};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -109,11 +105,11 @@ impl Cut {
 /// What the client makes of a stream: status and body, or the error's name.
 type Made = Result<(u16, Vec<u8>), &'static str>;
 
-fn expected(outcome: &Outcome) -> Made {
-    match outcome {
-        Outcome::Reply { status, body, .. } => Ok((*status, body.to_vec())),
-        Outcome::Fails(name) => Err(name),
-    }
+#[track_caller]
+fn check(reply: &Reply, made: &Made, how: &str) {
+    let made = made.as_ref().map(|(status, body)| (*status, body)).map_err(|name| *name);
+    let expected = reply.outcome.as_ref().map(|complete| (complete.status, &complete.body)).map_err(String::as_str);
+    assert_eq!(made, expected, "{}, {how}", reply.name);
 }
 
 /// One listener for many streams, each sent over a connection of its own.
@@ -165,46 +161,42 @@ impl Stage {
     }
 }
 
-fn shown(case: &Case) -> String {
-    format!("{} {}", case.rule, case.stream[..case.stream.len().min(200)].escape_ascii())
-}
-
 #[test]
 fn every_reply_of_the_corpus_sent_whole_has_its_outcome_and_its_connection_is_kept_or_not() {
     run(async {
         let stage = Stage::new();
-        for case in corpus::cases() {
-            let (made, kept) = stage.perform(case.method, &case.stream, Cut::Whole).await;
-            assert_eq!(made, expected(&case.outcome), "{}", shown(&case));
-            let reused = matches!(case.outcome, Outcome::Reply { reused: true, .. });
-            assert_eq!(kept, reused, "{}", shown(&case));
+        for reply in windlass_corpus::replies() {
+            let (made, kept) = stage.perform(&reply.method, &reply.stream, Cut::Whole).await;
+            check(&reply, &made, "whole");
+            assert_eq!(kept, reply.outcome.as_ref().is_ok_and(|complete| complete.kept), "{}", reply.name);
         }
     });
 }
 
 #[test]
-fn every_reply_of_the_corpus_has_its_outcome_wherever_it_is_cut_in_two() {
+fn every_reply_of_the_corpus_has_its_outcome_cut_in_two_here_and_there() {
     run(async {
         let stage = Stage::new();
-        for case in corpus::cases() {
-            let len = case.stream.len();
-            let all = len < 250;
-            for at in (1..len).filter(|at| all || *at < 4 || len - at < 4 || at % 9_973 == 0) {
-                let (made, _) = stage.perform(case.method, &case.stream, Cut::At(at)).await;
-                assert_eq!(made, expected(&case.outcome), "cut at {at}: {}", shown(&case));
+        for reply in windlass_corpus::replies() {
+            let len = reply.stream.len();
+            // Everywhere they are cut where the parsers are tested by themselves; here some sixteen cuts each must do.
+            let step = len / 10 + 1;
+            for at in (1..len).filter(|at| *at < 4 || len - at < 4 || at % step == 0) {
+                let (made, _) = stage.perform(&reply.method, &reply.stream, Cut::At(at)).await;
+                check(&reply, &made, &format!("cut at {at}"));
             }
         }
     });
 }
 
 #[test]
-fn every_reply_of_the_corpus_has_its_outcome_byte_by_byte() {
+fn every_reply_of_the_corpus_has_its_outcome_in_twenty_pieces() {
     run(async {
         let stage = Stage::new();
-        for case in corpus::cases() {
-            let cut = Cut::Pieces(case.stream.len().div_ceil(300).max(1));
-            let (made, _) = stage.perform(case.method, &case.stream, cut).await;
-            assert_eq!(made, expected(&case.outcome), "{cut:?}: {}", shown(&case));
+        for reply in windlass_corpus::replies() {
+            let cut = Cut::Pieces(reply.stream.len().div_ceil(20).max(1));
+            let (made, _) = stage.perform(&reply.method, &reply.stream, cut).await;
+            check(&reply, &made, &format!("{cut:?}"));
         }
     });
 }

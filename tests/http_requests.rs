@@ -10,7 +10,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_core::Stream;
@@ -121,9 +121,9 @@ impl Stream for Source {
 }
 
 /// A stream of these pieces, and then of what `end` gives.
-fn pieces(pieces: &[&'static str], end: impl Fn() -> Next + 'static) -> Source {
-    let mut pieces = pieces.to_vec().into_iter();
-    Source::new(move |_| pieces.next().map_or_else(&end, |piece| Poll::Ready(Some(Ok(piece.into())))))
+fn pieces(pieces: &'static [&'static str], end: impl Fn() -> Next + 'static) -> Source {
+    let mut pieces = pieces.iter();
+    Source::new(move |_| pieces.next().map_or_else(&end, |piece| Poll::Ready(Some(Ok(piece.as_bytes().into())))))
 }
 
 fn over() -> Next {
@@ -445,10 +445,12 @@ fn a_file_that_shrinks_meanwhile_is_an_error_and_one_that_grows_is_as_long_as_it
         let dir = Dir::new("changes");
         let shrinks = dir.file(160);
         fs::write(dir.0.join("body"), "short").unwrap();
-        let server = hears(&["\r\n\r\n5\r\n"]);
+        let server = hears(&["\r\n\r\n", "never"]);
         let (client, url) = (Client::new(), server.url());
-        let error = client.post(&url).body(shrinks).send().await.unwrap_err();
+        ok(client.get(&url)).await;
+        let error = client.request("PUT", &url).body(shrinks).send().await.unwrap_err();
         assert!(error.to_string().contains("shorter than announced"), "{error}");
+        assert_eq!((client.stats().retries, client.stats().idle), (0, 0), "to send it again would not help");
 
         let grows = dir.file(160);
         File::options().append(true).open(dir.0.join("body")).unwrap().write_all(b"more").unwrap();
@@ -477,7 +479,7 @@ fn a_body_in_random_pieces_at_random_times_arrives_whole() {
             let mut nap: Option<Pin<Box<windlass::time::Sleep>>> = None;
             let source = Source::new(move |cx| {
                 if let Some(waits) = &mut nap {
-                    std::task::ready!(waits.as_mut().poll(cx));
+                    ready!(waits.as_mut().poll(cx));
                     nap = None;
                 } else if draw(3) == 0 {
                     let mut waits = Box::pin(sleep(MS(draw(20))));
@@ -575,6 +577,24 @@ fn a_source_that_gives_nothing_runs_out_of_time() {
         let error = client.post(&url).body(Body::stream(pieces(&[], never))).send().await.unwrap_err();
         assert_eq!((error.kind(), began.elapsed().as_secs()), (ErrorKind::TimeoutRead, 60), "{error}");
         assert!(error.to_string().contains("sending the request"), "{error}");
+    });
+}
+
+#[test]
+fn a_source_that_gives_something_in_time_again_and_again_does_not_run_out_of_it() {
+    run_alone_paused(async {
+        let server = hears(&["\r\n0\r\n\r\n"]);
+        let (client, url) = (Client::new(), server.url());
+        let (mut left, mut nap) = (4, Box::pin(sleep(Duration::ZERO)));
+        let slow = Source::new(move |cx| {
+            ready!(nap.as_mut().poll(cx));
+            nap = Box::pin(sleep(Duration::from_secs(40)));
+            left -= 1;
+            Poll::Ready(if left > 0 { Some(Ok(b"x".into())) } else { None })
+        });
+        let began = Instant::now();
+        ok(client.post(&url).body(Body::stream(slow))).await;
+        assert_eq!(began.elapsed().as_secs(), 120);
     });
 }
 
@@ -851,6 +871,14 @@ fn the_time_of_each_phase_is_told_to_who_asks() {
         // The resolver is not on the clock; what it takes is not here, but what comes after is.
         assert_eq!(millis(timed(&named).await.body), 54);
         assert_eq!(client.get(&url).send().await.unwrap().timings(), None);
+
+        let at_once =
+            Script::start(async |mut peer: Peer| while peer.hear().await.is_some() && peer.say(HELLO).await {});
+        let url = at_once.url();
+        let response = client.get(&url).timed().send().await.unwrap();
+        sleep(MS(70)).await; // the caller's own
+        let timings = response.timings().unwrap();
+        assert_eq!((millis(timings.first_byte), millis(timings.body)), (0, 70));
     });
 }
 

@@ -30,17 +30,17 @@ pub(crate) fn run_as_child(plan: &ServerPlan) -> io::Result<()> {
     if let Some(core) = plan.core {
         process::pin_to(core)?;
     }
-    let reply = reply(&plan.answer);
+    let answer = plan.answer;
+    // Its bytes live as long as the process, so that no answer copies them.
+    let body: &'static [u8] = vec![b'w'; usize::try_from(answer.body).unwrap_or(usize::MAX)].leak();
     Loop::new()?.block_on(async {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         Word::Listening(server.local_addr()?.to_string()).say();
-        server.run(move |_request| reply.clone()).await
+        server.run(move |_request| reply(answer, body)).await
     })
 }
 
-/// What every request is answered with. Its bytes live as long as the process, so that no answer copies them.
-fn reply(answer: &Answer) -> Reply {
-    let body: &'static [u8] = vec![b'w'; usize::try_from(answer.body).unwrap_or(usize::MAX)].leak();
+fn reply(answer: Answer, body: &'static [u8]) -> Reply {
     let reply = match answer.chunk {
         None => Reply::bytes(200, body),
         Some(chunk) => {
@@ -48,5 +48,8 @@ fn reply(answer: &Answer) -> Reply {
             Reply::chunked(200, body.chunks(chunk).map(Into::into).collect())
         }
     };
-    reply.delay(Duration::from_secs_f64(answer.delay_s.unwrap_or(0.0)))
+    match answer.delay_s {
+        None => reply,
+        Some(delay) => reply.delay(Duration::from_secs_f64(delay)),
+    }
 }

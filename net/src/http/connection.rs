@@ -1,15 +1,16 @@
 //! One connection, and what is said over it.
 //!
 //! ```text
-//!   begin ──► request ──► poll_answer ──► the peer
+//!   begin ──► head ───┐
+//!   body ───► piece ──┴─► request ──► poll_answer ──► the peer
 //!
 //!   the peer ──► bytes: │ head │ body, decoded │ body, as it came │ ◄── poll_piece
 //!                                              └ at
 //! ```
 //!
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
-//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, what
-//! comes in is read.
+//! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
+//! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
 use std::cell::RefCell;
@@ -267,19 +268,13 @@ impl Connection {
             if !self.head.is_interim() {
                 return Ok(true);
             }
-            self.put_aside(len);
+            if self.head.status() == 100 {
+                self.patience = None; // the peer wants the body
+            }
             self.head.begin_next(limits)?;
+            self.interims.extend(self.bytes.drain(..len));
         }
         Ok(false)
-    }
-
-    /// Takes an interim head out of the buffer.
-    #[cold]
-    fn put_aside(&mut self, len: usize) {
-        if self.head.status() == 100 {
-            self.patience = None; // the peer wants the body
-        }
-        self.interims.extend(self.bytes.drain(..len));
     }
 
     /// The same error, with what was asked for.

@@ -44,7 +44,7 @@ const JAR_MAX: usize = if cfg!(test) { 300 } else { 3000 }; // a test fills one
 /// # let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
 /// # let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
 /// windlass::spawn(server.run(|request| match request.headers().get("cookie") {
-///     Some(cookie) => Reply::bytes(200, cookie),
+///     Some(cookie) => Reply::bytes(200, cookie.to_vec()),
 ///     None => Reply::bytes(200, "").header("Set-Cookie", "visits=1"),
 /// }));
 ///

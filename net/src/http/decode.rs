@@ -260,7 +260,7 @@ impl Response {
     /// # let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// # let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
     /// let coded = [0x78, 0x9c, 0xcb, 0x48, 0xcd, 0xc9, 0xc9, 7, 0, 6, 0x2c, 2, 0x15];
-    /// windlass::spawn(server.run(move |_| Reply::bytes(200, coded).header("Content-Encoding", "deflate")));
+    /// windlass::spawn(server.run(move |_| Reply::bytes(200, coded.to_vec()).header("Content-Encoding", "deflate")));
     /// let client = Client::builder().decode().build();
     /// let mut response = client.get(&url).send().await.unwrap();
     /// while response.chunk().await.unwrap().is_some() {}
@@ -582,7 +582,7 @@ impl Undo {
 /// so: it would be a stored block whose padding is not zero, which no encoder writes.
 #[cfg(feature = "deflate")]
 fn is_zlib_head(first: u8, second: u8) -> bool {
-    first & 0x0f == 8 && first >> 4 <= 7 && second & 0x20 == 0 && u16::from_be_bytes([first, second]) % 31 == 0
+    first & 0x0f == 8 && first >> 4 <= 7 && second & 0x20 == 0 && u16::from_be_bytes([first, second]).is_multiple_of(31)
 }
 
 #[cfg(any(feature = "gzip", feature = "deflate"))]
@@ -625,7 +625,8 @@ fn step_zstd(zstd: &mut zstd::stream::raw::Decoder<'static>, input: &[u8], piece
     Some(Made { consumed: status.bytes_read, produced: status.bytes_written, ended: status.remaining == 0 })
 }
 
-#[cfg(all(test, feature = "decode"))]
+#[cfg(test)]
+#[cfg(feature = "decode")]
 mod tests {
     use std::io::Write;
 
@@ -793,8 +794,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_when_undone_is_refused_at_the_limit() {
-        let mut limits = Limits::default();
-        limits.body_max = 100_000;
+        let limits = Limits { body_max: 100_000, ..Limits::default() };
         for (coding, encode) in ALL {
             let fits = decoded(coding, &encode(&text(100_000)), 4096, &limits);
             assert_eq!(fits.map(|body| body.len()).map_err(|error| error.kind()), Ok(100_000), "{coding:?}");
@@ -805,8 +805,7 @@ mod tests {
 
     #[test]
     fn what_blows_up_more_than_a_hundred_times_is_refused_once_it_is_more_than_a_megabyte() {
-        let mut limits = Limits::default();
-        limits.body_max = u64::MAX;
+        let limits = Limits { body_max: u64::MAX, ..Limits::default() };
         for (coding, encode) in ALL {
             let zeros = vec![0; RATIO_FREE as usize + 1];
             let small = decoded(coding, &encode(&zeros[1..]), 4096, &limits);
@@ -814,8 +813,7 @@ mod tests {
             let error = decoded(coding, &encode(&zeros), 4096, &limits).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TooLarge, "{coding:?}");
             assert!(error.to_string().contains("more than 100 times"), "{error}");
-            let mut any = limits.clone();
-            any.ratio_max = u64::MAX;
+            let any = Limits { ratio_max: u64::MAX, ..limits.clone() };
             assert!(decoded(coding, &encode(&zeros), 4096, &any).is_ok(), "{coding:?}");
         }
     }

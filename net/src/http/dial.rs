@@ -82,18 +82,27 @@ impl Dialing {
 }
 
 /// Connects to the host of `url`, through a proxy if there is one for it, and shakes hands. Says in `at` what it is at.
-pub(crate) async fn dial(url: &Url, dialing: &Dialing, at: &At) -> Result<Transport, Error> {
-    #[cfg(feature = "proxy")]
-    let stream = super::proxy::reach(url, dialing, at).await?;
-    #[cfg(not(feature = "proxy"))]
-    let stream = reach(url.host(), url.port(), dialing, at).await?;
-    #[cfg(feature = "tls")]
-    if url.scheme() == "https" {
-        at.set(Phase::Tls, 0);
-        let tls = dialing.tls.get_or_init(super::Tls::new);
-        return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
-    }
-    Ok(Transport::Plain(stream))
+///
+/// Boxed and out of line: it is rare, and its states are larger than all others of an exchange.
+#[cold]
+pub(crate) fn dial<'a>(
+    url: &'a Url,
+    dialing: &'a Dialing,
+    at: &'a At,
+) -> Pin<Box<dyn Future<Output = Result<Transport, Error>> + 'a>> {
+    Box::pin(async move {
+        #[cfg(feature = "proxy")]
+        let stream = super::proxy::reach(url, dialing, at).await?;
+        #[cfg(not(feature = "proxy"))]
+        let stream = reach(url.host(), url.port(), dialing, at).await?;
+        #[cfg(feature = "tls")]
+        if url.scheme() == "https" {
+            at.set(Phase::Tls, 0);
+            let tls = dialing.tls.get_or_init(super::Tls::new);
+            return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
+        }
+        Ok(Transport::Plain(stream))
+    })
 }
 
 /// Connects to `host`, a name or an address without brackets.

@@ -360,8 +360,7 @@ impl Inner {
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
-                // Boxed: it is rare, and its states are larger than all the others.
-                slot.fill(Box::pin(dial(hop.url, &self.dialing, at)).await?, hop.url.clone());
+                slot.fill(dial(hop.url, &self.dialing, at).await?, hop.url.clone());
                 #[cfg(feature = "proxy")]
                 (slot.connection().via = super::proxy::reader(hop.url, &self.dialing));
             }

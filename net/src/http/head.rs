@@ -472,9 +472,11 @@ pub(super) struct Digest {
     keep_alive: bool,
 }
 
-/// The last transfer coding.
+/// The last transfer coding of all lines together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Coding {
+    /// None has been named yet.
+    Unnamed,
     Chunked,
     /// A known one whose end cannot be seen.
     Other,
@@ -503,6 +505,7 @@ impl Digest {
             (Some(why), ..) => Err(protocol(why)),
             (None, Some(_), Some(_)) => Err(protocol("framing: both content-length and transfer-encoding")),
             (None, Some(n), None) => Ok(Some(Framing::Length(n))),
+            (None, None, Some(Coding::Unnamed)) => Err(protocol("framing: transfer-encoding names no coding")),
             (None, None, Some(Coding::Chunked)) => Ok(Some(Framing::Chunked)),
             (None, None, Some(Coding::Other)) => Ok(Some(Framing::Close)),
             (None, None, None) => Ok(None),
@@ -552,6 +555,7 @@ impl Digest {
 
     /// A list of codings in the order in which they were applied; lines join (9112 6.1).
     fn note_coding(&mut self, value: &[u8]) {
+        self.coding.get_or_insert(Coding::Unnamed);
         for element in elements(value).filter(|element| !element.is_empty()) {
             let is_chunked = is_word(element, b"chunked");
             if self.coding == Some(Coding::Chunked) {
@@ -560,9 +564,6 @@ impl Digest {
                 self.wrong = Some("framing: unknown transfer coding");
             }
             self.coding = Some(if is_chunked { Coding::Chunked } else { Coding::Other });
-        }
-        if self.coding.is_none() {
-            self.wrong = Some("framing: transfer-encoding names no coding");
         }
     }
 }

@@ -53,10 +53,10 @@
 //! | a chunk size of more than 16 digits, with a sign, a prefix or LF alone | guessing | 9112 7.1 |
 //! | `101` to a request that asked for no upgrade, more than 16 interim replies | waiting | 9110 15.2 |
 //! | user information and zone ids in a URL, IPv4 written as anything but four decimal numbers | passing it on; with the feature `url` the last is read as an address | 9110 4.2.4, 6874 |
-//! | a certificate that webpki does not vouch for, a protocol that was not offered, an end of a body that TLS does not vouch for (feature `tls`) | a warning; taking a cut for the end | 9110 4.3.4, 7301 3.2, 9112 9.8 |
-//! | a proxy's answer to CONNECT with bytes behind it (feature `proxy`) | taking them for the host's | 9110 9.3.6 |
 //! | a redirect to user information, to another scheme than http and https, from https to http; Locations that differ or are empty | going there, taking one of them | 9110 15.4, 10.2.2 |
 //! | two content codings; one that ends too early, goes on behind its end or blows up beyond its limits | a part of the body, or all of the memory | 9110 8.4 |
+//! | a certificate that webpki does not vouch for, a protocol that was not offered, an end of a body that TLS does not vouch for (feature `tls`) | a warning; taking a cut for the end | 9110 4.3.4, 7301 3.2, 9112 9.8 |
+//! | a proxy's answer to CONNECT with bytes behind it (feature `proxy`) | taking them for the host's | 9110 9.3.6 |
 //! | CONNECT of the caller's, `Upgrade` | there is no tunnel to be had | |
 //!
 //! Read with care, not refused: an identical Content-Length repeated is one Content-Length (9110 8.6); a status line may
@@ -75,13 +75,16 @@
 //! | redirects | [`ClientBuilder::redirects`], [`Request::redirects`] | |
 //! | content codings: gzip, deflate, br, zstd | `ClientBuilder::decode` | `decode`, or each by its name |
 //! | cookies | `ClientBuilder::cookies` | `cookies` |
+//! | an HTTP proxy | `ClientBuilder::proxy` | `proxy` |
+//! | https | a URL | `tls` |
 //! | trying again | `ClientBuilder::retries`, `Request::retries` | `retry` |
 //! | URLs as browsers read them, names in other scripts | | `url` |
 //! | `Referer` | a header of the caller's; the client sends none | |
 //! | passwords from files (`.netrc`), from URLs | `Url::parse_with_credentials` for URLs; no file is read | |
 //!
-//! On these stand `connection` (what is said over one), `pool` (who has which), `client` (an exchange, and its time-out)
-//! and `server`. Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
+//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
+//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
+//! Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
 //! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
 
 mod auth;
@@ -120,11 +123,6 @@ mod transport;
 mod upload;
 mod url;
 
-#[cfg(test)]
-mod corpus;
-#[cfg(test)]
-mod corpus_test;
-
 pub use client::{Client, ClientBuilder};
 #[cfg(feature = "cookies")]
 pub use cookies::CookieJar;
@@ -138,7 +136,7 @@ pub use proxy::Proxy;
 pub use response::Response;
 #[cfg(feature = "retry")]
 pub use retry::Retries;
-pub use server::{Chunk, Incoming, Reply, Server};
+pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
 pub use timeouts::Timeouts;
 pub use timings::Timings;
 #[cfg(feature = "tls")]

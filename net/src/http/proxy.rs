@@ -147,7 +147,8 @@ pub(crate) async fn reach(url: &Url, dialing: &Dialing, at: &At) -> Result<TcpSt
     if url.scheme() == "https" { via.tunnel(stream, url).await } else { Ok(stream) }
 }
 
-/// The proxy that is asked for `url`, if it reads what it passes on.
+/// The proxy that is asked for `url`, if it reads what it passes on. Not inlined, as a client without a proxy is not to grow.
+#[inline(never)]
 pub(crate) fn reader(url: &Url, dialing: &Dialing) -> Option<Arc<Via>> {
     dialing.proxy.as_ref()?.via(url).filter(|_| url.scheme() == "http").cloned()
 }
@@ -187,6 +188,7 @@ impl Via {
 
     /// Makes of a request for `url` whose head is all that `request` holds one for this proxy (RFC 9112 3.2.2): its target
     /// becomes the whole URL, and the proxy is told who asks.
+    #[inline(never)]
     pub(crate) fn address(&self, request: &mut Vec<u8>, method: &str, url: &Url) {
         let target_at = method.len() + 1;
         request.splice(target_at..target_at, url.origin().bytes());

@@ -55,7 +55,8 @@ pub enum Content {
 /// # Errors
 /// Of kind [`Other`](ErrorKind::Other), with `out` unchanged: if the method is not a token or is CONNECT; if a name is not
 /// a token or a value has CR, LF, NUL or another control character; if Host comes twice or is no authority; if
-/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all.
+/// Content-Length comes twice or contradicts `content`; if Transfer-Encoding is given at all; if Expect is anything but
+/// `100-continue`, or there is no body to wait with.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -256,6 +257,8 @@ pub enum Connection {
     KeepAlive,
     /// It ends with this reply.
     Close,
+    /// It ends with this reply, whose body nothing else delimits: for HTTP/1.0, which does not know chunks.
+    Delimits,
 }
 
 /// Appends the head of a reply to `out`: status line, the caller's headers in their order, framing and connection.
@@ -299,6 +302,11 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         push_header(out, name.as_ref(), value.as_ref());
     }
     match content {
+        Content::Length(n) if connection == Connection::Implied => {
+            push_length_and(out, n, 4); // nearly always
+            return Ok(());
+        }
+        _ if connection == Connection::Delimits => {}
         Content::None if matches!(status, 204 | 304) => {}
         Content::None => push_length(out, 0),
         Content::Length(n) => push_length(out, n),
@@ -307,7 +315,7 @@ pub fn write_reply_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     match connection {
         Connection::Implied => push(out, &[b"\r\n"]),
         Connection::KeepAlive => push(out, &[b"Connection: keep-alive\r\n\r\n"]),
-        Connection::Close => push(out, &[b"Connection: close\r\n\r\n"]),
+        Connection::Close | Connection::Delimits => push(out, &[b"Connection: close\r\n\r\n"]),
     }
     Ok(())
 }
@@ -591,20 +599,26 @@ fn push_header(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     push(out, &[name, if value.is_empty() { b":" } else { &b": "[..] }, value, b"\r\n"]);
 }
 
-/// The digits are made by hand, since every reply of the server has them and `format!` allocates.
 fn push_length(out: &mut Vec<u8>, n: u64) {
-    let mut digits = [0; 20]; // u64::MAX has 20
-    let mut at = digits.len();
-    let mut left = n;
-    loop {
-        at -= 1;
-        digits[at] = b'0' + (left % 10) as u8;
+    push_length_and(out, n, 2);
+}
+
+/// The line is made by hand from its end, since every reply of the server has it and `format!` allocates. Behind it come
+/// so many bytes of line ends: 4 with the empty line.
+fn push_length_and(out: &mut Vec<u8>, n: u64, end_len: usize) {
+    const NAME: &[u8; 16] = b"Content-Length: ";
+    let mut line = *b"Content-Length: ....................\r\n\r\n"; // u64::MAX has 20 digits
+    let (mut at, mut left) = (20, n);
+    for digit in line[NAME.len()..NAME.len() + 20].iter_mut().rev() {
+        *digit = b'0' + (left % 10) as u8;
         left /= 10;
+        at -= 1;
         if left == 0 {
             break;
         }
     }
-    push(out, &[b"Content-Length: ", &digits[at..], b"\r\n"]);
+    line[at..at + NAME.len()].copy_from_slice(NAME);
+    out.extend_from_slice(&line[at..NAME.len() + 20 + end_len]);
 }
 
 /// The reason phrases of RFC 9110 15 that a small server has use for; others are empty, which is allowed.
@@ -631,6 +645,7 @@ fn reason_of(status: u16) -> &'static str {
         411 => "Length Required",
         413 => "Content Too Large",
         414 => "URI Too Long",
+        417 => "Expectation Failed",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",

@@ -247,7 +247,7 @@ impl Retries {
             policy = policy.on_failure(move |failed| {
                 let FailedAttempt { attempt, error, retry_in } = failed;
                 let status;
-                let error = match error.map(|failed| &failed.outcome) {
+                let error = match error.map(|failed| &*failed.outcome) {
                     None => None,
                     Some(Err(error)) => Some(error),
                     Some(Ok(response)) => {
@@ -269,7 +269,7 @@ impl Retries {
             Err(error) if !may_pass(error.kind()) => return outcome.map_err(Failed::for_good),
             Err(_) => None,
         };
-        Err(Failed { outcome, may_pass: may_repeat, retry_after })
+        Err(Failed { outcome: Box::new(outcome), may_pass: may_repeat, retry_after })
     }
 }
 
@@ -303,9 +303,8 @@ impl Request<'_> {
     /// ```
     /// # windlass_net::doc_http(async |client, url| {
     /// use windlass_net::http::Retries;
-    /// let response = client.get(url).retries(Retries::new(2)).send().await?;
-    /// let response = client.get(url).retries(None).send().await?;
-    /// # drop(response);
+    /// client.get(url).retries(Retries::new(2)).send().await?;
+    /// client.get(url).retries(None).send().await?;
     /// # Ok(()) });
     /// ```
     pub fn retries(mut self, retries: impl Into<Option<Retries>>) -> Self {
@@ -316,14 +315,15 @@ impl Request<'_> {
 
 /// An attempt that failed.
 struct Failed {
-    outcome: Result<Response, Error>,
+    /// Boxed, as it is rare and large.
+    outcome: Box<Result<Response, Error>>,
     may_pass: bool,
     retry_after: Option<Duration>,
 }
 
 impl Failed {
     fn for_good(error: Error) -> Failed {
-        Failed { outcome: Err(error), may_pass: false, retry_after: None }
+        Failed { outcome: Box::new(Err(error)), may_pass: false, retry_after: None }
     }
 }
 
@@ -345,7 +345,7 @@ pub(super) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
         retries.judge(outcome, may_repeat && call.own.body.as_mut().is_none_or(Body::rewind))
     });
     sent.await.or_else(|failed| match failed.into_last() {
-        Some(last) => last.outcome,
+        Some(last) => *last.outcome,
         None => Err(Error::new(ErrorKind::TimeoutTotal, "timed out").during(format!("{} {url}", doing(method)))),
     })
 }

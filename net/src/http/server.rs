@@ -1,4 +1,4 @@
-//! A small server: enough to be loaded by examples, tests and benchmarks.
+//! A small server: enough to be loaded by examples, tests and benchmarks, and to stand what they send it.
 //!
 //! ```text
 //!   accept ──► a task per connection:
@@ -8,37 +8,43 @@
 //! ```
 //!
 //! It parses what it is sent with the same care as the client, answers pipelined requests in their order, and ends a
-//! connection on which something is wrong with a 400. It has no routing, no TLS and no clock for a Date header (RFC 9110
-//! 6.6.1 asks a server that has one to send it).
-//! Not here: the bytes of heads and bodies (`request`, `body`); time-outs and a bound on connections, which a server in
-//! the open needs.   Next: `request`.
+//! connection on which something is wrong. It is not for the open internet: it has no TLS, nothing bounds what one
+//! address may take, and who needs routers, middleware, compression, files or HTTP/2 is better served elsewhere.
+//!
+//! | file | says |
+//! |---|---|
+//! | `talk` | what happens on one connection |
+//! | `tracker` | who is connected, time-outs, the stop, figures |
+//! | `incoming`, `reply` | what a handler gets, and gives |
+//!
+//! Not here: the bytes of heads and bodies (`request`, `body`); a Date header, which RFC 9110 6.6.1 asks of a server with
+//! a clock: a handler whose callers look at it adds one.   Next: `talk`.
 
-use std::borrow::Cow;
+mod incoming;
+mod reply;
+mod talk;
+mod tracker;
+
+use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use windlass_reactor::time::sleep;
+use windlass_executor::cancel::catch;
+use windlass_executor::sync::CancellationToken;
 
-use super::body::{Decoder, write_chunk, write_last_chunk};
-use super::head::{Fields, Version};
-use super::read::poll_read;
-use super::request::{Connection, Content, NO_HEADERS, RequestHead, write_reply_head};
-use super::{Error, ErrorKind, Limits};
-use crate::net::{TcpListener, TcpStream};
+use super::Limits;
+use crate::net::TcpListener;
+use talk::{Handler, Shared, Talk};
+use tracker::{Phase, Times, Tracker};
 
-/// Replies to pipelined requests are sent together, until they are this long: what a caller does not read must not pile
-/// up here.
-const REPLIES_MAX: usize = 64 * 1024;
+pub use incoming::Incoming;
+pub use reply::{Chunk, Reply};
+pub use tracker::ServerStats;
 
-/// Serves HTTP/1.1 with a function from requests to replies.
-///
-/// A request may be as large as [`Limits::default`] allows, and is kept until it is whole. Nothing bounds how many
-/// connections there are or how long one may idle: it is for examples, tests and benchmarks.
+/// Serves HTTP/1.1 with a function from requests to replies, plain or async.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -46,176 +52,59 @@ const REPLIES_MAX: usize = 64 * 1024;
 /// # windlass_reactor::doc_real(async {
 /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
 /// let url = Url::parse(&format!("http://{}/a?b", server.local_addr()?)).unwrap();
-/// windlass::spawn(server.run(|request| match request.target() {
-///     "/a?b" => Reply::bytes(200, "found"),
-///     _ => Reply::bytes(404, "not here"),
+/// windlass::spawn(server.run(|request| match request.path() {
+///     "/a" => Reply::text(200, "found"),
+///     _ => Reply::not_found(),
 /// }));
 /// let response = Client::new().get(&url).send().await.unwrap();
 /// assert_eq!(response.status(), 200);
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
-#[derive(Debug)]
+///
+/// # Limits
+///
+/// | setting | default | where the value comes from |
+/// |---|---|---|
+/// | [`limits`](Server::limits) | [`Limits::default`] | a request is kept until it is whole: a connection may hold a head and a body |
+/// | [`head_timeout`](Server::head_timeout) | 30 s | a head is one packet; who takes longer holds the connection on purpose |
+/// | [`body_timeout`](Server::body_timeout) | 5 min | Node's: 10 MiB over a line of 300 kbit/s |
+/// | [`idle_timeout`](Server::idle_timeout) | 75 s | nginx's; longer than clients wait, so that they are the ones who close |
+/// | [`write_timeout`](Server::write_timeout) | 60 s | nginx's: without a byte taken |
+/// | [`connections_max`](Server::connections_max) | 32,768 | more than one address has ports for by Linux's default, 28,232 |
+/// | [`requests_max`](Server::requests_max) | none | a connection does not grow with what was said over it |
+/// | [`grace`](Server::grace) | 10 s | what supervisors commonly give before they kill |
+///
+/// Time-outs come late by up to a quarter of the shortest, and two seconds at most; none holds while a handler thinks.
+///
+/// # What is refused
+///
+/// | request | status | RFC |
+/// |---|---|---|
+/// | a head that is malformed, by [the rules for both sides](crate::http); no Host or two; CONNECT | 400 | 9112 2.2, 3, 3.2, 5 |
+/// | Content-Length beside Transfer-Encoding, or two that differ; chunked not last, twice, or in HTTP/1.0; a broken chunk | 400 | 9112 6.1, 6.3, 7.1 |
+/// | a head or a body that is not whole in time | 408 | 9110 15.5.9 |
+/// | a body, chunk extensions or trailers that are too long | 413 | 9110 15.5.14 |
+/// | a request line that is too long | 414 | 9112 3, 9110 15.5.15 |
+/// | a body that comes with an expectation other than `100-continue` | 417 | 9110 10.1.1 |
+/// | header lines that are too long, or too many | 431 | 6585 5 |
+/// | a transfer coding before chunked | 501 | 9112 6.1 |
+/// | a version other than HTTP/1.0 and HTTP/1.1 | 505 | 9110 15.6.6 |
+///
+/// What was refused is the last that is heard of a connection. A handler that panics, or gives a reply that cannot be
+/// written, is a 500, and the connection ends with it, too; all others go on.
 pub struct Server {
     listener: TcpListener,
+    tracker: Rc<Tracker>,
     limits: Limits,
+    times: Times,
+    connections_max: usize,
+    requests_max: u64,
+    grace: Duration,
+    stop: CancellationToken,
 }
 
-/// A request, as the handler sees it. Its body has been read and dropped.
-pub struct Incoming<'a> {
-    head: &'a RequestHead,
-    bytes: &'a [u8],
-}
-
-impl Incoming<'_> {
-    /// The method.
-    pub fn method(&self) -> &str {
-        text(self.head.method(self.bytes))
-    }
-
-    /// What is asked for: a path and perhaps a query.
-    pub fn target(&self) -> &str {
-        text(self.head.target(self.bytes))
-    }
-
-    /// The headers.
-    pub fn headers(&self) -> Fields<'_> {
-        self.head.fields(self.bytes)
-    }
-}
-
-/// Methods and targets are ASCII, or the head would not have been taken.
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap_or_default()
-}
-
-impl fmt::Debug for Incoming<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("method", &self.method()).field("target", &self.target()).finish()
-    }
-}
-
-/// What to answer.
-///
-/// ```
-/// # use windlass_net::windlass;
-/// use std::time::Duration;
-/// use windlass::http::Reply;
-/// let slow = Reply::bytes(200, "late").header("X-Mood", "sleepy").delay(Duration::from_millis(100));
-/// let piecemeal = Reply::chunked(200, vec!["one".into(), "two".into()]);
-/// println!("{slow:?}, {piecemeal:?}");
-/// ```
-#[derive(Clone, Debug)]
-pub struct Reply {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Body,
-    delay: Duration,
-    close: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Body {
-    Whole(Cow<'static, [u8]>),
-    Chunks(Vec<Cow<'static, [u8]>>),
-}
-
-impl Reply {
-    fn new(status: u16, body: Body) -> Self {
-        Reply { status, headers: Vec::new(), body, delay: Duration::ZERO, close: false }
-    }
-
-    /// A reply with a Content-Length.
-    pub fn bytes(status: u16, body: impl Into<Chunk>) -> Self {
-        Reply::new(status, Body::Whole(body.into().0))
-    }
-
-    /// A reply in chunks, each as it is given; to HTTP/1.0, which does not know chunks, in one piece.
-    pub fn chunked(status: u16, chunks: Vec<Chunk>) -> Self {
-        Reply::new(status, Body::Chunks(chunks.into_iter().map(|chunk| chunk.0).collect()))
-    }
-
-    /// Adds a header. One that HTTP does not allow makes the reply a 500.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.headers.push((name.into(), value.into()));
-        self
-    }
-
-    /// Waits before answering.
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.delay = delay;
-        self
-    }
-
-    /// Closes the connection after it.
-    pub fn close(mut self) -> Self {
-        self.close = true;
-        self
-    }
-
-    /// Appends the reply to `out`; the one to HEAD without its body.
-    fn write(&self, out: &mut Vec<u8>, to: &Asker) -> Result<(), Error> {
-        let len = |chunk: &Cow<'static, [u8]>| chunk.len() as u64;
-        let content = match &self.body {
-            _ if matches!(self.status, 204 | 304) => Content::None,
-            Body::Whole(body) => Content::Length(len(body)),
-            // It does not know chunks (RFC 9112 6.1).
-            Body::Chunks(chunks) if to.version == Version::Http10 => Content::Length(chunks.iter().map(len).sum()),
-            Body::Chunks(_) => Content::Chunked,
-        };
-        let connection = match (to.keep && !self.close, to.version) {
-            (false, _) => Connection::Close,
-            (true, Version::Http10) => Connection::KeepAlive,
-            (true, Version::Http11) => Connection::Implied,
-        };
-        write_reply_head(out, self.status, &self.headers, content, connection)?;
-        match &self.body {
-            _ if to.head_only || content == Content::None => {}
-            Body::Whole(body) => out.extend_from_slice(body),
-            Body::Chunks(chunks) if content != Content::Chunked => {
-                chunks.iter().for_each(|chunk| out.extend_from_slice(chunk));
-            }
-            Body::Chunks(chunks) => {
-                chunks.iter().for_each(|chunk| write_chunk(out, chunk));
-                write_last_chunk(out);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Bytes of a body: static, or the reply's own.
-#[derive(Clone, Debug)]
-pub struct Chunk(Cow<'static, [u8]>);
-
-impl From<&'static str> for Chunk {
-    fn from(text: &'static str) -> Self {
-        Chunk(text.as_bytes().into())
-    }
-}
-
-impl From<&'static [u8]> for Chunk {
-    fn from(bytes: &'static [u8]) -> Self {
-        Chunk(bytes.into())
-    }
-}
-
-impl<const N: usize> From<&'static [u8; N]> for Chunk {
-    fn from(bytes: &'static [u8; N]) -> Self {
-        Chunk(bytes.as_slice().into())
-    }
-}
-
-impl From<String> for Chunk {
-    fn from(text: String) -> Self {
-        Chunk(text.into_bytes().into())
-    }
-}
-
-impl From<Vec<u8>> for Chunk {
-    fn from(bytes: Vec<u8>) -> Self {
-        Chunk(bytes.into())
-    }
-}
+/// For what still comes after the last reply: nginx's `lingering_timeout`.
+const LINGER: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Listens on `address`; port 0 lets the kernel choose one.
@@ -225,206 +114,280 @@ impl Server {
     ///
     /// # Panics
     /// Outside a running loop.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     #[track_caller]
     pub fn bind(address: SocketAddr) -> io::Result<Server> {
-        Ok(Server { listener: TcpListener::bind(address)?, limits: Limits::default() })
+        let times = [75, 30, 300, 60].map(Duration::from_secs);
+        Ok(Server {
+            listener: TcpListener::bind(address)?,
+            tracker: Tracker::new(),
+            limits: Limits::default(),
+            times: [times[0], times[1], times[2], times[3], LINGER],
+            connections_max: 32_768,
+            requests_max: u64::MAX,
+            grace: Duration::from_secs(10),
+            stop: CancellationToken::new(),
+        })
     }
 
     /// The address it listens on.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// assert_ne!(server.local_addr()?.port(), 0);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// Serves until accepting fails for good, each connection in a task of its own.
+    /// How it is doing, also while it runs.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::{Reply, Server};
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let stats = server.stats();
+    /// let serving = windlass_executor::spawn(server.run(|_request| Reply::not_found()));
+    /// assert_eq!(stats.open(), 0);
+    /// # drop(serving);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn stats(&self) -> ServerStats {
+        ServerStats { tracker: Rc::clone(&self.tracker) }
+    }
+
+    /// How much of everything a request may have.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::{Limits, Server};
+    /// let mut limits = Limits::default();
+    /// limits.body_max = 1_000;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.limits(limits);
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn limits(mut self, limits: Limits) -> Server {
+        self.limits = limits;
+        self
+    }
+
+    /// How long a head may take, from its first byte to its last, however the bytes trickle.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.head_timeout(std::time::Duration::from_secs(5));
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn head_timeout(mut self, timeout: Duration) -> Server {
+        self.times[Phase::Head as usize] = timeout;
+        self
+    }
+
+    /// How long a body may take, from the end of its head.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.body_timeout(std::time::Duration::from_secs(5));
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn body_timeout(mut self, timeout: Duration) -> Server {
+        self.times[Phase::Body as usize] = timeout;
+        self
+    }
+
+    /// How long a connection may wait for a request to begin, the first one included. Then it is closed without a word.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.idle_timeout(std::time::Duration::from_secs(5));
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn idle_timeout(mut self, timeout: Duration) -> Server {
+        self.times[Phase::Idle as usize] = timeout;
+        self
+    }
+
+    /// How long a caller may take nothing of a reply that waits for it. Then the connection is cut.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.write_timeout(std::time::Duration::from_secs(5));
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn write_timeout(mut self, timeout: Duration) -> Server {
+        self.times[Phase::Write as usize] = timeout;
+        self
+    }
+
+    /// How many connections may be open; at least one. More wait until one has left, unaccepted, in the kernel's queue.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.connections_max(100);
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn connections_max(mut self, connections: usize) -> Server {
+        self.connections_max = connections.max(1);
+        self
+    }
+
+    /// How many requests are answered on a connection before it is closed; 0 is no bound.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.requests_max(1); // each on its own
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn requests_max(mut self, requests: u64) -> Server {
+        self.requests_max = if requests == 0 { u64::MAX } else { requests };
+        self
+    }
+
+    /// How long exchanges that are under way may take when the server stops.
+    ///
+    /// ```
+    /// # windlass_reactor::doc_real(async {
+    /// # use windlass_net::http::Server;
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.grace(std::time::Duration::from_secs(2));
+    /// # drop(server);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn grace(mut self, grace: Duration) -> Server {
+        self.grace = grace;
+        self
+    }
+
+    /// Stops when `token` is cancelled, as [`run`](Server::run) says.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::{http::{Reply, Server}, sync::CancellationToken};
+    /// # windlass_reactor::doc_real(async {
+    /// let token = CancellationToken::new();
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?.stop_when(token.clone());
+    /// let serving = windlass::spawn(server.run(|_request| Reply::text(200, "hello")));
+    /// token.cancel();
+    /// serving.await.unwrap()?; // at once: nobody was there
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub fn stop_when(mut self, token: CancellationToken) -> Server {
+        self.stop = token;
+        self
+    }
+
+    /// Serves, each connection in a task of its own, until it is stopped or accepting fails for good.
+    ///
+    /// It stops when the token of [`stop_when`](Server::stop_when) or the task that this runs in is cancelled, as
+    /// `GracefulShutdown` and Ctrl-C do. It accepts nobody any more; connections on which nothing is under way are closed,
+    /// the others after the exchange that is, with `Connection: close`; what is left after [`grace`](Server::grace) is cut.
+    /// Then this returns; if the task was cancelled, it passes that on instead.
     ///
     /// # Errors
-    /// What accepting failed with.
+    /// What accepting failed with. Connections that were taken in are served on.
     ///
     /// # Cancel
-    /// Dropping it closes the listener; connections that were taken in are served to their end.
+    /// Dropping it closes the listener; connections that were taken in are served to their end, but while it stops they are
+    /// cut.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Reply, Server, Url};
+    /// # windlass_reactor::doc_real(async {
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
+    /// let serving = windlass::spawn(server.run(|_request| Reply::text(200, "hello")));
+    /// assert_eq!(Client::new().get(&url).send().await.unwrap().bytes().await.unwrap(), b"hello");
+    /// serving.cancel(); // a graceful stop
+    /// assert!(serving.await.unwrap_err().is_cancelled());
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub async fn run(self, handler: impl Fn(&Incoming<'_>) -> Reply + 'static) -> io::Result<()> {
-        let (handler, limits) = (Rc::new(handler), Rc::new(self.limits));
-        loop {
-            let (stream, _peer) = self.listener.accept().await?;
-            let (handler, limits) = (handler.clone(), limits.clone());
-            drop(windlass_executor::spawn(async move {
-                let (received, replies, head) = (Vec::new(), Vec::new(), RequestHead::new());
-                let mut talk = Talk { stream, received, at: 0, replies, sent: 0, head, body: None };
-                // A peer that is gone is no trouble of the server's.
-                let _ = talk.serve(&*handler, &limits).await;
-            }));
-        }
-    }
-}
-
-/// One connection.
-struct Talk {
-    stream: TcpStream,
-    received: Vec<u8>,
-    /// How much of that was answered.
-    at: usize,
-    replies: Vec<u8>,
-    /// How much of those has gone out.
-    sent: usize,
-    head: RequestHead,
-    /// The body under way of the request at the front: the length of its head, and how far it was read. What was read is
-    /// not kept, and not read again.
-    body: Option<(usize, Decoder)>,
-}
-
-/// What of a request shapes the answer.
-struct Asker {
-    version: Version,
-    /// HEAD wants no body.
-    head_only: bool,
-    keep: bool,
-}
-
-/// What is to be done before the next request is answered.
-enum Next {
-    /// Send the replies, and read: there is no whole request.
-    Read,
-    /// Send the replies, which are many.
-    Send,
-    /// Send the replies, wait, and give this one.
-    Wait(Box<(Reply, Asker)>),
-    /// Send the replies. They were the last.
-    End,
-}
-
-impl Talk {
-    async fn serve(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> io::Result<()> {
-        let _ = self.stream.set_nodelay(true); // slower without, not wrong
-        loop {
-            let mut next = self.answer(handler, limits);
-            if let Next::Read = next {
-                if poll_fn(|cx| self.poll_send_and_read(cx)).await? == 0 {
-                    return Ok(());
-                }
-                continue;
-            }
-            poll_fn(|cx| self.poll_send(cx)).await?;
-            if let Next::Wait(late) = &next {
-                sleep(late.0.delay).await;
-                if !self.reply(&late.0, &late.1) {
-                    poll_fn(|cx| self.poll_send(cx)).await?;
-                    next = Next::End;
-                }
-            }
-            if let Next::End = next {
-                return self.stream.shutdown(std::net::Shutdown::Write);
-            }
-        }
+        self.serve(Handler::Plain(Box::new(handler))).await
     }
 
-    fn poll_send_and_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        ready!(self.poll_send(cx))?;
-        poll_read(&self.stream, cx, &mut self.received)
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.replies.len() {
-            self.sent += ready!(self.stream.fd().poll_write_stream(cx, &self.replies[self.sent..]))?;
-        }
-        self.replies.clear();
-        self.sent = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Answers every whole request that has come, as far as that can be done at once.
-    fn answer(&mut self, handler: &dyn Fn(&Incoming<'_>) -> Reply, limits: &Limits) -> Next {
-        while self.at < self.received.len() {
-            match self.front(handler, limits) {
-                Ok(None) => break,
-                Ok(Some((reply, to))) if !reply.delay.is_zero() => return Next::Wait(Box::new((reply, to))),
-                Ok(Some((reply, to))) if !self.reply(&reply, &to) => return Next::End,
-                Ok(Some(_)) if self.replies.len() >= REPLIES_MAX => return Next::Send,
-                Ok(Some(_)) => {}
-                Err(status) => {
-                    self.refuse(status);
-                    return Next::End;
-                }
-            }
-        }
-        if self.at == self.received.len() {
-            self.received.clear(); // nearly always; draining all of it costs more
-        } else {
-            self.received.drain(..self.at);
-        }
-        self.at = 0;
-        Next::Read
-    }
-
-    /// Puts the reply to those that are to be sent. False if the connection ends with it.
-    fn reply(&mut self, reply: &Reply, to: &Asker) -> bool {
-        let written = reply.write(&mut self.replies, to);
-        if written.is_err() {
-            self.refuse(500);
-        }
-        written.is_ok() && to.keep && !reply.close
-    }
-
-    /// Has the next request answered. None if not all of it is there.
+    /// As [`run`](Server::run), with a handler that may wait. Requests on one connection are answered one after the other,
+    /// those on others meanwhile.
     ///
     /// # Errors
-    /// The status with which to refuse what cannot be read.
-    #[inline]
-    fn front(
-        &mut self,
-        handler: &dyn Fn(&Incoming<'_>) -> Reply,
-        limits: &Limits,
-    ) -> Result<Option<(Reply, Asker)>, u16> {
-        let (head_len, mut decoder) = match self.body.take() {
-            Some(under_way) => under_way,
-            None => match self.begin(self.at, limits)? {
-                Some(begun) => begun,
-                None => return Ok(None),
-            },
+    /// As `run`.
+    ///
+    /// # Cancel
+    /// As `run`. That a caller has gone is noticed when it is answered, and not before: until then its handler goes on.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Reply, Server, Url};
+    /// # windlass_reactor::doc_real(async {
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
+    /// windlass::spawn(server.run_async(async |request| {
+    ///     windlass::task::yield_now().await; // or ask a database
+    ///     Reply::text(200, format!("{} is ready", request.path()))
+    /// }));
+    /// assert_eq!(Client::new().get(&url).send().await.unwrap().bytes().await.unwrap(), b"/ is ready");
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
+    pub async fn run_async(self, handler: impl AsyncFn(&Incoming<'_>) -> Reply + 'static) -> io::Result<()> {
+        self.serve(Handler::Async(Box::new(handler))).await
+    }
+
+    async fn serve(self, handler: Handler) -> io::Result<()> {
+        let Server { listener, tracker, limits, times, connections_max, requests_max, grace, stop } = self;
+        tracker.set_times(&times);
+        let shared = Rc::new(Shared { handler, limits, requests_max });
+        let accepting = async {
+            loop {
+                tracker.fewer_than(connections_max).await;
+                let (stream, peer) = listener.accept().await?;
+                let guest = tracker.add(peer);
+                let tracked = Rc::clone(&guest);
+                let shared = Rc::clone(&shared);
+                tracked.set_task(windlass_executor::spawn(async move {
+                    let mut talk = Talk::new(stream, guest, shared);
+                    let _ = talk.serve().await; // a peer that is gone is no trouble of the server's
+                }));
+            }
         };
-        let body_at = self.at + head_len;
-        let body = read_body(&mut decoder, &self.received[body_at..]);
-        let Some(body_len) = body.map_err(|error| status_of(&error, 413))? else {
-            self.received.truncate(body_at);
-            self.body = Some((head_len, decoder));
-            return Ok(None);
-        };
-        let incoming = Incoming { head: &self.head, bytes: &self.received[self.at..] };
-        let reply = handler(&incoming);
-        let head_only = self.head.method(incoming.bytes) == b"HEAD";
-        let to = Asker { version: self.head.version(), head_only, keep: self.head.keep_alive() };
-        self.head.clear();
-        self.at = body_at + body_len;
-        Ok(Some((reply, to)))
-    }
-
-    /// Reads the head of the request at `at`: its length, and what reads the body. None if not all of it is there.
-    fn begin(&mut self, at: usize, limits: &Limits) -> Result<Option<(usize, Decoder)>, u16> {
-        let parsed = self.head.parse(&self.received[at..], limits);
-        let Some(head_len) = parsed.map_err(|error| status_of(&error, 431))? else { return Ok(None) };
-        let framing = self.head.framing().map_err(|error| status_of(&error, 400))?;
-        let decoder = Decoder::new(framing, limits).map_err(|error| status_of(&error, 413))?;
-        Ok(Some((head_len, decoder)))
-    }
-
-    fn refuse(&mut self, status: u16) {
-        let refused = write_reply_head(&mut self.replies, status, NO_HEADERS, Content::Length(0), Connection::Close);
-        refused.expect("a refusal is a head like any other");
-    }
-}
-
-/// 400, or `too_large` if it was that.
-fn status_of(error: &Error, too_large: u16) -> u16 {
-    if error.kind() == ErrorKind::TooLarge { too_large } else { 400 }
-}
-
-/// How many of `bytes` the body still has on the wire, if its end is among them; if not, all of them were read.
-fn read_body(decoder: &mut Decoder, bytes: &[u8]) -> Result<Option<usize>, Error> {
-    let mut at = 0;
-    while !decoder.is_finished() {
-        if at == bytes.len() {
-            return Ok(None);
+        let ended: Result<Option<io::Result<Infallible>>, _> = catch(stop.run_until_cancelled(accepting)).await;
+        drop(listener);
+        match ended {
+            Ok(Some(failed)) => return failed.map(|never| match never {}),
+            Ok(None) => tracker.stop(grace).await,
+            Err(cancelled) => {
+                tracker.stop(grace).await;
+                match cancelled.propagate().await {}
+            }
         }
-        at += decoder.decode(&bytes[at..])?.consumed;
+        Ok(())
     }
-    Ok(Some(at))
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut server = f.debug_struct("Server");
+        server.field("listener", &self.listener).field("stats", &self.stats()).finish_non_exhaustive()
+    }
 }

@@ -342,6 +342,7 @@ struct Inner {
     sealed: usize,
 }
 
+/// What an exchange calls is never inlined: one without TLS is not to grow by it.
 impl TlsStream {
     /// Shakes hands with the host of `url` at the other end of `socket`.
     ///
@@ -373,6 +374,7 @@ impl TlsStream {
     }
 
     /// Seals some of `bytes` and is ready when that has gone out. Until then it must be asked again with the same bytes.
+    #[inline(never)]
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let inner = self.inner.get_mut();
         if inner.sealed == 0 {
@@ -392,6 +394,7 @@ impl TlsStream {
     }
 
     /// Opens what has come and appends it to `to`; 0 is the end, and the peer has said so.
+    #[inline(never)]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         let had = to.len();
         to.append(&mut self.inner.get_mut().early);
@@ -423,6 +426,7 @@ impl TlsStream {
     }
 
     /// Waits until there is something to read.
+    #[inline(never)]
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.inner.get_mut().is_spent() {
             return Poll::Ready(Ok(()));
@@ -431,11 +435,13 @@ impl TlsStream {
     }
 
     /// Whether no data has come, no end and no error: as far as what has been read tells.
+    #[inline(never)]
     pub(crate) fn was_quiet(&self) -> bool {
         !self.inner.borrow_mut().is_spent()
     }
 
     /// As [`was_quiet`](Self::was_quiet), when something has come: it may be a ticket.
+    #[inline(never)]
     pub(crate) fn ask_is_quiet(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         let Inner { session, early, .. } = &mut *inner;
@@ -461,6 +467,7 @@ impl Inner {
 }
 
 impl Drop for TlsStream {
+    #[inline(never)]
     fn drop(&mut self) {
         let Inner { session, sealed, .. } = self.inner.get_mut();
         if session.is_handshaking() || *sealed > 0 {

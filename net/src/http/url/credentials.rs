@@ -25,7 +25,8 @@ use super::{Error, Url, refuse};
 /// let credentials = credentials.unwrap();
 /// assert_eq!((credentials.user(), credentials.password()), ("user", "secret"));
 /// assert_eq!(format!("{credentials:?}"), "Credentials(..)");
-/// let request = Client::new().get(&url).basic_auth(credentials.user(), credentials.password());
+/// let client = Client::new();
+/// let request = client.get(&url).basic_auth(credentials.user(), credentials.password());
 /// # drop(request);
 /// # Ok::<(), windlass_net::http::Error>(())
 /// ```

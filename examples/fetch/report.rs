@@ -12,13 +12,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use windlass::http::head::Version;
+use windlass::http::{Url, head::Version};
 
 use crate::{
     asked::Request,
     engine::{End, Head, Took},
     failure::Failure,
 };
+
+/// A URL with its fragment.
+pub(crate) fn whole(url: &Url) -> String {
+    url.fragment().map_or_else(|| url.to_string(), |fragment| format!("{url}#{fragment}"))
+}
 
 #[derive(Debug)]
 pub(crate) struct Report {
@@ -82,7 +87,7 @@ impl Report {
     }
 
     pub(crate) fn asks(&mut self, request: &Request<'_>) {
-        self.url_effective = request.url.to_string();
+        self.url_effective = whole(request.url);
         self.scheme = if request.url.scheme() == "https" { "HTTPS" } else { "HTTP" };
         self.method = request.method.to_owned();
         let referer = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));

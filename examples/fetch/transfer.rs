@@ -24,7 +24,7 @@ use crate::{
     failure::{self, Code, Failure},
     flags::Flags,
     progress::Progress,
-    report::Report,
+    report::{self, Report},
     sink::Sink,
 };
 
@@ -117,7 +117,7 @@ pub(crate) async fn transfer<E: Engine>(
                 url = next;
                 continue;
             }
-            (Some(Ok((next, _))), Redirects::Shown) => report.redirect_url = Some(next.to_string()),
+            (Some(Ok((next, _))), Redirects::Shown) => report.redirect_url = Some(report::whole(&next)),
             _ => {}
         }
         if rules.is_fail && answer.head().status >= 400 {

@@ -254,7 +254,12 @@ impl Decoder {
                 let left = left - data.len() as u64;
                 self.state = if left == 0 { State::DataCr } else { State::Data(left) };
             } else {
-                self.state = self.after(input[consumed])?;
+                match self.after(input[consumed]) {
+                    Ok(state) => self.state = state,
+                    // The data before it is good; the next call comes to the same byte, and has only the error to tell.
+                    Err(_) if !data.is_empty() => break,
+                    Err(error) => return Err(error),
+                }
                 consumed += 1;
             }
         }
@@ -463,6 +468,19 @@ mod tests {
 
     fn chunked(input: impl AsRef<[u8]>) -> Result<Vec<u8>, ErrorKind> {
         decode_all_ways(Framing::Chunked, input.as_ref()).map(|(body, ..)| body)
+    }
+
+    #[test]
+    fn data_is_handed_out_before_the_error_behind_it() {
+        for broken in ["3\r\nabcX", "3\r\nabc\r\nzz", "3\r\nabc\r\n0\r\nA: b\n\n"] {
+            let mut decoder = Decoder::new(Framing::Chunked, &Limits::default()).unwrap();
+            let step = decoder.decode(broken.as_bytes()).unwrap();
+            let (consumed, data, finished) = (step.consumed, step.data, step.finished);
+            assert_eq!((data, finished), (&b"abc"[..], false), "{broken:?}");
+            let error = decoder.decode(&broken.as_bytes()[consumed..]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Protocol, "{broken:?}");
+            assert!(decoder.decode(b"0\r\n\r\n").is_err(), "{broken:?}");
+        }
     }
 
     #[test]

@@ -133,7 +133,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Option<PathBuf>,
 
-    /// A host and port is at this address: HOST:PORT:ADDRESS[,ADDRESS]...
+    /// A host and port is at this address: `HOST:PORT:ADDRESS`, with commas between several addresses
     #[arg(long, value_name = "ENTRY", allow_hyphen_values = true)]
     pub(crate) resolve: Vec<String>,
 

@@ -336,6 +336,22 @@ fn all_redirects_together_have_the_time_of_one_exchange() {
 }
 
 #[test]
+fn the_time_may_be_up_within_the_body_of_a_redirect() {
+    run_alone_paused(async {
+        let town = Script::start(async |mut peer: Peer| {
+            peer.hear().await;
+            peer.say("HTTP/1.1 302 X\r\nContent-Length: 5\r\nLocation: /end\r\n\r\n").await;
+            peer.until_gone().await;
+        });
+        let client = Client::builder().timeout(MS(50)).redirects(Redirects::up_to(10)).build();
+        let start = Instant::now();
+        let error = get(&client, &town.url()).await.unwrap_err();
+        assert_eq!((error.kind(), start.elapsed()), (ErrorKind::TimeoutTotal, MS(50)));
+        assert_eq!(error.to_string(), format!("get {}: timed out: reading the body", town.url()));
+    });
+}
+
+#[test]
 fn the_rate_is_measured_anew_after_a_redirect() {
     run_paused(async {
         let town = Script::start(async |mut peer: Peer| {

@@ -141,7 +141,7 @@ impl Connection {
 
     /// Whether any of the request has gone out since [`begin`](Self::begin).
     pub(crate) fn has_sent(&self) -> bool {
-        self.sent + self.sent_before > 0
+        self.sent + self.sent_before > 0 || self.transport.has_begun()
     }
 
     /// How many bytes have come since [`begin`](Self::begin).

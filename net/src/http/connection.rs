@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::{Instant, Sleep, sleep};
 
 use super::body::{Decoder, Surplus, surplus};
@@ -233,6 +234,9 @@ impl Connection {
             && let Some(body) = hop.body_left()
         {
             filled = self.poll_fill(cx, body)?.is_ready();
+            if filled && self.request.is_empty() {
+                ready!(poll_proceed(cx)); // who gives nothing over and over holds up nobody else
+            }
         }
         self.cut_short = match (failed, self.poll_read(cx)) {
             // Perhaps it said why before it went.

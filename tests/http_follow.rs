@@ -519,6 +519,17 @@ fn a_coded_body_is_undone_and_its_headers_stay_as_they_came() {
 }
 
 #[test]
+fn what_is_wanted_as_it_comes_over_the_wire_is_not_undone() {
+    run_alone(async {
+        let wire = "4\r\nxxxx\r\n0\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let town = town(move |_, _| format!("{head}{wire}").into_bytes());
+        let client = Client::builder().decode().build();
+        assert_eq!(text(client.get(&town.url()).raw().send().await).await, wire);
+    });
+}
+
+#[test]
 fn codings_are_asked_for_by_who_undoes_them_and_by_nobody_else() {
     run_paused(async {
         let town = town(|_, _| ok(""));

@@ -402,10 +402,12 @@ impl Call<'_> {
         }
     }
 
-    /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, and 206 a part of one.
+    /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, 206 a part of one, and what
+    /// is wanted as it comes over the wire has chunk sizes in it.
     #[cfg(feature = "_decode")]
     fn decoding(&self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
-        if !self.extras.decodes || method == "HEAD" || response.status() == 206 {
+        let is_raw = self.own.coding == super::exchange::Coding::Kept;
+        if !self.extras.decodes || is_raw || method == "HEAD" || response.status() == 206 {
             return Ok(None);
         }
         let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);

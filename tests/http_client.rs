@@ -897,6 +897,36 @@ fn a_client_outlives_its_loop_and_opens_anew_in_the_next() {
 }
 
 #[test]
+fn what_idles_when_its_loop_ends_is_closed_also_what_begins_to_only_then() {
+    alone(|| {
+        let before = open_descriptors();
+        let client = Client::new();
+        for idle_before in [true, false] {
+            let crank = windlass::Loop::new().unwrap();
+            crank.block_on(async {
+                let server = parrot();
+                let (asking, url) = (client.clone(), server.url());
+                drop(windlass::spawn(async move {
+                    let mut response = asking.get(&url).send().await.unwrap();
+                    while response.chunk().await.unwrap().is_some() {}
+                    if idle_before {
+                        drop(response);
+                        return;
+                    }
+                    pending::<()>().await;
+                    drop(response);
+                }));
+                until(|| client.stats().opened > 0 && client.stats().idle == u64::from(idle_before)).await;
+                some_turns().await;
+            });
+            drop(crank);
+            assert_at_rest(&client);
+            assert_eq!((client.stats().idle, open_descriptors()), (0, before), "idle before: {idle_before}");
+        }
+    });
+}
+
+#[test]
 fn a_response_may_be_dropped_after_its_loop_has_stopped() {
     alone(|| {
         let client = Client::new();

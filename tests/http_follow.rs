@@ -336,6 +336,22 @@ fn all_redirects_together_have_the_time_of_one_exchange() {
 }
 
 #[test]
+fn the_time_may_be_up_within_the_body_of_a_redirect() {
+    run_alone_paused(async {
+        let town = Script::start(async |mut peer: Peer| {
+            peer.hear().await;
+            peer.say("HTTP/1.1 302 X\r\nContent-Length: 5\r\nLocation: /end\r\n\r\n").await;
+            peer.until_gone().await;
+        });
+        let client = Client::builder().timeout(MS(50)).redirects(Redirects::up_to(10)).build();
+        let start = Instant::now();
+        let error = get(&client, &town.url()).await.unwrap_err();
+        assert_eq!((error.kind(), start.elapsed()), (ErrorKind::TimeoutTotal, MS(50)));
+        assert_eq!(error.to_string(), format!("get {}: timed out: reading the body", town.url()));
+    });
+}
+
+#[test]
 fn the_rate_is_measured_anew_after_a_redirect() {
     run_paused(async {
         let town = Script::start(async |mut peer: Peer| {
@@ -499,6 +515,17 @@ fn a_coded_body_is_undone_and_its_headers_stay_as_they_came() {
         assert_eq!(client.head(&url).send().await.unwrap().status(), 200);
         let raw = client.get(&town.at("/gzip")).as_it_comes().send().await.unwrap();
         assert_eq!((raw.decoded(), raw.bytes().await.unwrap()), (None, coded));
+    });
+}
+
+#[test]
+fn what_is_wanted_as_it_comes_over_the_wire_is_not_undone() {
+    run_alone(async {
+        let wire = "4\r\nxxxx\r\n0\r\n\r\n";
+        let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let town = town(move |_, _| format!("{head}{wire}").into_bytes());
+        let client = Client::builder().decode().build();
+        assert_eq!(text(client.get(&town.url()).raw().send().await).await, wire);
     });
 }
 

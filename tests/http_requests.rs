@@ -904,3 +904,29 @@ fn text_is_read_by_its_charset_or_refused() {
         assert_eq!(client.stats().opened, 1);
     });
 }
+
+#[test]
+fn a_stream_that_gives_nothing_over_and_over_leaves_the_loop_to_others() {
+    run(async {
+        let server = hears(&["0\r\n\r\n"]);
+        let (polls, turns) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (polled, others) = (polls.clone(), turns.clone());
+        let other = windlass::spawn(async move {
+            loop {
+                others.set(others.get() + usize::from(polled.get() > 0));
+                windlass::task::yield_now().await;
+            }
+        });
+        let counted = polls.clone();
+        let nothing = Source::new(move |_| {
+            counted.set(counted.get() + 1);
+            Poll::Ready((counted.get() < 100_000).then(|| Ok(Vec::new())))
+        });
+        let client = Client::new();
+        let seen = turns.clone();
+        let response = client.post(&server.url()).body(Body::stream(nothing)).send().await.unwrap();
+        assert_eq!((response.status(), polls.get()), (200, 100_000));
+        assert!(seen.get() > 100, "{} turns for others", seen.get());
+        other.abort();
+    });
+}

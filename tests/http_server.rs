@@ -728,6 +728,32 @@ fn a_streamed_reply_goes_out_as_it_comes() {
 }
 
 #[test]
+fn a_source_that_gives_nothing_over_and_over_leaves_the_loop_to_others() {
+    run_alone(async {
+        let (asked, turns) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (begun, others) = (asked.clone(), turns.clone());
+        let other = windlass::spawn(async move {
+            loop {
+                others.set(others.get() + usize::from(begun.get() > 0));
+                windlass::task::yield_now().await;
+            }
+        });
+        let running = serve(move |_| {
+            let asked = asked.clone();
+            Reply::stream(200, async move || {
+                asked.set(asked.get() + 1);
+                Ok((asked.get() < 100_000).then(|| "".into()))
+            })
+        });
+        let client = Client::new();
+        let url = Url::parse(&format!("http://{}/", running.address)).unwrap();
+        assert_eq!(client.get(&url).send().await.unwrap().bytes().await.unwrap(), b"");
+        assert!(turns.get() > 100, "{} turns for others", turns.get());
+        other.abort();
+    });
+}
+
+#[test]
 fn a_source_is_used_up_once_however_often_its_reply_was_cloned() {
     run_alone(async {
         let reply = pieces(&["one"]);

@@ -77,6 +77,21 @@ fn a_server_that_hears_and_says_nothing_times_out_waiting_for_an_answer() {
 }
 
 #[test]
+fn a_limit_of_no_time_for_one_phase_leaves_the_others_theirs() {
+    run_alone_paused(async {
+        let server = Script::start(async |mut peer: Peer| peer.until_gone().await);
+        for least in [Duration::ZERO, Duration::from_nanos(1)] {
+            let client = client(|timeouts| {
+                timeouts.resolve = Some(least); // an address needs no resolver
+                timeouts.first_byte = Some(SECONDS(7));
+            });
+            let words = "timed out: waiting for an answer";
+            times_out(&client, &server.url(), ErrorKind::TimeoutRead, words, SECONDS(7)).await;
+        }
+    });
+}
+
+#[test]
 fn the_wait_for_a_connection_is_not_the_wait_for_an_answer() {
     run_alone_paused(async {
         let server = Script::start(async |mut peer: Peer| {

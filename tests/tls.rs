@@ -18,7 +18,7 @@ use windlass::http::{CertificateError, Client, Error, ErrorKind, Timeouts, Tls, 
 use windlass::net::TcpStream;
 use windlass::time::{Instant, sleep};
 use windlass_tests::sealed::{Authority, Certificate, GOOD, Sealed, server};
-use windlass_tests::{Peer, Script, run, run_alone, run_paused, some_turns, until};
+use windlass_tests::{ANY, Peer, Script, run, run_alone, run_paused, some_turns, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const LAST: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
@@ -426,6 +426,33 @@ fn a_request_that_is_larger_than_what_sockets_hold_goes_out_whole() {
         let client = client(&authority);
         let response = client.request("POST", &server.https()).body(body).send().await.unwrap();
         assert_eq!(response.bytes().await.unwrap(), b"hello");
+    });
+}
+
+#[test]
+fn a_post_of_which_a_part_has_gone_out_is_never_sent_twice() {
+    run(async {
+        let authority = Authority::new("ours");
+        let config = authority.server(&GOOD);
+        // Whose client has room for some 40 KB that are not read yet.
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.set_tcp_mss(1_000).unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        socket.bind(&ANY.into()).unwrap();
+        socket.listen(8).unwrap();
+        let listener = windlass::net::TcpListener::from_std(socket.into()).unwrap();
+        let server = Script::listen(listener, async move |peer: Peer| {
+            let mut sealed = Sealed::accept(peer, config.clone()).await.unwrap();
+            sealed.hear().await;
+            sealed.say(HELLO).await;
+            some_turns().await;
+            sealed.peer.reset();
+        });
+        let client = client(&authority);
+        get(&client, &server.https()).await.unwrap();
+        let body = vec![b'x'; 60_000]; // several records, and all of them sealed at once
+        let error = client.post(&server.https()).body(body).send().await.expect_err("nobody hears all of it");
+        assert_eq!((error.kind(), server.connections()), (ErrorKind::Reset, 1), "{error}");
     });
 }
 

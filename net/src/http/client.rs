@@ -132,7 +132,7 @@ impl fmt::Debug for Client {
 /// | `redirects` | [`Redirects::none`] |
 ///
 /// The figures are aiohttp's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
     limit: usize,
@@ -146,6 +146,19 @@ pub struct ClientBuilder {
     user_agent: Vec<u8>,
     headers: Vec<Header>,
     extras: Option<Rc<Extras>>,
+}
+
+impl fmt::Debug for ClientBuilder {
+    /// Of the headers, which may be credentials, the names alone.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        let mut builder = f.debug_struct("ClientBuilder");
+        builder.field("limit", &self.limit).field("limit_per_host", &self.limit_per_host);
+        builder.field("timeouts", &self.timeouts).field("idle_timeout", &self.idle_timeout);
+        builder.field("max_lifetime", &self.max_lifetime).field("max_requests", &self.max_requests);
+        builder.field("limits", &self.limits).field("dialing", &self.dialing).field("headers", &names);
+        builder.field("extras", &self.extras).finish_non_exhaustive()
+    }
 }
 
 impl Default for ClientBuilder {
@@ -335,5 +348,17 @@ impl ClientBuilder {
         let shared_timeouts = timeouts.share();
         let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
         Client { inner: Rc::new(inner) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_debug_prints_of_a_builder_has_no_value_of_a_header() {
+        let printed = format!("{:?}", Client::builder().header("Authorization", "hunter2").user_agent("u"));
+        let bytes = format!("{:?}", b"hunter2");
+        assert!(printed.contains("Authorization") && !printed.contains("hunter2") && !printed.contains(&bytes));
     }
 }

@@ -21,6 +21,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::{Instant, Sleep, sleep};
 
 use super::body::{Decoder, Surplus, surplus};
@@ -141,7 +142,7 @@ impl Connection {
 
     /// Whether any of the request has gone out since [`begin`](Self::begin).
     pub(crate) fn has_sent(&self) -> bool {
-        self.sent + self.sent_before > 0
+        self.sent + self.sent_before > 0 || self.transport.has_begun()
     }
 
     /// How many bytes have come since [`begin`](Self::begin).
@@ -233,6 +234,9 @@ impl Connection {
             && let Some(body) = hop.body_left()
         {
             filled = self.poll_fill(cx, body)?.is_ready();
+            if filled && self.request.is_empty() {
+                ready!(poll_proceed(cx)); // who gives nothing over and over holds up nobody else
+            }
         }
         self.cut_short = match (failed, self.poll_read(cx)) {
             // Perhaps it said why before it went.

@@ -221,6 +221,7 @@ fn set(store: &mut CookieStore, asked: &url::Url, line: &str) -> Result<(), &'st
         GoesTo::ItsDomain => {}
         GoesTo::ItsHost => raw.unset_domain(),
         GoesTo::TooMany => return Err("cookie: its domain is a public suffix"),
+        GoesTo::Nobody => return Err("cookie: its domain is no name"),
     }
     let cookie = Cookie::try_from_raw_cookie(&raw, asked).map_err(|_| "cookie: it is none")?.into_owned();
     let is_secure = asked.scheme() == "https";
@@ -241,18 +242,28 @@ enum GoesTo {
     ItsDomain,
     ItsHost,
     TooMany,
+    Nobody,
 }
 
 /// A domain under which names are sold or given away stands for none but a host of that very name (RFC 6265 5.3, 5.).
 fn goes_to(cookie: &RawCookie<'_>, asked: &url::Url) -> GoesTo {
-    let Some(Ok(url::Host::Domain(domain))) = cookie.domain().map(url::Host::parse) else { return GoesTo::ItsDomain };
-    if psl::suffix_str(&domain) != Some(&*domain) {
-        GoesTo::ItsDomain
-    } else if asked.host_str() == Some(&*domain) {
-        GoesTo::ItsHost
-    } else {
-        GoesTo::TooMany
+    // Trimmed as `cookie_store` will trim it: what is judged here must be what is compared there.
+    let Some(domain) = cookie.domain().map(str::trim).filter(|domain| !domain.is_empty()) else {
+        return GoesTo::ItsDomain; // it has none
+    };
+    match url::Host::parse(domain) {
+        Ok(url::Host::Domain(domain)) if !is_public_suffix(&domain) => GoesTo::ItsDomain,
+        Ok(url::Host::Domain(domain)) if asked.host_str() == Some(&*domain) => GoesTo::ItsHost,
+        Ok(url::Host::Domain(_)) => GoesTo::TooMany,
+        Ok(_address) => GoesTo::ItsDomain,
+        Err(_) => GoesTo::Nobody,
     }
+}
+
+/// By the list, which knows no dot at the end of a name.
+fn is_public_suffix(domain: &str) -> bool {
+    let name = domain.strip_suffix('.').unwrap_or(domain);
+    psl::suffix_str(name) == Some(name)
 }
 
 /// Whether a cookie of this name that came over https would no longer be sent.
@@ -347,6 +358,12 @@ mod tests {
             ("http://a.xn--55qx5d.cn/", "k=v; Domain=\u{516c}\u{53f8}.cn"),
             ("http://a.xn--55qx5d.cn/", "k=v; Domain=xn--55qx5d.cn"),
             ("http://a.github.io/", "k=v; Domain=github.io"),
+            ("http://a.example.co.uk/", "k=v; Domain=. co.uk"),
+            ("http://a.example.co.uk/", "k=v; Domain=.\tco.uk"),
+            ("http://a.example.co.uk/", "k=v; Domain=.\u{a0}co.uk"),
+            ("http://a.example.co.uk/", "k=v; Domain=..co.uk"),
+            ("http://a.example.com./", "k=v; Domain=com."),
+            ("http://a.example.com./", "k=v; Domain=com"),
             ("http://a.localhost/", "k=v; Domain=localhost"),
             ("http://10.0.0.1/", "k=v; Domain=0.0.1"),
             ("http://example.com/", "k=v; Secure"),

@@ -23,7 +23,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::mem;
 use std::rc::Rc;
-use std::task::ready;
+use std::task::Poll;
 use std::time::Duration;
 
 use windlass_reactor::time::timeout;
@@ -366,7 +366,7 @@ impl Call<'_> {
                 response.beyond = Some(Box::new(beyond));
                 return Ok(response);
             };
-            let_go(slot).await;
+            let_go(slot, &mut time).await?;
             if becomes_get(status, method) {
                 method = "GET";
                 self.set_aside = self.own.body.take();
@@ -402,10 +402,12 @@ impl Call<'_> {
         }
     }
 
-    /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, and 206 a part of one.
+    /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, 206 a part of one, and what
+    /// is wanted as it comes over the wire has chunk sizes in it.
     #[cfg(feature = "_decode")]
     fn decoding(&self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
-        if !self.extras.decodes || method == "HEAD" || response.status() == 206 {
+        let is_raw = self.own.coding == super::exchange::Coding::Kept;
+        if !self.extras.decodes || is_raw || method == "HEAD" || response.status() == 206 {
             return Ok(None);
         }
         let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);
@@ -429,18 +431,25 @@ fn is_of_the_body(name: &str) -> bool {
 }
 
 /// Reads the rest of an answer that nobody wants, if that is little and comes soon: then its connection can stay.
-async fn let_go(mut slot: Slot) {
+///
+/// # Errors
+/// If the time is up of the exchange that goes on elsewhere.
+async fn let_go(mut slot: Slot, time: &mut Deadlines) -> Result<(), Error> {
     let mut read = 0;
     let drain = poll_fn(|cx| {
-        while let Ok(Some(piece)) = ready!(slot.connection().poll_piece(cx)) {
-            read += piece.len();
-            if read > DRAINED_MAX {
-                break;
+        loop {
+            let connection = slot.connection();
+            match connection.poll_piece(cx) {
+                Poll::Ready(Ok(Some(piece))) if read + piece.len() <= DRAINED_MAX => read += piece.len(),
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => {
+                    let timed_out = time.poll(cx, (Phase::Body, connection.heard()));
+                    return timed_out.map(|error| Err(connection.explain(error)));
+                }
             }
         }
-        std::task::Poll::Ready(())
     });
-    let _in_time = timeout(DRAINED_WITHIN, drain).await;
+    timeout(DRAINED_WITHIN, drain).await.unwrap_or(Ok(()))
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub struct Closed {
     pub asked: u64,
     /// The peer closed it while it idled, or sent what nobody had asked for (RFC 9112 9.2).
     pub by_peer: u64,
-    /// It idled for longer than `idle_timeout`.
+    /// It idled for longer than `idle_timeout`, or when its loop ended.
     pub idle: u64,
     /// It was older than `max_lifetime`.
     pub lifetime: u64,
@@ -526,7 +526,24 @@ impl Pool {
     }
 }
 
-/// There is a task that sweeps, as long as this lives: it may be dropped with its loop.
+impl Pool {
+    /// Closes all that idle, since nobody looks after them any more.
+    fn close_idle(&self) {
+        let mut state = self.state.borrow_mut();
+        let mut closed = Vec::new();
+        let State { hosts, open, idle, .. } = &mut *state;
+        for (_, host) in hosts.iter_mut() {
+            (host.open, *open, *idle) = (host.open - host.idle.len(), *open - host.idle.len(), *idle - host.idle.len());
+            closed.append(&mut host.idle);
+        }
+        drop(state);
+        for connection in closed {
+            drop(self.count_closed(connection, Why::Idle));
+        }
+    }
+}
+
+/// There is a task that sweeps, as long as this lives: it may be dropped with its loop, whose connections then serve nobody.
 struct Sweeping {
     pool: Weak<Pool>,
 }
@@ -537,6 +554,7 @@ impl Drop for Sweeping {
             pool.sweeping.set(false);
             let sweeper = pool.sweeper.take();
             drop(sweeper);
+            pool.close_idle();
         }
     }
 }

@@ -572,10 +572,10 @@ fn check_value(value: &[u8]) -> Result<(), Error> {
     Ok(())
 }
 
-/// A Host that the caller sets is an authority, by the rules of our URLs.
+/// A Host that the caller sets is an authority, by the strict rules of our URLs: it goes out as it stands.
 fn check_host(value: &[u8]) -> Result<(), Error> {
     let valid = std::str::from_utf8(value)
-        .is_ok_and(|text| !text.contains(['/', '?', '#']) && Url::parse(&format!("http://{text}/")).is_ok());
+        .is_ok_and(|text| !text.contains(['/', '?', '#']) && Url::parse_strictly(&format!("http://{text}/")).is_ok());
     if valid { Ok(()) } else { Err(refuse("the host header is no authority")) }
 }
 
@@ -791,6 +791,12 @@ mod tests {
             &[("Host", "a, b")],
             &[("Host", "a?")],
             &[("Host", "a:x")],
+            &[("Host", "127.1")],
+            &[("Host", "0x7f.1")],
+            &[("Host", "a\\b")],
+            &[("Host", "a%2eb")],
+            &[("Host", "fa\u{df}.de")],
+            &[("Host", " a")],
         ] {
             refused("GET", headers, Content::None);
         }

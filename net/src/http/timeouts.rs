@@ -28,6 +28,10 @@ use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 use super::timings::{Marks, Timings};
 use super::{Error, ErrorKind};
 
+/// The timer is never set for less: a shorter limit of one phase would have it fire without end in the others. The wheel is
+/// no finer either.
+const LEAST_WAIT: Duration = Duration::from_millis(1);
+
 /// How long a client waits, and for what. `None` is for ever.
 ///
 /// | limit | default | error | where the value comes from |
@@ -108,7 +112,7 @@ impl Timeouts {
         let rate = self.min_rate.map(|(_, over)| over);
         let all = [self.resolve, self.connect, self.first_byte, self.read, rate, self.total];
         let least = all.into_iter().flatten().min()?;
-        Some(Rc::new((self, least)))
+        Some(Rc::new((self, least.max(LEAST_WAIT))))
     }
 }
 

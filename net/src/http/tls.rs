@@ -340,6 +340,8 @@ struct Inner {
     early: Vec<u8>,
     /// How many of the caller's bytes are sealed and on their way out.
     sealed: usize,
+    /// Some of these have gone out.
+    is_begun: bool,
 }
 
 /// What an exchange calls is never inlined: one without TLS is not to grow by it.
@@ -357,7 +359,7 @@ impl TlsStream {
         };
         let session = ClientConnection::new(tls.config.clone(), name);
         let session = session.map_err(|why| Error::new(ErrorKind::Tls, "tls").with_source(why))?;
-        let inner = Inner { session, early: Vec::new(), sealed: 0 };
+        let inner = Inner { session, early: Vec::new(), sealed: 0, is_begun: false };
         let mut stream = TlsStream { socket, inner: RefCell::new(inner) };
         stream.shake_hands().await.map_err(|error| explain(error, host))?;
         Ok(stream)
@@ -378,7 +380,7 @@ impl TlsStream {
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let inner = self.inner.get_mut();
         if inner.sealed == 0 {
-            inner.sealed = inner.session.writer().write(bytes)?;
+            (inner.sealed, inner.is_begun) = (inner.session.writer().write(bytes)?, false);
         }
         debug_assert!(inner.sealed <= bytes.len(), "the same bytes as before");
         ready!(self.poll_flush(cx))?;
@@ -386,11 +388,19 @@ impl TlsStream {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let session = &mut self.inner.get_mut().session;
+        let Inner { session, is_begun, .. } = self.inner.get_mut();
         while session.wants_write() {
             ready!(self.socket.fd().poll_io(Direction::Write, cx, |mut socket| session.write_tls(&mut socket)))?;
+            *is_begun = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Whether the peer may have some of the bytes that [`poll_write`](Self::poll_write) has not said have gone out.
+    #[inline(never)]
+    pub(crate) fn has_begun(&self) -> bool {
+        let inner = self.inner.borrow();
+        inner.sealed > 0 && inner.is_begun
     }
 
     /// Opens what has come and appends it to `to`; 0 is the end, and the peer has said so.

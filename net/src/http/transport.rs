@@ -99,6 +99,16 @@ impl Transport {
         }
     }
 
+    /// Whether some has gone out of what [`poll_write`](Self::poll_write) is still at.
+    #[cold]
+    pub(crate) fn has_begun(&self) -> bool {
+        match self {
+            Transport::Plain(_) => false, // it says how much at once
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.has_begun(),
+        }
+    }
+
     /// Reads what is there and appends it to `to`; 0 is the end of the stream.
     #[inline]
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {

@@ -100,7 +100,7 @@ impl Url {
     }
 
     /// The URL that `text` spells, if it needs no reading between the lines.
-    fn parse_strictly(text: &str) -> Result<Url, Error> {
+    pub(super) fn parse_strictly(text: &str) -> Result<Url, Error> {
         if text.len() > URL_MAX {
             return Err(refuse("longer than 65536 bytes"));
         }

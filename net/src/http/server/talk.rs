@@ -26,6 +26,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::sleep;
 
 use super::super::body::{Decoder, write_chunk, write_last_chunk};
@@ -363,6 +364,9 @@ impl Talk {
         loop {
             self.send().await?;
             let Some(piece) = caught(source.next()).await.ok_or(io::ErrorKind::Other)?? else { break };
+            if piece.0.is_empty() {
+                poll_fn(poll_proceed).await; // who gives nothing over and over holds up nobody else
+            }
             left = left.checked_sub(piece.0.len() as u64).ok_or(io::ErrorKind::InvalidData)?;
             match framing {
                 Content::Chunked => write_chunk(&mut self.replies, &piece.0),

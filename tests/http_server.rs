@@ -728,6 +728,19 @@ fn a_streamed_reply_goes_out_as_it_comes() {
 }
 
 #[test]
+fn a_source_is_used_up_once_however_often_its_reply_was_cloned() {
+    run_alone(async {
+        let reply = pieces(&["one"]);
+        let server = serve(move |_| reply.clone());
+        let mut caller = Caller::new(&server).await;
+        caller.say("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned() + &get("/") + &get("/")).await;
+        let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        caller.hears(&format!("{head}{head}3\r\none\r\n0\r\n\r\n")).await;
+        assert!(!caller.hears_out().await.contains("\r\n0\r\n"), "the second is not whole");
+    });
+}
+
+#[test]
 fn a_stream_to_an_old_client_ends_with_the_connection() {
     run_alone(async {
         let server = serve(|request| match request.path() {

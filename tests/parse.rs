@@ -1,7 +1,7 @@
 //! What `parse` prints, and with what status it ends.
 //!
 //! Other people's scripts lean on it: the keys of a line and the exit statuses are a contract.
-//! Not here: what HTTP is (`corpus/`).   Next: `examples/parse.rs`.
+//! Not here: what HTTP is (`tests/corpus/`).   Next: `examples/parse.rs`.
 
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 

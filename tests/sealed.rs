@@ -111,13 +111,15 @@ pub struct Sealed {
     pub allowance: usize,
     /// Bytes at a time.
     pub piece: usize,
+    /// What has come and the session has not taken: it wants to be emptied first.
+    unfed: Vec<u8>,
 }
 
 impl Sealed {
     /// A peer that has not greeted yet.
     pub fn new(peer: Peer, config: ServerConfig) -> Sealed {
         let session = ServerConnection::new(Arc::new(config)).expect("a config");
-        Sealed { peer, session, allowance: usize::MAX, piece: usize::MAX }
+        Sealed { peer, session, allowance: usize::MAX, piece: usize::MAX, unfed: Vec::new() }
     }
 
     /// Shakes hands.
@@ -142,23 +144,24 @@ impl Sealed {
         Ok(())
     }
 
-    /// Reads what is there.
+    /// Reads some of what is there; what it says must be taken out before the next time.
     ///
     /// # Errors
     /// As [`accept`](Sealed::accept), and if it is the end.
     pub async fn fill(&mut self) -> io::Result<()> {
-        let mut buffer = [0; 4096];
-        let n = self.peer.stream.read(&mut buffer).await?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut rest = &buffer[..n];
-        while !rest.is_empty() {
-            self.session.read_tls(&mut rest)?;
-            if let Err(error) = self.session.process_new_packets() {
-                self.flush().await?;
-                return Err(io::Error::other(error));
+        if self.unfed.is_empty() {
+            let mut buffer = [0; 4096];
+            let n = self.peer.stream.read(&mut buffer).await?;
+            if n == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            self.unfed.extend_from_slice(&buffer[..n]);
+        }
+        let fed = self.session.read_tls(&mut &*self.unfed)?;
+        self.unfed.drain(..fed);
+        if let Err(error) = self.session.process_new_packets() {
+            self.flush().await?;
+            return Err(io::Error::other(error));
         }
         Ok(())
     }

@@ -145,7 +145,11 @@ impl FromStr for Batch {
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {
-    Url::parse(text).map_err(|error| error.to_string())
+    match Url::parse(text) {
+        Ok(url) if url.scheme() == "http" => Ok(url),
+        Ok(_) => Err("http only: not every engine here speaks TLS".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 fn parse_seconds(text: &str) -> Result<Duration, String> {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! `.ci/mutants` breaks the parsers instead, in ways that must not pass here.
-//! Next: `exchange`, and `corpus/README.md`; then `head` and `body`, whose own tests look closer at single rules.
+//! Next: `exchange`, and `tests/corpus/README.md`; then `head` and `body`, whose own tests look closer at single rules.
 
 mod exchange;
 

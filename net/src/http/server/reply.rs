@@ -11,9 +11,11 @@
 //! Not here: the head's bytes (`request`), sending (`talk`).   Next: `talk`.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::super::Error;
@@ -32,7 +34,7 @@ use super::super::request::{Connection, Content, write_reply_head};
 /// let busy = Reply::status(503).header("Retry-After", "120");
 /// println!("{slow:?}, {piecemeal:?}, {busy:?}");
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reply {
     pub(super) status: u16,
     headers: Vec<(String, String)>,
@@ -41,11 +43,12 @@ pub struct Reply {
     pub(super) close: bool,
 }
 
+#[derive(Clone)]
 pub(super) enum Body {
     Whole(Cow<'static, [u8]>),
     Chunks(Vec<Cow<'static, [u8]>>),
-    /// What gives it, and how much that is, if it was said.
-    Stream(Box<dyn Source>, Option<u64>),
+    /// What gives it, until the first of the clones takes it; and how much that is, if it was said.
+    Stream(Rc<Cell<Option<Box<dyn Source>>>>, Option<u64>),
 }
 
 impl fmt::Debug for Body {
@@ -168,7 +171,7 @@ impl Reply {
     /// for, and becomes a chunk. To HTTP/1.0 they go without chunks, and the connection ends behind them.
     ///
     /// If it gives an error or panics, the connection is cut, so that what was sent cannot pass for the whole. To HEAD, and
-    /// with a 204 or 304, it is not asked at all.
+    /// with a 204 or 304, it is not asked at all. A clone has the same source, which can be used up once: the second is cut.
     ///
     /// # Cancel
     /// It is dropped where it waits if the server's grace period is over. That the peer has gone is noticed when the next
@@ -193,7 +196,7 @@ impl Reply {
     /// # std::io::Result::Ok(()) }).unwrap();
     /// ```
     pub fn stream(status: u16, source: impl AsyncFnMut() -> io::Result<Option<Chunk>> + 'static) -> Self {
-        Reply::new(status, Body::Stream(Box::new(source), None))
+        Reply::new(status, Body::Stream(Rc::new(Cell::new(Some(Box::new(source)))), None))
     }
 
     /// Says how many bytes a [`stream`](Reply::stream) is going to give: a Content-Length instead of chunks. If it gives

@@ -335,7 +335,7 @@ impl Talk {
     }
 
     /// Gives a reply that may take its time. False if the connection ends with it.
-    async fn give(&mut self, mut reply: Reply, mut to: Asker) -> io::Result<bool> {
+    async fn give(&mut self, reply: Reply, mut to: Asker) -> io::Result<bool> {
         if reply.is_late() {
             self.send().await?;
             self.guest.phase.set(Phase::Busy);
@@ -346,9 +346,9 @@ impl Talk {
         }
         let written = reply.write(&mut self.replies, &to);
         let mut goes_on = self.goes_on(written.is_ok(), &reply, &to);
-        if let (Ok(Some(framing)), Body::Stream(source, _)) = (written, &mut reply.body) {
+        if let (Ok(Some(framing)), Body::Stream(source, _)) = (written, &reply.body) {
             goes_on &= framing != Content::None;
-            if let Err(error) = self.stream(&mut **source, framing).await {
+            if let Err(error) = self.stream(source.take(), framing).await {
                 let _ = self.stream.set_linger(Some(Duration::ZERO)); // reset, lest its end be taken for the body's
                 return Err(error);
             }
@@ -357,7 +357,8 @@ impl Talk {
     }
 
     /// Sends what `source` gives; without any framing, if that is `None`.
-    async fn stream(&mut self, source: &mut dyn Source, framing: Content) -> io::Result<()> {
+    async fn stream(&mut self, source: Option<Box<dyn Source>>, framing: Content) -> io::Result<()> {
+        let mut source = source.ok_or(io::ErrorKind::NotFound)?;
         let mut left = if let Content::Length(length) = framing { length } else { u64::MAX };
         loop {
             self.send().await?;

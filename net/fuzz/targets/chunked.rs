@@ -2,7 +2,7 @@
 
 #![no_main]
 
-#[path = "../../net/tests/corpus/exchange.rs"]
+#[path = "../../tests/corpus/exchange.rs"]
 mod exchange;
 #[path = "../src/pieces.rs"]
 mod pieces;

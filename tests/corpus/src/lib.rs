@@ -7,7 +7,7 @@
 //!   replies/*.txt    ──► replies()   ──┐                       ┌── net/tests/corpus/       the parsers, cut everywhere
 //!   requests/*.txt   ──► requests()  ──┤                       ├── tests/http_client.rs    the client, through a socket
 //!   urls/*.txt       ──► urls()      ──┼── name, bytes, ───────┤
-//!   sending/*.txt    ──► sendings()  ──┘   outcome             └── fuzz/                   where the search begins
+//!   sending/*.txt    ──► sendings()  ──┘   outcome             └── net/fuzz/                 where the search begins
 //! ```
 //!
 //! The form of a file is told in `README.md` beside this crate. A file that is not of that form is a mistake, and reading it

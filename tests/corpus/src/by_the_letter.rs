@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Where the RFC lets a recipient choose, it chooses as the table in `net/src/http/mod.rs` says.
-//! Next: `net/tests/corpus/` and `fuzz/`, where the two are compared.
+//! Next: `net/tests/corpus/` and `net/fuzz/`, where the two are compared.
 
 /// What a stream from a server is, if the connection ends in good order behind it.
 ///

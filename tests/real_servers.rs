@@ -12,6 +12,7 @@
 //!     both Content-Length and Transfer-Encoding
 //!   codings that are nested, cut off or blow up     curl undoes five, and has no bound
 //!   a redirect to a name and password               curl sends them along
+//!   305 Use Proxy is an answer                      curl goes where it leads, as if it were a 302
 //! ```
 //!
 //! CONTRIBUTING says what to install. A story whose server is not there says `SKIPPED` on stderr, and the first story here
@@ -32,7 +33,11 @@ use windlass_tests::servers::{Folder, Server, Tool, free_ports, lacks, say};
 
 const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], install: "apt-get install nginx-light" };
 const APACHE: Tool = Tool { name: "Apache", probe: &["apache2", "-v"], install: "apt-get install apache2-bin" };
-const PYTHON: Tool = Tool { name: "Python", probe: &["python", "--version"], install: "apt-get install python3" };
+const PYTHON: Tool = Tool {
+    name: "Python",
+    probe: &["python", "-c", "import http.server, sys; print(sys.version)"], // a minimal one has no servers
+    install: "apt-get install python3",
+};
 const NODE: Tool = Tool { name: "Node", probe: &["node", "--version"], install: "apt-get install nodejs" };
 const HTTPBIN: Tool = Tool {
     name: "gunicorn with httpbin",
@@ -72,8 +77,8 @@ fn what_this_machine_lacks_is_said_aloud() {
             say(&format!("real servers: {}: {version}", tool.name));
         }
     }
-    let missing: Vec<_> = tools.iter().filter_map(|tool| lacks(tool.name, &[tool])).collect();
-    say(&format!("real servers: {} stories of {} will be skipped", missing.len(), tools.len()));
+    let missing = tools.iter().filter_map(|tool| lacks(tool.name, &[tool])).count();
+    say(&format!("real servers: of {} programs {missing} are missing", tools.len()));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -586,6 +591,8 @@ fn httpbin_on_gunicorn_gives_us_what_it_gives_curl() {
         }
         beside.all_same([ask("OPTIONS", "/get"), ask("DELETE", "/get"), ask("PATCH", "/status/418")]).await;
         beside.same(get("/delay/5").within(Duration::from_millis(300))).await;
+        let (ours, curls) = beside.both(&get("/status/305").following(5)).await;
+        assert_eq!((ours.unwrap().led, curls.unwrap().led.map(|(hops, _)| hops)), (None, Some(2)));
         beside.stricter(get("/status/600"), ErrorKind::Protocol, "status").await;
         let stats = beside.client().stats();
         assert!(stats.reused > stats.opened, "{stats:?}");

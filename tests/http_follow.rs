@@ -21,7 +21,7 @@ use windlass::http::{
     Body, Client, CookieJar, Error, ErrorKind, Follow, Limits, Redirects, Response, Retries, Timeouts, Url,
 };
 use windlass::time::{Instant, sleep};
-use windlass_tests::{Peer, Script, join, run, run_alone, run_alone_paused, run_paused};
+use windlass_tests::{Peer, Script, join, run, run_alone, run_alone_paused, run_paused, some_turns};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -526,6 +526,22 @@ fn what_is_wanted_as_it_comes_over_the_wire_is_not_undone() {
         let town = town(move |_, _| format!("{head}{wire}").into_bytes());
         let client = Client::builder().decode().build();
         assert_eq!(text(client.get(&town.url()).raw().send().await).await, wire);
+    });
+}
+
+#[test]
+fn a_coded_body_that_comes_in_pieces_with_pauses_between_them_is_undone() {
+    run(async {
+        let body: Vec<u8> = (0..10_000u32).map(|n| (n * n % 251) as u8).collect();
+        let reply = answer(200, "Content-Encoding: gzip\r\n", gzip(&body));
+        let script = Script::start(async move |mut peer: Peer| {
+            peer.hear().await;
+            for piece in reply.chunks(reply.len() / 10) {
+                peer.say(piece).await;
+                some_turns().await;
+            }
+        });
+        assert!(get(&decoding(), &script.url()).await.unwrap().bytes().await.unwrap() == body);
     });
 }
 

@@ -19,7 +19,7 @@ use windlass::http::head::Version;
 use windlass::http::request::RequestHead;
 use windlass::http::{Body, Client, Error, ErrorKind, Limits, Request, Timeouts, Url};
 use windlass::time::{Instant, sleep};
-use windlass_tests::{Peer, Script, join, run, run_alone, run_alone_paused, run_paused, until};
+use windlass_tests::{ANY, Peer, Script, join, run, run_alone, run_alone_paused, run_paused, until};
 
 const HELLO: &str = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -549,6 +549,26 @@ fn an_answer_stops_an_upload_that_could_go_on_for_ever() {
         }
         until(|| server.open() == 0).await;
         assert_eq!(client.stats().idle, 0);
+    });
+}
+
+#[test]
+fn an_answer_before_a_reset_is_the_answer_also_if_the_loop_has_not_heard_of_it_yet() {
+    run(async {
+        let listener = std::net::TcpListener::bind(ANY).unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let mut pieces = 0;
+        let source = Source::new(move |_| {
+            pieces += 1;
+            if pieces == 2 {
+                let (mut peer, _) = listener.accept().unwrap();
+                peer.write_all(b"HTTP/1.1 413 Content Too Large\r\nContent-Length: 5\r\n\r\nlarge").unwrap();
+                drop(peer); // with the request unread, which resets the connection
+            }
+            Poll::Ready(Some(Ok(b"x".to_vec())))
+        });
+        let response = Client::new().post(&url).body(Body::stream(source)).send().await.unwrap();
+        assert_eq!((response.status(), response.bytes().await.unwrap()), (413, b"large".to_vec()));
     });
 }
 

@@ -7,10 +7,12 @@
 //!   Script             a server that does what it is told, byte for byte
 //! ```
 //!
-//! `program` runs the examples, `sealed` is a server's side of TLS. Next: `tcp`, `http_client`, `http_server`, the stories about the network.
+//! `program` runs the examples, `sealed` is a server's side of TLS; `servers` are others' programs, asked `beside_curl`. Next: `tcp`, `http_client`, `http_server`, the stories about the network.
 
+pub mod beside_curl;
 pub mod program;
 pub mod sealed;
+pub mod servers;
 
 use std::cell::{Cell, RefCell};
 use std::fs;

@@ -1,21 +1,17 @@
 //! Stories about the HTTP client and servers that speak TLS, or say so, or stop amid a word.
 //!
 //! The servers are rustls's other half over the sockets of the same loop (`sealed`), with certificates made for the
-//! story; at the end there is a real one, nginx, if the machine has it.
+//! story.   Next: `real_servers`, where nginx speaks it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::cell::{Cell, RefCell};
 use std::error::Error as _;
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 use std::time::Duration;
 
 use rustls::{HandshakeKind, ServerConfig};
 use windlass::http::{CertificateError, Client, Error, ErrorKind, Timeouts, Tls, Url};
-use windlass::net::TcpStream;
 use windlass::time::{Instant, sleep};
 use windlass_tests::sealed::{Authority, Certificate, GOOD, Sealed, server};
 use windlass_tests::{ANY, Peer, Script, run, run_alone, run_paused, some_turns, until};
@@ -565,84 +561,4 @@ fn what_comes_on_an_idle_connection_ends_it_unless_it_is_tls_own_affair() {
             });
         }
     }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------
-// A server that is not ours.
-
-/// An nginx, ended and swept up when this is dropped.
-struct Nginx {
-    process: Child,
-    dir: PathBuf,
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        let _ = std::fs::remove_dir_all(&self.dir);
-    }
-}
-
-#[test]
-fn nginx_is_spoken_to_and_its_certificates_are_judged() {
-    let built = Command::new("nginx").arg("-V").stderr(Stdio::piped()).output();
-    if !built.is_ok_and(|told| String::from_utf8_lossy(&told.stderr).contains("http_ssl_module")) {
-        eprintln!("SKIPPED: TLS with nginx: there is none on this machine, or none with TLS");
-        return;
-    }
-    let dir = std::env::temp_dir().join(format!("windlass-tls-{}", std::process::id()));
-    std::fs::create_dir(&dir).unwrap();
-    let authority = Authority::new("ours");
-    let certificates = [
-        authority.sign(&GOOD),
-        authority.sign(&Certificate { until: 2002, ..GOOD }),
-        authority.sign(&Certificate { names: &["other.example"], ..GOOD }),
-        Authority::new("another").sign(&GOOD),
-    ];
-    let path = dir.display();
-    let mut servers = String::new();
-    let mut ports = Vec::new();
-    let reserved: Vec<_> = certificates.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-    for (nth, (certificate, key)) in certificates.iter().enumerate() {
-        std::fs::write(dir.join(format!("{nth}.crt")), certificate).unwrap();
-        std::fs::write(dir.join(format!("{nth}.key")), key).unwrap();
-        let port = reserved[nth].local_addr().unwrap().port();
-        servers += &format!(
-            "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {path}/{nth}.crt; ssl_certificate_key {path}/{nth}.key;
-             location / {{ return 200 \"$ssl_protocol $ssl_session_reused $ssl_server_name.\"; }}
-             location /last {{ keepalive_timeout 0; return 200 \"$ssl_session_reused\"; }} }}\n"
-        );
-        ports.push(port);
-    }
-    let config = format!(
-        "daemon off; master_process off; pid {path}/pid; error_log {path}/log;
-         events {{ }}
-         http {{ access_log off; ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:a:1m; client_body_temp_path {path}/1; proxy_temp_path {path}/2;
-         fastcgi_temp_path {path}/3; uwsgi_temp_path {path}/4; scgi_temp_path {path}/5; {servers} }}"
-    );
-    std::fs::write(dir.join("conf"), config).unwrap();
-    drop(reserved);
-    let mut command = Command::new("nginx");
-    command.arg("-e").arg(dir.join("log")).arg("-c").arg(dir.join("conf"));
-    let _nginx = Nginx { process: command.stdin(Stdio::null()).spawn().unwrap(), dir };
-    run(async {
-        let url = |nth: usize, path| Url::parse(&format!("https://localhost:{}/{path}", ports[nth])).unwrap();
-        while TcpStream::connect(("127.0.0.1", ports[0])).await.is_err() {
-            sleep(Duration::from_millis(5)).await;
-        }
-        let client = client(&authority);
-        for _ in 0..2 {
-            assert_eq!(get(&client, &url(0, "")).await.unwrap(), b"TLSv1.3 . localhost.");
-        }
-        assert_eq!(client.stats().opened, 1);
-        assert_eq!(get(&client, &url(0, "last")).await.unwrap(), b".");
-        assert_eq!(get(&client, &url(0, "last")).await.unwrap(), b"r");
-        for (nth, why) in [(1, "expired"), (2, "is for other.example, and not for it"), (3, "is signed by nobody")] {
-            let error = failure(&client, &url(nth, "")).await;
-            assert!(is_certificate(&error) && error.to_string().contains(why), "{error}");
-        }
-        let plain = Url::parse(&format!("http://localhost:{}/", ports[0])).unwrap();
-        assert_eq!(client.get(&plain).send().await.unwrap().status(), 400); // nginx says so in plain words
-    });
 }

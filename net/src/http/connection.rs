@@ -238,8 +238,10 @@ impl Connection {
                 ready!(poll_proceed(cx)); // who gives nothing over and over holds up nobody else
             }
         }
+        if failed.is_some() {
+            self.transport.hear(); // perhaps it said why before it went, and so lately that the loop does not know
+        }
         self.cut_short = match (failed, self.poll_read(cx)) {
-            // Perhaps it said why before it went.
             (Some(_), Poll::Ready(Ok(1..))) => true,
             (Some(error), _) | (None, Poll::Ready(Err(error))) => {
                 return Poll::Ready(Err(self.broke("sending the request", error)));

@@ -294,6 +294,7 @@ impl Response {
             if coded.start < coded.end {
                 continue;
             }
+            *coded = 0..0; // the connection forgets those bytes, also where it has to wait for the next
             let piece = ready!(self.poll_piece(cx))?;
             let Decoding { decoder, coded, .. } =
                 self.beyond.as_mut().and_then(|beyond| beyond.decoding.as_mut()).expect("only who decodes comes here");

@@ -51,6 +51,11 @@ impl Transport {
         self.judge(self.socket().fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
     }
 
+    /// Has the loop hear what has become of it by now, between its turns. No borrow may be live: others may be woken (I3).
+    pub(crate) fn hear(&self) {
+        let _ = self.socket().fd().is_ready_of_late(Direction::Read, Duration::ZERO); // whether it may be read shows when it is
+    }
+
     /// As [`is_quiet`](Self::is_quiet), and has `sweeper` woken when that ends. No borrow may be live that a waker could
     /// want (I3).
     #[inline]

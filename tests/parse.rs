@@ -142,7 +142,8 @@ fn every_reply_of_the_corpus_is_taken_apart_as_it_should_be_however_it_is_cut() 
             continue; // every cut of it takes too long for a story
         }
         let (status, lines) = lines(&["--method", &reply.method, "--eof", "--split", "all"], &reply.stream);
-        let last = lines.iter().find(|line| line["status"].as_u64().is_none_or(|status| status >= 200)).unwrap();
+        let last = lines.iter().find(|line| line["status"].as_u64().is_none_or(|status| status >= 200));
+        let last = last.unwrap_or_else(|| panic!("{}: exit {status:?}, {lines:?}", reply.name));
         match &reply.outcome {
             Ok(complete) => {
                 let told = (&last["status"], &last["framing"], &last["body_len"]);

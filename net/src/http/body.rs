@@ -60,6 +60,8 @@ pub struct Decoder {
     trailer_lines_max: usize,
     /// There is none until the first trailer line comes, and usually none at all.
     trailers: Option<Box<Trailers>>,
+    /// What is wrong with the framing behind data that was handed out: the next step has only that to tell.
+    behind_data: Option<Error>,
 }
 
 /// What a decoder found in the bytes it was shown.
@@ -137,6 +139,7 @@ impl Decoder {
             trailer_max: limits.trailer_max,
             trailer_lines_max: limits.trailer_lines_max.min(TRAILER_LINES_MAX),
             trailers: None,
+            behind_data: None,
         })
     }
 
@@ -242,6 +245,9 @@ impl Decoder {
 
     /// Framing, one run of data, and the framing behind it up to the next run.
     fn decode_chunked<'a>(&mut self, input: &'a [u8]) -> Result<Step<'a>, Error> {
+        if let Some(error) = self.behind_data.take() {
+            return Err(error);
+        }
         let mut consumed = 0;
         let mut data: &[u8] = &[];
         while consumed < input.len() && self.state != State::Done {
@@ -256,8 +262,11 @@ impl Decoder {
             } else {
                 match self.after(input[consumed]) {
                     Ok(state) => self.state = state,
-                    // The data before it is good; the next call comes to the same byte, and has only the error to tell.
-                    Err(_) if !data.is_empty() => break,
+                    // The data before it is good.
+                    Err(error) if !data.is_empty() => {
+                        self.behind_data = Some(error);
+                        break;
+                    }
                     Err(error) => return Err(error),
                 }
                 consumed += 1;

@@ -43,8 +43,8 @@ fn a_waker_may_use_the_channel_whenever_it_is_touched() {
         receiver.try_recv().unwrap();
         let mut waits = Box::pin(receiver.recv());
         assert!(poll(waits.as_mut(), &waker).is_pending());
-        std::mem::forget(waits); // what it has left
-        drop(receiver); // goes with the receiver
+        drop(waits); // and dropped before the receiver
+        drop(receiver);
         assert!(sender.try_send(3).is_err());
     });
 }

@@ -155,9 +155,14 @@ impl Site {
         format!("http://{}{path}", self.address)
     }
 
-    /// What it was asked since it was last asked that, less who asked.
+    /// What it was asked since this was last called.
     fn heard(&self) -> Vec<String> {
         std::mem::take(&mut *self.heard.lock().unwrap())
+    }
+
+    /// The same, whoever asked.
+    fn heard_of_anybody(&self) -> Vec<String> {
+        self.heard().iter().map(|request| by_anybody(request)).collect()
     }
 }
 
@@ -320,11 +325,11 @@ fn same_as_curl(table: &[(&str, i32)]) {
     for (line, code) in table {
         let arguments = words(line, &site);
         let ours = run(&program("fetch"), &arguments);
-        let asked: Vec<_> = site.heard().iter().map(|request| by_anybody(request)).collect();
+        let asked = site.heard_of_anybody();
         assert_eq!(ours.code, Some(*code), "fetch {line}\n{}", ours.stderr);
         let Some(curl) = curl() else { continue };
         let theirs = run(curl, &arguments);
-        let theirs_asked: Vec<_> = site.heard().iter().map(|request| by_anybody(request)).collect();
+        let theirs_asked = site.heard_of_anybody();
         assert_eq!(theirs.code, Some(*code), "curl {line}\n{}", theirs.stderr);
         assert_eq!(ours.text(), theirs.text(), "stdout of {line}");
         assert_eq!(asked, theirs_asked, "requests of {line}");
@@ -607,12 +612,11 @@ fn cookies_come_from_a_file_and_stay_with_their_host() {
     .unwrap();
     let arguments = owned(&["-s", "-b", &file.display().to_string(), &site.url("/echo"), &site.url("/cookies")]);
     run(&program("fetch"), &arguments);
-    let heard: Vec<_> = site.heard().iter().map(|request| by_anybody(request)).collect();
+    let heard = site.heard_of_anybody();
     assert!(heard[0].ends_with("\r\nAccept: */*\r\nCookie: mine=1\r\n\r\n"), "{}", heard[0]);
     if let Some(curl) = curl() {
         run(curl, &arguments);
-        let theirs: Vec<_> = site.heard().iter().map(|request| by_anybody(request)).collect();
-        assert_eq!(theirs, heard);
+        assert_eq!(site.heard_of_anybody(), heard);
     }
 }
 
@@ -633,12 +637,11 @@ fn a_redirect_to_another_host_has_no_credentials() {
     let arguments =
         owned(&["-sL", "-u", "me:pw", "-H", "Cookie: a=1", "-H", "Authorization: mine", "-H", "X: y", &url]);
     assert_eq!(run(&program("fetch"), &arguments).code, Some(0));
-    let heard: Vec<_> = other.heard().iter().map(|request| by_anybody(request)).collect();
+    let heard = other.heard_of_anybody();
     assert_eq!(heard, [format!("GET /echo HTTP/1.1\r\nHost: {there}\r\nUser-Agent: *\r\nAccept: */*\r\nX: y\r\n\r\n")]);
     if let Some(curl) = curl() {
         run(curl, &arguments);
-        let theirs: Vec<_> = other.heard().iter().map(|request| by_anybody(request)).collect();
-        assert_eq!(theirs, heard);
+        assert_eq!(other.heard_of_anybody(), heard);
     }
 }
 

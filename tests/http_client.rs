@@ -16,12 +16,12 @@ use std::thread;
 use std::time::Duration;
 
 use windlass::http::{Client, Error, ErrorKind, Limits, Url};
-use windlass::net::{TcpListener, TcpSocket, TcpStream};
+use windlass::net::TcpListener;
 use windlass::task::{JoinHandle, yield_now};
 use windlass::time::{Instant, sleep, timeout};
 use windlass_corpus::Reply;
 use windlass_tests::{
-    ANY, Peer, Script, alone, join, open_descriptors, poll_at_most, run, run_alone, run_alone_paused, run_paused,
+    ANY, Peer, Script, alone, deaf, join, open_descriptors, poll_at_most, run, run_alone, run_alone_paused, run_paused,
     some_turns, until,
 };
 
@@ -964,15 +964,9 @@ fn in_ten_seconds() -> Client {
 #[test]
 fn the_time_out_covers_connecting() {
     run_alone_paused(async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(ANY).unwrap();
-        let deaf = socket.listen(0).unwrap();
-        let address = deaf.local_addr().unwrap();
-        let mut queue = Vec::new();
-        while let Ok(stream) = timeout(MS(10), TcpStream::connect(address)).await {
-            queue.push(stream.unwrap());
-        }
-        times_out(&in_ten_seconds(), &Url::parse(&format!("http://{address}/")).unwrap(), "connecting").await;
+        let (deaf, _queued) = deaf(ANY).await;
+        let url = Url::parse(&format!("http://{}/", deaf.local_addr().unwrap())).unwrap();
+        times_out(&in_ten_seconds(), &url, "connecting").await;
     });
 }
 

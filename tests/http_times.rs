@@ -7,9 +7,8 @@
 use std::time::Duration;
 
 use windlass::http::{Client, ClientBuilder, ErrorKind, Timeouts, Url};
-use windlass::net::{TcpSocket, TcpStream};
-use windlass::time::{Instant, sleep, timeout};
-use windlass_tests::{ANY, Peer, Script, run_alone, run_alone_paused, run_paused, some_turns, until};
+use windlass::time::{Instant, sleep};
+use windlass_tests::{ANY, Peer, Script, deaf, run_alone, run_alone_paused, run_paused, some_turns, until};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const SECONDS: fn(u64) -> Duration = Duration::from_secs;
@@ -47,17 +46,8 @@ async fn times_out(client: &Client, url: &Url, kind: ErrorKind, words: &str, aft
 #[test]
 fn a_connection_that_nobody_takes_in_times_out_connecting() {
     run_alone_paused(async {
-        let socket = TcpSocket::new_v4().unwrap();
-        socket.bind(ANY).unwrap();
-        let listener = socket.listen(1).unwrap();
-        let address = listener.local_addr().unwrap();
-        let mut filling = Vec::new();
-        // Linux takes in one more than the backlog says, and then lets SYNs fall.
-        while let Ok(stream) = timeout(MS(100), TcpStream::connect(address)).await {
-            filling.push(stream.unwrap());
-            assert!(filling.len() < 10, "the backlog is full in the end");
-        }
-        let url = Url::parse(&format!("http://{address}/")).unwrap();
+        let (deaf, _queued) = deaf(ANY).await;
+        let url = Url::parse(&format!("http://{}/", deaf.local_addr().unwrap())).unwrap();
         let client = client(|timeouts| timeouts.connect = Some(SECONDS(3)));
         times_out(&client, &url, ErrorKind::TimeoutConnect, "timed out: connecting", SECONDS(3)).await;
     });

@@ -7,7 +7,8 @@
 //!   Script             a server that does what it is told, byte for byte
 //! ```
 //!
-//! `program` runs the examples, `sealed` is a server's side of TLS; `servers` are others' programs, asked `beside_curl`. Next: `tcp`, `http_client`, `http_server`, the stories about the network.
+//! `program` runs the examples, `sealed` is a server's side of TLS; `servers` are others' programs, asked `beside_curl`.
+//! Next: `tcp`, `http_client`, `http_server`, the stories about the network.
 
 pub mod beside_curl;
 pub mod program;
@@ -197,8 +198,10 @@ pub async fn deaf(address: SocketAddr) -> (TcpListener, Vec<TcpStream>) {
     let listener = socket.listen(0).expect("bound");
     let address = listener.local_addr().expect("bound");
     let mut queued = Vec::new();
+    // Linux takes in one more than the backlog says, and then lets SYNs fall.
     while let Ok(stream) = timeout(Duration::from_millis(20), TcpStream::connect(address)).await {
         queued.push(stream.expect("it listens"));
+        assert!(queued.len() < 10, "the queue is full in the end");
     }
     (listener, queued)
 }

@@ -103,6 +103,12 @@ pub(super) async fn interrupted(stop: UnixStream) {
     told.readable().await.expect("the loop is running");
 }
 
+/// Runs `task` beside the others of tokio's loop.
+pub(super) fn beside(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
+    let spawned = spawn_local(task);
+    async { spawned.await.expect("a task of the window does not panic") }
+}
+
 impl Engine for OnHyper {
     async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         match timeout(self.timeout, self.exchange(connected_ns)).await {
@@ -112,8 +118,7 @@ impl Engine for OnHyper {
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
-        let spawned = spawn_local(task);
-        async { spawned.await.expect("a task of the window does not panic") }
+        beside(task)
     }
 
     fn census(&self) -> Census {

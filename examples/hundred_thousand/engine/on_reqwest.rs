@@ -11,15 +11,12 @@
 use std::{cell::Cell, error::Error as _, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use reqwest::{Client, Response};
-use tokio::{
-    runtime::{Builder, LocalOptions},
-    task::spawn_local,
-};
+use tokio::runtime::{Builder, LocalOptions};
 use windlass::http::{Error, ErrorKind};
 
 use super::{
     Carried, Engine,
-    on_hyper::{RESOLVER_PATIENCE, interrupted},
+    on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
     pool::Pool,
     timed_out,
 };
@@ -81,8 +78,7 @@ impl Engine for OnReqwest {
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
-        let spawned = spawn_local(task);
-        async { spawned.await.expect("a task of the window does not panic") }
+        beside(task)
     }
 
     fn census(&self) -> Census {

@@ -27,7 +27,6 @@ use tokio::{
     io::{AsyncRead, AsyncWriteExt, ReadBuf},
     net::TcpStream,
     runtime::{Builder, LocalOptions},
-    task::spawn_local,
     time::timeout,
 };
 use windlass::http::{
@@ -37,7 +36,7 @@ use windlass::http::{
 
 use super::{
     Carried, Engine,
-    on_hyper::{RESOLVER_PATIENCE, interrupted},
+    on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
     pool::{Pool, Slot},
     timed_out,
     wire::Reply,
@@ -105,8 +104,7 @@ impl Engine for OnSockets {
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
-        let spawned = spawn_local(task);
-        async { spawned.await.expect("a task of the window does not panic") }
+        beside(task)
     }
 
     fn census(&self) -> Census {

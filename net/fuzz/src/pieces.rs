@@ -6,19 +6,17 @@
 //! ```
 
 /// The method, the pieces, and the stream that they make together.
-#[allow(dead_code, reason = "some targets know no method")]
-pub(crate) type Sent<'a> = (&'static str, Vec<&'a [u8]>, &'a [u8]);
+pub type Sent<'a> = (&'static str, Vec<&'a [u8]>, &'a [u8]);
 
 /// What `input` says is sent.
-#[allow(dead_code, reason = "some targets know no method")]
-pub(crate) fn of(input: &[u8]) -> Option<Sent<'_>> {
+pub fn of(input: &[u8]) -> Option<Sent<'_>> {
     let [method, cuts, stream @ ..] = input else { return None };
     let method = if method % 2 == 0 { "GET" } else { "HEAD" };
     Some((method, cut(stream, *cuts), stream))
 }
 
 /// Cut into pieces of random lengths; all of one byte if the seed is 0.
-pub(crate) fn cut(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
+pub fn cut(mut stream: &[u8], seed: u8) -> Vec<&[u8]> {
     let (mut pieces, mut random) = (Vec::new(), u64::from(seed) << 32 | 1);
     while !stream.is_empty() {
         // xorshift64, Marsaglia 2003.

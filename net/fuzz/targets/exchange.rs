@@ -10,8 +10,6 @@
 
 #![no_main]
 
-#[path = "../src/pieces.rs"]
-mod pieces;
 
 use std::alloc::System;
 use std::cell::Cell;

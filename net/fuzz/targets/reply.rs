@@ -4,8 +4,6 @@
 
 #[path = "../../tests/corpus/exchange.rs"]
 mod exchange;
-#[path = "../src/pieces.rs"]
-mod pieces;
 
 use exchange::{agrees, exchange, name, pairs};
 use libfuzzer_sys::fuzz_target;

@@ -2,8 +2,6 @@
 
 #![no_main]
 
-#[path = "../src/pieces.rs"]
-mod pieces;
 
 use libfuzzer_sys::fuzz_target;
 use windlass_net::http::Limits;

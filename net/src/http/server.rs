@@ -35,7 +35,7 @@ use std::time::Duration;
 use windlass_executor::cancel::catch;
 use windlass_executor::sync::CancellationToken;
 
-use super::Limits;
+use crate::http::Limits;
 use crate::net::TcpListener;
 use talk::{Handler, Shared, Talk};
 use tracker::{Phase, Times, Tracker};

@@ -547,9 +547,20 @@ fn is_host(value: &[u8]) -> bool {
     let host = before_digits.filter(|&at| value[at] == b':').map_or(value, |at| &value[..at]);
     match host {
         [b'[', ip6 @ .., b']'] => ip6.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
-        name => name.iter().all(|&b| b.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&b)),
+        name => name.iter().all(|&b| IN_A_NAME[usize::from(b)]),
     }
 }
+
+/// Whether a byte may be in a registered name (3986 3.2.2): a table, since it is asked of every byte of every request's.
+static IN_A_NAME: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 0x80 {
+        let is_mark = matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~'); // -._~ % and the sub-delims
+        table[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        byte += 1;
+    }
+    table
+};
 
 #[cold]
 fn refuse(why: &str) -> Error {

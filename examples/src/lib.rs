@@ -9,6 +9,7 @@
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
 //!     figures    numbers as people read them
 //!     story      what a lesson says, and when
+//!     robots     what a site asks of crawlers
 //! ```
 //!
 //! Not here: anything that knows a program's flags or its report.   Next: [`latency`].
@@ -17,4 +18,17 @@ pub mod figures;
 pub mod latency;
 pub mod limits;
 pub mod process;
+pub mod robots;
 pub mod story;
+
+/// Numbers below a bound, the same for the same seed (xorshift; Marsaglia 2003).
+#[cfg(test)]
+fn random(seed: u64) -> impl FnMut(usize) -> usize {
+    let mut state = seed | 1;
+    move |bound| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state % bound as u64) as usize
+    }
+}

@@ -10,6 +10,8 @@
 //!     figures    numbers as people read them
 //!     story      what a lesson says, and when
 //!     robots     what a site asks of crawlers
+//!     sitemap    what a site says it has
+//!     links      where a page leads;  tags: its start tags, as they come
 //! ```
 //!
 //! Not here: anything that knows a program's flags or its report.   Next: [`latency`].
@@ -17,9 +19,12 @@
 pub mod figures;
 pub mod latency;
 pub mod limits;
+pub mod links;
 pub mod process;
 pub mod robots;
+pub mod sitemap;
 pub mod story;
+pub mod tags;
 
 /// Numbers below a bound, the same for the same seed (xorshift; Marsaglia 2003).
 #[cfg(test)]

@@ -363,6 +363,12 @@ impl Connection {
         }
     }
 
+    /// What the peer has said in this exchange, while there is no answer yet.
+    #[cold]
+    pub(crate) fn said_so_far(&self) -> Vec<u8> {
+        [&self.interims[..], &self.bytes].concat()
+    }
+
     fn ended(&self, within: &'static str) -> Error {
         Error::new(ErrorKind::Truncated, self.unless_unheard(within))
     }

@@ -26,7 +26,7 @@ use super::dial::dial;
 use super::follow::{self, Extras, Redirects};
 use super::head::Version;
 use super::pool::Slot;
-use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use super::request::{Content, Ours, Said, Spacing, Start, check_head, check_method, write_head};
 use super::timeouts::{At, Deadlines, Phase};
 use super::upload::{Body, Header};
 use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
@@ -49,6 +49,7 @@ pub(crate) struct Own {
     pub(crate) headers: Vec<Header>,
     pub(crate) body: Option<Body>,
     left_out: Vec<String>,
+    spacing: Spacing,
     version: Version,
     pub(super) coding: Coding,
     pub(crate) limits: Option<Limits>,
@@ -111,6 +112,21 @@ impl<'a> Request<'a> {
     /// ```
     pub fn without(mut self, name: impl Into<String>) -> Self {
         self.own().left_out.push(name.into());
+        self
+    }
+
+    /// Has no space put between a header's colon and its value: the value begins where the colon ends, and brings along what
+    /// space there is to be. For a peer that minds, and for who repeats somebody else's request byte for byte. Host and what
+    /// the client writes itself have one all the same.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.get(url).as_spaced().header("X", "y").header("Z", "  w").send().await?.text().await?;
+    /// assert!(heard.contains("\r\nX:y\r\nZ:  w\r\n"), "{heard}");
+    /// # Ok(()) });
+    /// ```
+    pub fn as_spaced(mut self) -> Self {
+        self.own().spacing = Spacing::Given;
         self
     }
 
@@ -342,21 +358,30 @@ impl Inner {
     /// As [`Request::send`].
     pub(crate) async fn send_once(self: &Rc<Self>, hop: &mut Hop<'_>, time: &mut Deadlines) -> Result<Slot, Error> {
         let at = At::new();
-        let slot = {
-            let mut exchange = pin!(self.exchange(hop, &at));
+        let mut slot = None; // outlives the exchange: if the time is up, what came is still to be told
+        let outcome = {
+            let mut exchange = pin!(self.exchange(hop, &at, &mut slot));
             poll_fn(|cx| {
                 let polled = exchange.as_mut().poll(cx);
                 if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
             })
             .await
         };
-        slot.map_err(|error| error.during(format!("{} {}", doing(hop.method), hop.url)))
+        match outcome {
+            Ok(()) => Ok(slot.expect("who has an answer has a slot")),
+            Err(error) => {
+                let heard =
+                    slot.as_ref().and_then(|slot| slot.connection.as_ref()).map(|connection| connection.said_so_far());
+                let error = error.having_heard(heard.unwrap_or_default());
+                Err(error.during(format!("{} {}", doing(hop.method), hop.url)))
+            }
+        }
     }
 
-    /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
-    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At) -> Result<Slot, Error> {
+    /// Leaves the connection in `slot`, when the head of the answer is there. Says in `at` what it is at.
+    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At, slot: &mut Option<Slot>) -> Result<(), Error> {
         hop.check(self)?;
-        let mut slot = self.pool.acquire(hop.url.origin()).await;
+        let slot = slot.insert(self.pool.acquire(hop.url.origin()).await);
         loop {
             let fresh = slot.connection.is_none();
             if fresh {
@@ -378,7 +403,7 @@ impl Inner {
                 {
                     slot.empty_again();
                 }
-                outcome => return outcome.map(|()| slot),
+                outcome => return outcome,
             }
         }
     }
@@ -423,6 +448,7 @@ impl Hop<'_> {
             start.version = own.version;
             ours.content_type = own.body.as_ref().and_then(Body::content_type);
             ours.left_out = &own.left_out;
+            ours.spacing = own.spacing;
         }
         (start, ours)
     }

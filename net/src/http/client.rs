@@ -5,23 +5,37 @@
 //!                                       └── a pool of connections, shared by its clones
 //! ```
 //!
-//! Not here: how a request gets its answer (`exchange`), which connection it goes out on (`pool`).
-//! Next: `exchange`, or `server` for the other side.
+//! ```text
+//!   client/   exchange ──► pool ──► dial ──► transport ──► connection ──► response
+//!                 └ upload: its body    └ timeouts, timings: how long each of it may take, and took
+//! ```
+//!
+//! Not here: how a request gets its answer (`exchange`), which connection it goes out on (`pool`), what it can do beyond
+//! one exchange (`extras`).   Next: `exchange`, or `server` for the other side.
+
+pub(crate) mod connection;
+pub(crate) mod dial;
+pub(crate) mod exchange;
+pub(crate) mod pool;
+pub(crate) mod response;
+pub(crate) mod timeouts;
+pub(crate) mod timings;
+pub(crate) mod transport;
+pub(crate) mod upload;
 
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::dial::Dialing;
-use super::exchange::Request;
-use super::follow::{Extras, Redirects};
-use super::pool::{Pool, Settings, Stats};
-use super::request::USER_AGENT;
-use super::timeouts;
-use super::upload::Header;
-use super::{Limits, Timeouts, Url};
+use self::dial::Dialing;
+use self::exchange::Request;
+use self::pool::{Pool, Settings, Stats};
+use self::upload::Header;
 use crate::dns::{AddressPolicy, Overrides, Resolve};
+use crate::http::extras::follow::{Extras, Redirects};
+use crate::http::wire::request::USER_AGENT;
+use crate::http::{Limits, Timeouts, Url};
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
 ///
@@ -467,7 +481,7 @@ impl ClientBuilder {
     }
 
     /// Which addresses may be connected to, also of a redirect, a name or an override. A host that has only others is an
-    /// error of kind [`Other`](super::ErrorKind::Other), whose source is a [`DeniedAddress`](crate::dns::DeniedAddress).
+    /// error of kind [`Other`](crate::http::ErrorKind::Other), whose source is a [`DeniedAddress`](crate::dns::DeniedAddress).
     ///
     /// ```
     /// # use windlass_net::windlass;

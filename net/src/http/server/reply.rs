@@ -18,10 +18,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::super::Error;
-use super::super::body::{write_chunk, write_last_chunk};
-use super::super::head::Version;
-use super::super::request::{Connection, Content, write_reply_head};
+use crate::http::Error;
+use crate::http::wire::body::{write_chunk, write_last_chunk};
+use crate::http::wire::head::Version;
+use crate::http::wire::request::{Connection, Content, write_reply_head};
 
 /// What to answer.
 ///

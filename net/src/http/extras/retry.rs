@@ -20,13 +20,13 @@ use std::time::{Duration, SystemTime};
 
 use windlass_reactor::time::Instant;
 
-use super::exchange::is_idempotent;
 use super::follow::Call;
-use super::head::Fields;
-use super::upload::Body;
-use super::{ClientBuilder, Error, ErrorKind, Request, Response, Timeouts};
 use crate::flow::random::SplitMix64;
 use crate::flow::{Attempt, Backoff, FailedAttempt, Retry, RetryBudget};
+use crate::http::client::exchange::is_idempotent;
+use crate::http::client::upload::Body;
+use crate::http::wire::head::Fields;
+use crate::http::{ClientBuilder, Error, ErrorKind, Request, Response, Timeouts};
 
 /// Answers that may be others a little later (RFC 9110 15.5.9, 6585 4, 9110 15.6).
 const STATUSES: [u16; 6] = [408, 429, 500, 502, 503, 504];
@@ -328,7 +328,7 @@ impl Failed {
 }
 
 /// Sends a request as often as its policy says.
-pub(super) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Response, Error> {
+pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Response, Error> {
     let extras = call.extras.clone();
     let retries = extras.retries.as_ref().expect("who comes here retries");
     let deadline = timeouts.total.map(|total| Instant::now() + total);

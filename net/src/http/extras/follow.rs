@@ -28,20 +28,20 @@ use std::time::Duration;
 
 use windlass_reactor::time::timeout;
 
-use super::client::Inner;
-use super::connection::doing;
 #[cfg(feature = "cookies")]
 use super::cookies::CookieJar;
 #[cfg(feature = "_decode")]
 use super::decode::Decoding;
-use super::exchange::{Hop, Own, Request};
-use super::head::Fields;
-use super::pool::Slot;
 #[cfg(feature = "retry")]
 use super::retry::Retries;
-use super::timeouts::{Deadlines, Phase};
-use super::upload::Body;
-use super::{Error, ErrorKind, Response, Timeouts, Url};
+use crate::http::client::Inner;
+use crate::http::client::connection::doing;
+use crate::http::client::exchange::{Hop, Own, Request};
+use crate::http::client::pool::Slot;
+use crate::http::client::timeouts::{Deadlines, Phase};
+use crate::http::client::upload::Body;
+use crate::http::wire::head::Fields;
+use crate::http::{Error, ErrorKind, Response, Timeouts, Url};
 
 /// A redirect's body is read if it is no longer than this, and in no longer than that, so that the connection can stay.
 /// Most are a sentence and come with the head.
@@ -305,19 +305,19 @@ pub(crate) struct Beyond {
 }
 
 /// A request, and what it takes to send it several times.
-pub(super) struct Call<'a> {
-    pub(super) client: &'a Rc<Inner>,
-    pub(super) method: &'a str,
-    pub(super) url: &'a Url,
-    pub(super) own: Box<Own>,
-    pub(super) on_connection: Option<&'a dyn Fn()>,
-    pub(super) extras: Rc<Extras>,
+pub(crate) struct Call<'a> {
+    pub(crate) client: &'a Rc<Inner>,
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a Url,
+    pub(crate) own: Box<Own>,
+    pub(crate) on_connection: Option<&'a dyn Fn()>,
+    pub(crate) extras: Rc<Extras>,
     /// The body, while a redirect has made a GET of the request.
-    pub(super) set_aside: Option<Body>,
+    pub(crate) set_aside: Option<Body>,
 }
 
 /// Sends a request as often as it takes.
-pub(super) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
+pub(crate) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
     let Request { client, method, url, own, on_connection } = request;
     let mut call = Call { client, method, url, own: own.unwrap_or_default(), on_connection, extras, set_aside: None };
     call.own.take_defaults(client);
@@ -341,7 +341,7 @@ impl Call<'_> {
     }
 
     /// Sends the request, and what the redirects make of it, all within `timeouts`.
-    pub(super) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
+    pub(crate) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
         let mut time = Deadlines::new(timeouts.share());
         if self.own.is_timed {
             time.measure();
@@ -406,7 +406,7 @@ impl Call<'_> {
     /// is wanted as it comes over the wire has chunk sizes in it.
     #[cfg(feature = "_decode")]
     fn decoding(&self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
-        let is_raw = self.own.coding == super::exchange::Coding::Kept;
+        let is_raw = self.own.coding == crate::http::client::exchange::Coding::Kept;
         if !self.extras.decodes || is_raw || method == "HEAD" || response.status() == 206 {
             return Ok(None);
         }

@@ -15,9 +15,9 @@ use std::time::Duration;
 
 use windlass_reactor::{Direction, count_syscalls};
 
-use super::read::poll_read;
 #[cfg(feature = "tls")]
-use super::tls::TlsStream;
+use crate::http::extras::tls::TlsStream;
+use crate::http::read::poll_read;
 use crate::net::TcpStream;
 
 /// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a

@@ -34,9 +34,9 @@ use slab::Slab;
 use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
 
-use super::Url;
 use super::connection::Connection;
 use super::transport::Transport;
+use crate::http::Url;
 
 /// How a client's connections are doing.
 ///

@@ -9,7 +9,7 @@
 //! UTF-8 alone, and a text in another one is refused: to guess would spoil it in silence.
 //! Not here: what a page says of itself (`<meta charset>`).   Next: `response`.
 
-use super::{Error, ErrorKind, Response};
+use crate::http::{Error, ErrorKind, Response};
 
 impl Response {
     /// The whole body as text, by its byte order mark or the charset that the headers name, or as UTF-8.

@@ -20,16 +20,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::client::Inner;
+use super::Inner;
 use super::connection::doing;
 use super::dial::dial;
-use super::follow::{self, Extras, Redirects};
-use super::head::Version;
 use super::pool::Slot;
-use super::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
 use super::timeouts::{At, Deadlines, Phase};
 use super::upload::{Body, Header};
-use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
+use crate::http::extras::follow::{self, Extras, Redirects};
+use crate::http::wire::head::Version;
+use crate::http::wire::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use crate::http::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 
 /// A request that is not sent yet.
 ///
@@ -48,11 +48,11 @@ use super::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 /// ```
 #[must_use = "a request does nothing until `send`"]
 pub struct Request<'a> {
-    pub(super) client: &'a Rc<Inner>,
-    pub(super) method: &'a str,
-    pub(super) url: &'a Url,
-    pub(super) own: Option<Box<Own>>,
-    pub(super) on_connection: Option<&'a dyn Fn()>,
+    pub(crate) client: &'a Rc<Inner>,
+    pub(crate) method: &'a str,
+    pub(crate) url: &'a Url,
+    pub(crate) own: Option<Box<Own>>,
+    pub(crate) on_connection: Option<&'a dyn Fn()>,
 }
 
 /// What few requests have.
@@ -62,19 +62,19 @@ pub(crate) struct Own {
     pub(crate) body: Option<Body>,
     left_out: Vec<String>,
     version: Version,
-    pub(super) coding: Coding,
+    pub(crate) coding: Coding,
     pub(crate) limits: Option<Limits>,
     pub(crate) timeouts: Option<Timeouts>,
     /// In place of the client's.
     pub(crate) extras: Option<Rc<Extras>>,
-    pub(super) is_timed: bool,
+    pub(crate) is_timed: bool,
     /// What a setter could not make sense of.
     refused: Option<Error>,
 }
 
 /// What becomes of the transfer coding of the answer's body.
 #[derive(Clone, Copy, Default, PartialEq)]
-pub(super) enum Coding {
+pub(crate) enum Coding {
     #[default]
     Undone,
     Kept,
@@ -245,7 +245,7 @@ impl<'a> Request<'a> {
         self
     }
 
-    pub(super) fn extras(&mut self) -> &mut Extras {
+    pub(crate) fn extras(&mut self) -> &mut Extras {
         let client = self.client.extras.as_ref();
         Rc::make_mut(self.own().extras.get_or_insert_with(|| client.cloned().unwrap_or_default()))
     }
@@ -279,12 +279,12 @@ impl<'a> Request<'a> {
         self
     }
 
-    pub(super) fn own(&mut self) -> &mut Own {
+    pub(crate) fn own(&mut self) -> &mut Own {
         self.own.get_or_insert_default()
     }
 
     /// Has `send` refuse it.
-    pub(super) fn refused(mut self, error: Error) -> Self {
+    pub(crate) fn refused(mut self, error: Error) -> Self {
         self.own().refused.get_or_insert(error);
         self
     }
@@ -336,13 +336,13 @@ impl Own {
     }
 
     /// The client's headers, where the request says nothing of these names.
-    pub(super) fn take_defaults(&mut self, client: &Inner) {
+    pub(crate) fn take_defaults(&mut self, client: &Inner) {
         let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !self.says(name)).cloned().collect();
         self.headers.splice(0..0, defaults);
     }
 
     /// Whether the caller said something of this header: a value, or that it is to be left out.
-    pub(super) fn says(&self, name: &str) -> bool {
+    pub(crate) fn says(&self, name: &str) -> bool {
         let mut said = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
         said.any(|said| said.eq_ignore_ascii_case(name))
     }
@@ -375,7 +375,7 @@ impl Inner {
             if fresh {
                 slot.fill(dial(hop.url, &self.dialing, at).await?, hop.url.clone());
                 #[cfg(feature = "proxy")]
-                (slot.connection().via = super::proxy::reader(hop.url, &self.dialing));
+                (slot.connection().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
             }
             if let Some(hook) = hop.on_connection {
                 hook();
@@ -404,28 +404,28 @@ impl Hop<'_> {
 
     /// Whether there is nothing of the caller's in it.
     #[inline]
-    pub(super) fn is_plain_get(&self) -> bool {
+    pub(crate) fn is_plain_get(&self) -> bool {
         self.own.is_none() && self.method == "GET"
     }
 
     #[inline]
-    pub(super) fn limits<'a>(&'a self, client: &'a Inner) -> &'a Limits {
+    pub(crate) fn limits<'a>(&'a self, client: &'a Inner) -> &'a Limits {
         self.own.as_ref().and_then(|own| own.limits.as_ref()).unwrap_or(&client.limits)
     }
 
-    pub(super) fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         self.own.as_ref().and_then(|own| own.body.as_ref()).map_or(Content::None, Body::content)
     }
 
     /// Its body, if it has one of which not all has been taken.
     #[inline]
-    pub(super) fn body_left(&mut self) -> Option<&mut Body> {
+    pub(crate) fn body_left(&mut self) -> Option<&mut Body> {
         self.own.as_mut()?.body.as_mut().filter(|body| !body.is_taken())
     }
 
     /// Whether some of the body that was announced has not been taken.
     #[inline]
-    pub(super) fn owes_body(&self) -> bool {
+    pub(crate) fn owes_body(&self) -> bool {
         self.own.as_ref().and_then(|own| own.body.as_ref()).is_some_and(Body::is_owed)
     }
 
@@ -459,7 +459,7 @@ impl Hop<'_> {
     }
 
     /// Appends the head of the request.
-    pub(super) fn write(&self, out: &mut Vec<u8>, client: &Inner) -> Result<Said, Error> {
+    pub(crate) fn write(&self, out: &mut Vec<u8>, client: &Inner) -> Result<Said, Error> {
         let (start, ours) = self.head(client);
         write_head(out, &start, ours, self.headers(), self.content())
     }
@@ -478,7 +478,7 @@ fn is_gone(error: &Error) -> bool {
 }
 
 /// Methods that do the same when done twice (RFC 9110 9.2.2).
-pub(super) fn is_idempotent(method: &str) -> bool {
+pub(crate) fn is_idempotent(method: &str) -> bool {
     matches!(method, "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
 }
 

@@ -9,7 +9,7 @@
 //! error's text, nor in what `Debug` prints.
 //! Not here: what becomes of credentials when a request is sent on elsewhere.   Next: `exchange`.
 
-use super::{Error, ErrorKind, Request};
+use crate::http::{Error, ErrorKind, Request};
 
 impl Request<'_> {
     /// Says who asks, by the Basic scheme (RFC 7617), in UTF-8.

@@ -23,7 +23,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::{fmt, str::FromStr};
 
-use super::{Error, ErrorKind};
+use crate::http::{Error, ErrorKind};
 
 mod credentials;
 mod join;
@@ -100,7 +100,7 @@ impl Url {
     }
 
     /// The URL that `text` spells, if it needs no reading between the lines.
-    pub(super) fn parse_strictly(text: &str) -> Result<Url, Error> {
+    pub(crate) fn parse_strictly(text: &str) -> Result<Url, Error> {
         if text.len() > URL_MAX {
             return Err(refuse("longer than 65536 bytes"));
         }

@@ -16,25 +16,25 @@
 //! Not here: what the first line says, what headers mean. Next: `head`.
 
 use super::head::{Digest, Fields, protocol, too_large};
-use super::{Error, Limits};
+use crate::http::{Error, Limits};
 
 /// Header lines in one head; more would make looking a header up slow, for nobody's benefit.
-pub(super) const FIELDS_MAX: usize = 100;
+pub(crate) const FIELDS_MAX: usize = 100;
 
 /// What the heads of replies and requests have in common.
 #[derive(Debug, Default)]
-pub(super) struct Lines {
+pub(crate) struct Lines {
     search: Search,
     /// Where the first line ends and where the last header line does, without and with their CRLF.
-    pub(super) first_line_end: usize,
+    pub(crate) first_line_end: usize,
     fields_end: usize,
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
 }
 
 impl Lines {
     /// The header lines of the head at the start of `buf`.
     #[inline]
-    pub(super) fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
+    pub(crate) fn fields<'b>(&self, buf: &'b [u8]) -> Fields<'b> {
         Fields { lines: buf.get(self.first_line_end + 2..self.fields_end).unwrap_or_default() }
     }
 
@@ -43,7 +43,7 @@ impl Lines {
     /// # Errors
     /// `TooLarge` if a limit is passed.
     #[inline]
-    pub(super) fn may_be_complete(&mut self, buf: &[u8], head_max: usize, limits: &Limits) -> Result<bool, Error> {
+    pub(crate) fn may_be_complete(&mut self, buf: &[u8], head_max: usize, limits: &Limits) -> Result<bool, Error> {
         if self.search.searched == 0 { Ok(true) } else { self.search.find_end(buf, head_max, limits) }
     }
 
@@ -52,7 +52,7 @@ impl Lines {
     /// # Errors
     /// `TooLarge` if a limit is passed, `Protocol` if the empty line has come and the head was not accepted.
     #[inline]
-    pub(super) fn judge(
+    pub(crate) fn judge(
         &mut self,
         read: Result<usize, &'static str>,
         buf: &[u8],
@@ -71,7 +71,7 @@ impl Lines {
     /// Looks at each of the headers that httparse found in `head`, which ends with its empty line. httparse saw to the LF of
     /// each line, so the one thing left to see is the CR before it.
     #[inline(always)] // there are two callers, one for each side of an exchange
-    pub(super) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<(), &'static str> {
+    pub(crate) fn take(&mut self, head: &[u8], headers: &[httparse::Header<'_>]) -> Result<(), &'static str> {
         self.digest = Digest::default();
         self.fields_end = head.len() - 2;
         let mut is_strict = head.ends_with(b"\r\n\r\n");
@@ -91,7 +91,7 @@ impl Lines {
 
 /// The length of a head that httparse could read.
 #[inline]
-pub(super) fn complete(parsed: httparse::Result<usize>) -> Result<usize, &'static str> {
+pub(crate) fn complete(parsed: httparse::Result<usize>) -> Result<usize, &'static str> {
     use httparse::Error::{HeaderName, HeaderValue, NewLine, Status, Token, TooManyHeaders, Version};
     match parsed {
         Ok(httparse::Status::Complete(len)) => Ok(len),
@@ -156,7 +156,7 @@ fn is_token_byte(byte: u8) -> bool {
 
 /// 1*tchar.
 #[inline]
-pub(super) fn is_token(text: &[u8]) -> bool {
+pub(crate) fn is_token(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|&b| is_token_byte(b))
 }
 
@@ -164,7 +164,7 @@ pub(super) fn is_token(text: &[u8]) -> bool {
 /// setting the bit that makes a letter small leaves a hyphen as it is and makes nothing else one of them. Eight bytes are
 /// compared at once, and the last eight overlap those before.
 #[inline]
-pub(super) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
+pub(crate) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
     let Ok(text) = <&[u8; N]>::try_from(text) else {
         return false;
     };
@@ -178,8 +178,8 @@ pub(super) fn is_word<const N: usize>(text: &[u8], word: &[u8; N]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::head::ResponseHead;
     use super::*;
+    use crate::http::wire::head::ResponseHead;
 
     #[test]
     fn a_token_byte_is_one_of_seventy_seven() {

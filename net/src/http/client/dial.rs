@@ -31,8 +31,8 @@ use windlass_reactor::time::{Sleep, sleep};
 
 use super::timeouts::{At, Phase};
 use super::transport::Transport;
-use super::{Error, ErrorKind, Url};
 use crate::dns::{AddressPolicy, Cache, DeniedAddress, Overrides, Resolve, System};
+use crate::http::{Error, ErrorKind, Url};
 use crate::net::TcpStream;
 use crate::tcp::TcpSocket;
 
@@ -55,9 +55,9 @@ pub(crate) struct Dialing {
     attempt_delay: Duration,
     /// Made when it is first needed: most of it is a list of authorities.
     #[cfg(feature = "tls")]
-    pub(crate) tls: std::cell::OnceCell<super::Tls>,
+    pub(crate) tls: std::cell::OnceCell<crate::http::Tls>,
     #[cfg(feature = "proxy")]
-    pub(crate) proxy: Option<super::Proxy>,
+    pub(crate) proxy: Option<crate::http::Proxy>,
 }
 
 impl Default for Dialing {
@@ -92,14 +92,14 @@ pub(crate) fn dial<'a>(
 ) -> Pin<Box<dyn Future<Output = Result<Transport, Error>> + 'a>> {
     Box::pin(async move {
         #[cfg(feature = "proxy")]
-        let stream = super::proxy::reach(url, dialing, at).await?;
+        let stream = crate::http::extras::proxy::reach(url, dialing, at).await?;
         #[cfg(not(feature = "proxy"))]
         let stream = reach(url.host(), url.port(), dialing, at).await?;
         #[cfg(feature = "tls")]
         if url.scheme() == "https" {
             at.set(Phase::Tls, 0);
-            let tls = dialing.tls.get_or_init(super::Tls::new);
-            return Ok(Transport::Tls(Box::new(super::tls::TlsStream::connect(stream, url, tls).await?)));
+            let tls = dialing.tls.get_or_init(crate::http::Tls::new);
+            return Ok(Transport::Tls(Box::new(crate::http::extras::tls::TlsStream::connect(stream, url, tls).await?)));
         }
         Ok(Transport::Plain(stream))
     })

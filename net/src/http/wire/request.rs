@@ -17,7 +17,7 @@
 
 use super::head::{Fields, Framing, Version, decimal, elements, protocol};
 use super::line::{FIELDS_MAX, Lines, complete, is_token, is_word};
-use super::{Error, ErrorKind, Limits, Url};
+use crate::http::{Error, ErrorKind, Limits, Url};
 use std::mem::MaybeUninit;
 
 /// For requests and replies that add no header of their own: names the types that an empty list leaves open.
@@ -28,7 +28,7 @@ use std::mem::MaybeUninit;
 /// ```
 pub const NO_HEADERS: &[(&str, &str)] = &[];
 
-pub(super) const USER_AGENT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
+pub(crate) const USER_AGENT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
 
 /// What body we are about to send, so that its framing can be announced.
 ///
@@ -43,7 +43,7 @@ pub enum Content {
     None,
     /// Exactly so many bytes.
     Length(u64),
-    /// Chunks, as [`write_chunk`](super::body::write_chunk) makes them.
+    /// Chunks, as [`write_chunk`](crate::http::body::write_chunk) makes them.
     Chunked,
 }
 
@@ -86,30 +86,30 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 }
 
 /// The first line of a request, and its Host.
-pub(super) struct Start<'a> {
-    pub(super) method: &'a str,
-    pub(super) target: &'a str,
-    pub(super) version: Version,
-    pub(super) host: &'a str,
+pub(crate) struct Start<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) version: Version,
+    pub(crate) host: &'a str,
 }
 
 impl<'a> Start<'a> {
-    pub(super) fn of(method: &'a str, url: &'a Url) -> Start<'a> {
+    pub(crate) fn of(method: &'a str, url: &'a Url) -> Start<'a> {
         Start { method, target: url.target(), version: Version::Http11, host: url.host_header() }
     }
 }
 
 /// What we add where the caller says nothing.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Ours<'a> {
-    pub(super) user_agent: &'a [u8],
-    pub(super) content_type: Option<&'a str>,
+pub(crate) struct Ours<'a> {
+    pub(crate) user_agent: &'a [u8],
+    pub(crate) content_type: Option<&'a str>,
     /// Headers of ours that are to be left out.
-    pub(super) left_out: &'a [String],
+    pub(crate) left_out: &'a [String],
 }
 
 /// As [`write_request`]; tells what the head says that matters to the exchange.
-pub(super) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+pub(crate) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     out: &mut Vec<u8>,
     start: &Start<'_>,
     ours: Ours<'_>,
@@ -152,7 +152,7 @@ fn usually_has_content(method: &str) -> bool {
 }
 
 /// Refuses what [`write_head`] would refuse: for a client that asks before it has a connection to write to.
-pub(super) fn check_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
+pub(crate) fn check_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     start: &Start<'_>,
     ours: Ours<'_>,
     headers: &[(N, V)],
@@ -163,11 +163,11 @@ pub(super) fn check_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
 
 /// What the head of a request says about the exchange.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Said {
+pub(crate) struct Said {
     /// The connection is to end with it.
-    pub(super) close: bool,
+    pub(crate) close: bool,
     /// The body waits for the peer's leave (9110 10.1.1).
-    pub(super) expects: bool,
+    pub(crate) expects: bool,
 }
 
 /// Which of the headers that we would write come from the caller, or are not to be there.
@@ -365,7 +365,7 @@ impl RequestHead {
     ///
     /// # Errors
     /// [`Protocol`](ErrorKind::Protocol) at a first byte that begins no method, and for a complete head that is malformed or
-    /// lacks the one Host that HTTP/1.1 requires (9112 3.2); [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed,
+    /// lacks the one Host that HTTP/1.1 requires, or has one that names no host (9112 3.2); [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed,
     /// complete or not, and before the form is judged.
     ///
     /// ```
@@ -523,9 +523,11 @@ impl RequestHead {
         }
         (self.method_len, self.target_len) = (method.len(), target.len());
         self.version = Version::of(request.version);
-        match request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host")).count() {
-            1 => Ok(len),
-            0 if self.version == Version::Http10 => Ok(len),
+        let mut hosts = request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host"));
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if is_host(host.value) => Ok(len),
+            (Some(_), None) => Err("request head: the host header names no host"),
+            (None, _) if self.version == Version::Http10 => Ok(len),
             _ => Err("request head: not exactly one host header"),
         }
     }
@@ -539,13 +541,34 @@ fn is_target(target: &str, method: &str) -> bool {
     form && target.is_ascii()
 }
 
+/// `uri-host [ ":" port ]` (9110 7.2), of which the host may be empty (3986 3.2.2).
+fn is_host(value: &[u8]) -> bool {
+    let before_digits = value.iter().rposition(|b| !b.is_ascii_digit());
+    let host = before_digits.filter(|&at| value[at] == b':').map_or(value, |at| &value[..at]);
+    match host {
+        [b'[', ip6 @ .., b']'] => ip6.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        name => name.iter().all(|&b| IN_A_NAME[usize::from(b)]),
+    }
+}
+
+/// Whether a byte may be in a registered name (3986 3.2.2): a table, since it is asked of every byte of every request's.
+static IN_A_NAME: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 0x80 {
+        let is_mark = matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~'); // -._~ % and the sub-delims
+        table[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        byte += 1;
+    }
+    table
+};
+
 #[cold]
 fn refuse(why: &str) -> Error {
     Error::new(ErrorKind::Other, format!("write head: {why}"))
 }
 
 #[inline]
-pub(super) fn check_method(method: &str) -> Result<(), Error> {
+pub(crate) fn check_method(method: &str) -> Result<(), Error> {
     if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
         return Ok(()); // nearly always one of these
     }

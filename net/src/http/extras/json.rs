@@ -9,7 +9,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Body, Error, ErrorKind, Request, Response};
+use crate::http::{Body, Error, ErrorKind, Request, Response};
 
 impl Body {
     /// A value in JSON, of the type `application/json`.

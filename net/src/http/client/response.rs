@@ -15,14 +15,14 @@ use std::ops::Range;
 use std::task::{Context, Poll};
 
 use super::connection::Connection;
-#[cfg(feature = "_decode")]
-use super::decode::Decoding;
-use super::follow::{Beyond, Redirected};
-use super::head::{Fields, Version, decimal};
 use super::pool::Slot;
 use super::timeouts::{Deadlines, Phase};
 use super::timings::Timings;
-use super::{Error, ErrorKind, Url};
+#[cfg(feature = "_decode")]
+use crate::http::extras::decode::Decoding;
+use crate::http::extras::follow::{Beyond, Redirected};
+use crate::http::wire::head::{Fields, Version, decimal};
+use crate::http::{Error, ErrorKind, Url};
 
 /// An answer: its head, and its body as it comes.
 ///
@@ -213,7 +213,7 @@ impl Response {
         self.connection().body.trailers()
     }
 
-    /// How long each phase took, that under way up to now; none if nobody [asked](super::Request::timed).
+    /// How long each phase took, that under way up to now; none if nobody [asked](crate::http::Request::timed).
     ///
     /// ```
     /// # windlass_net::doc_http(async |client, url| {

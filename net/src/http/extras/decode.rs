@@ -31,8 +31,8 @@ use std::task::{Context, Poll, ready};
 
 use windlass_executor::budget::poll_proceed;
 
-use super::head::Fields;
-use super::{ClientBuilder, Error, ErrorKind, Limits, Request, Response};
+use crate::http::wire::head::Fields;
+use crate::http::{ClientBuilder, Error, ErrorKind, Limits, Request, Response};
 
 /// What one step makes at most. Inflated at some 500 MB/s that is less than 100 µs.
 const PIECE_MAX: usize = 32 * 1024;
@@ -207,12 +207,12 @@ pub(crate) struct Decoding {
 
 impl Decoding {
     /// For an answer with these headers; none if its body is as it came.
-    pub(super) fn of(headers: Fields<'_>, limits: &Limits) -> Result<Option<Decoding>, Error> {
+    pub(crate) fn of(headers: Fields<'_>, limits: &Limits) -> Result<Option<Decoding>, Error> {
         let Some(coding) = Coding::of(headers)? else { return Ok(None) };
         Ok(Some(Decoding { decoder: Decoder::new(coding, limits)?, coded: 0..0, len: 0 }))
     }
 
-    pub(super) fn piece(&self) -> &[u8] {
+    pub(crate) fn piece(&self) -> &[u8] {
         &self.decoder.piece[..self.len]
     }
 }
@@ -220,7 +220,7 @@ impl Decoding {
 impl ClientBuilder {
     /// Asks for bodies in the codings there are features for, and undoes them: `Accept-Encoding` goes out with every request
     /// that has none, nor a `Range`, and [`chunk`](Response::chunk) and what stands on it give the body as it was before it was
-    /// coded. The headers stay as they came: `Content-Length` is that of the coding. See [`decode`](super::decode).
+    /// coded. The headers stay as they came: `Content-Length` is that of the coding. See [`decode`](crate::http::decode).
     ///
     /// ```
     /// # use windlass_net::windlass;
@@ -272,12 +272,12 @@ impl Response {
         Some((decoder.bytes_in(), decoder.bytes_out()))
     }
 
-    pub(super) fn decoding(&self) -> Option<&Decoding> {
+    pub(crate) fn decoding(&self) -> Option<&Decoding> {
         self.beyond.as_ref()?.decoding.as_ref()
     }
 
     /// Makes the next piece of the body, which has a coding that is undone; false at its end.
-    pub(super) fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+    pub(crate) fn poll_decoded(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
         loop {
             for _ in 0..PIECE_COST {
                 ready!(poll_proceed(cx));

@@ -9,7 +9,7 @@
 //! browsers do it (URL Standard 5.2). Files in forms (multipart) are not here.
 //! Next: `exchange`, whose requests carry them.
 
-use super::{Body, Error, Request, Url};
+use crate::http::{Body, Error, Request, Url};
 
 impl Url {
     /// This URL with these names and values behind what its query has already.

@@ -24,22 +24,22 @@ use std::time::Duration;
 use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::{Instant, Sleep, sleep};
 
-use super::body::{Decoder, Surplus, surplus};
-use super::client::Inner;
+use super::Inner;
 use super::exchange::{Coding, Hop};
-use super::head::{Asked, Framing, ResponseHead};
 use super::pool::{Stats, Why};
-use super::request::Said;
 use super::timeouts::{At, Phase};
 use super::transport::Transport;
 use super::upload::Body;
-use super::{Error, ErrorKind, Limits, Url};
+use crate::http::wire::body::{Decoder, Surplus, surplus};
+use crate::http::wire::head::{Asked, Framing, ResponseHead};
+use crate::http::wire::request::Said;
+use crate::http::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
     pub(crate) transport: Transport,
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
-    pub(crate) via: Option<std::sync::Arc<super::proxy::Via>>,
+    pub(crate) via: Option<std::sync::Arc<crate::http::extras::proxy::Via>>,
     stats: Rc<RefCell<Stats>>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
@@ -114,7 +114,7 @@ impl Connection {
     /// Begins an exchange: nothing of the request has gone out yet.
     ///
     /// # Errors
-    /// As [`write_request`](super::request::write_request).
+    /// As [`write_request`](crate::http::request::write_request).
     pub(crate) fn begin(&mut self, hop: &mut Hop<'_>, client: &Inner) -> Result<(), Error> {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;

@@ -24,11 +24,11 @@ use std::sync::Arc;
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 
-use super::dial::{self, Dialing};
-use super::head::ResponseHead;
-use super::read::poll_read;
-use super::timeouts::At;
-use super::{ClientBuilder, Error, ErrorKind, Limits, Url};
+use crate::http::client::dial::{self, Dialing};
+use crate::http::client::timeouts::At;
+use crate::http::read::poll_read;
+use crate::http::wire::head::ResponseHead;
+use crate::http::{ClientBuilder, Error, ErrorKind, Limits, Url};
 use crate::net::TcpStream;
 
 /// Through whom a client reaches which hosts.

@@ -40,8 +40,8 @@ use rustls::{
 };
 use windlass_reactor::Direction;
 
-use super::read::{poll_read_with, read_shared};
-use super::{ClientBuilder, Error, ErrorKind, Url};
+use crate::http::read::{poll_read_with, read_shared};
+use crate::http::{ClientBuilder, Error, ErrorKind, Url};
 use crate::net::TcpStream;
 
 /// How many of the names that a certificate is for an error lists.

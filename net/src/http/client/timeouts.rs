@@ -26,7 +26,7 @@ use std::time::Duration;
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
 use super::timings::{Marks, Timings};
-use super::{Error, ErrorKind};
+use crate::http::{Error, ErrorKind};
 
 /// The timer is never set for less: a shorter limit of one phase would have it fire without end in the others. The wheel is
 /// no finer either.

@@ -22,10 +22,10 @@
 //! Not here: how the framing was decided (`head`), content codings such as gzip. Next: `request`.
 
 use super::head::{Fields, Framing, protocol, too_large};
-use super::{Error, ErrorKind, Limits};
+use crate::http::{Error, ErrorKind, Limits};
 
 /// Trailer lines in one body. The few trailers in use are one line each.
-pub(super) const TRAILER_LINES_MAX: usize = 64;
+pub(crate) const TRAILER_LINES_MAX: usize = 64;
 /// Digits of a chunk size: 16 hexadecimal ones fill 64 bits.
 const SIZE_DIGITS_MAX: u8 = 16;
 

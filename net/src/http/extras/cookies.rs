@@ -27,8 +27,8 @@ use std::rc::Rc;
 use cookie_store::{Cookie, CookieStore, RawCookie};
 
 use super::follow::Call;
-use super::pool::Slot;
-use super::{ClientBuilder, Error, ErrorKind, Url};
+use crate::http::client::pool::Slot;
+use crate::http::{ClientBuilder, Error, ErrorKind, Url};
 
 /// RFC 6265 6.1, each.
 const COOKIE_MAX: usize = 4096;
@@ -170,14 +170,14 @@ impl ClientBuilder {
 
 /// Whether the jar has added a header to a request.
 #[derive(Clone, Copy, PartialEq)]
-pub(super) enum Lent {
+pub(crate) enum Lent {
     Nothing,
     Cookies,
 }
 
 impl Call<'_> {
     /// Adds what the jar has for `url`, if the caller says nothing of cookies.
-    pub(super) fn lend_cookies(&mut self, url: &Url) -> Lent {
+    pub(crate) fn lend_cookies(&mut self, url: &Url) -> Lent {
         let Some(jar) = self.extras.cookies.as_ref().filter(|_| !self.own.says("cookie")) else { return Lent::Nothing };
         let Some(cookies) = jar.cookies_for(url) else { return Lent::Nothing };
         self.own.headers.push(("Cookie".to_owned(), cookies.into_bytes()));
@@ -185,7 +185,7 @@ impl Call<'_> {
     }
 
     /// Takes them off again, and takes those of the answer in.
-    pub(super) fn take_cookies(&mut self, lent: Lent, url: &Url, answer: Option<&Slot>) {
+    pub(crate) fn take_cookies(&mut self, lent: Lent, url: &Url, answer: Option<&Slot>) {
         if lent == Lent::Cookies {
             self.own.headers.pop();
         }

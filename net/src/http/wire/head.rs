@@ -17,7 +17,7 @@
 //! Not here: the lines (`line`), the body itself (`body`), request heads (`request`). Next: `line`, then `body`.
 
 use super::line::{FIELDS_MAX, Lines, complete, is_word};
-use super::{Error, ErrorKind, Limits};
+use crate::http::{Error, ErrorKind, Limits};
 use std::mem::MaybeUninit;
 
 /// The head of a reply: status, headers, framing.
@@ -358,7 +358,7 @@ pub enum Version {
 
 impl Version {
     #[inline]
-    pub(super) fn of(minor: Option<u8>) -> Version {
+    pub(crate) fn of(minor: Option<u8>) -> Version {
         if minor == Some(0) { Version::Http10 } else { Version::Http11 }
     }
 }
@@ -386,7 +386,7 @@ impl std::fmt::Display for Version {
 #[derive(Clone, Copy)]
 pub struct Fields<'a> {
     /// As httparse has read them: each with a name, a colon and a line end.
-    pub(super) lines: &'a [u8],
+    pub(crate) lines: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
@@ -463,7 +463,7 @@ impl std::fmt::Debug for Fields<'_> {
 
 /// What Content-Length, Transfer-Encoding and Connection say, all their lines taken together.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Digest {
+pub(crate) struct Digest {
     length: Option<u64>,
     coding: Option<Coding>,
     /// What is wrong with these two.
@@ -485,7 +485,7 @@ enum Coding {
 impl Digest {
     /// Looks at a header. The length of its name is at hand and tells nearly all of them apart.
     #[inline(always)] // it is called in one place, which is there twice
-    pub(super) fn note(&mut self, name: &[u8], value: &[u8]) {
+    pub(crate) fn note(&mut self, name: &[u8], value: &[u8]) {
         match name.len() {
             10 if is_word(name, b"connection") => self.note_connection(value),
             14 if is_word(name, b"content-length") => self.note_length(value),
@@ -500,7 +500,7 @@ impl Digest {
     /// # Errors
     /// If the two headers contradict themselves or each other (9112 6.3, rules 3 to 5).
     #[inline]
-    pub(super) fn framing(&self) -> Result<Option<Framing>, Error> {
+    pub(crate) fn framing(&self) -> Result<Option<Framing>, Error> {
         match (self.wrong, self.length, self.coding) {
             (Some(why), ..) => Err(protocol(why)),
             (None, Some(_), Some(_)) => Err(protocol("framing: both content-length and transfer-encoding")),
@@ -514,12 +514,12 @@ impl Digest {
 
     /// Whether the peer stays (9112 9.3) and is sure of where its message ends (9112 6.1).
     #[inline]
-    pub(super) fn keep_alive(&self, version: Version) -> bool {
+    pub(crate) fn keep_alive(&self, version: Version) -> bool {
         let in_doubt = self.coding.is_some() && (version == Version::Http10 || self.length.is_some());
         !self.close && (version == Version::Http11 || self.keep_alive) && !in_doubt
     }
 
-    pub(super) fn has_coding(&self) -> bool {
+    pub(crate) fn has_coding(&self) -> bool {
         self.coding.is_some()
     }
 
@@ -572,12 +572,12 @@ impl Digest {
 const CODINGS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
 
 /// The elements of a comma-separated list, without the spaces around them; empty ones too.
-pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(crate) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&b| b == b',').map(<[u8]>::trim_ascii)
 }
 
 /// 1*DIGIT that fits 64 bits.
-pub(super) fn decimal(text: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
@@ -599,12 +599,12 @@ fn begins_like_http1(buf: &[u8]) -> bool {
 }
 
 #[cold]
-pub(super) fn protocol(what: &'static str) -> Error {
+pub(crate) fn protocol(what: &'static str) -> Error {
     Error::new(ErrorKind::Protocol, what)
 }
 
 #[cold]
-pub(super) fn too_large(what: &'static str) -> Error {
+pub(crate) fn too_large(what: &'static str) -> Error {
     Error::new(ErrorKind::TooLarge, what)
 }
 

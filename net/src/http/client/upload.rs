@@ -22,9 +22,9 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use windlass_executor::spawn_blocking;
 
-use super::body::{write_chunk, write_last_chunk};
-use super::request::Content;
-use super::{Error, ErrorKind};
+use crate::http::wire::body::{write_chunk, write_last_chunk};
+use crate::http::wire::request::Content;
+use crate::http::{Error, ErrorKind};
 
 /// A header of the caller's.
 pub(crate) type Header = (String, Vec<u8>);
@@ -82,7 +82,7 @@ impl Body {
     /// The pieces of `stream`, as chunks: how long it will be is not known. It cannot be sent twice, so a request that
     /// has begun to send it is not repeated.
     ///
-    /// While the stream gives nothing, time runs: see [`Timeouts::read`](super::Timeouts::read).
+    /// While the stream gives nothing, time runs: see [`Timeouts::read`](crate::http::Timeouts::read).
     ///
     /// # Errors
     /// An error of the stream's ends the request, with the kind [`Other`](ErrorKind::Other).
@@ -188,15 +188,15 @@ impl Body {
     }
 
     /// The same body, of this type.
-    pub(super) fn of_type(self, content_type: &'static str) -> Body {
+    pub(crate) fn of_type(self, content_type: &'static str) -> Body {
         Body { content_type: Some(content_type), ..self }
     }
 
-    pub(super) fn content_type(&self) -> Option<&'static str> {
+    pub(crate) fn content_type(&self) -> Option<&'static str> {
         self.content_type
     }
 
-    pub(super) fn content(&self) -> Content {
+    pub(crate) fn content(&self) -> Content {
         self.length().map_or(Content::Chunked, Content::Length)
     }
 
@@ -216,7 +216,7 @@ impl Body {
 
     /// Whether all of it has been taken.
     #[inline]
-    pub(super) fn is_taken(&self) -> bool {
+    pub(crate) fn is_taken(&self) -> bool {
         match &self.kind {
             Kind::Bytes(bytes, taken) => *taken == bytes.len(),
             Kind::Pulled(pulled) => pulled.state == State::Ended,
@@ -225,7 +225,7 @@ impl Body {
 
     /// Whether the peer has been told to expect more than has been taken. Not so if a stream has given all that was announced
     /// and has not said yet that this was all.
-    pub(super) fn is_owed(&self) -> bool {
+    pub(crate) fn is_owed(&self) -> bool {
         match &self.kind {
             Kind::Pulled(pulled) if pulled.length.is_some() => pulled.left > 0,
             _ => !self.is_taken(),
@@ -233,7 +233,7 @@ impl Body {
     }
 
     /// Appends bytes of which all are at hand: the next piece of them. Nothing of what has to be waited for.
-    pub(super) fn fill_at_hand(&mut self, out: &mut Vec<u8>) {
+    pub(crate) fn fill_at_hand(&mut self, out: &mut Vec<u8>) {
         if let Kind::Bytes(bytes, taken) = &mut self.kind {
             let piece = &bytes[*taken..bytes.len().min(*taken + PIECE_BYTES)];
             out.extend_from_slice(piece);
@@ -245,7 +245,7 @@ impl Body {
     ///
     /// # Errors
     /// The source's own, and a length that is not the one announced.
-    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), Error>> {
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), Error>> {
         let Kind::Pulled(pulled) = &mut self.kind else {
             self.fill_at_hand(out);
             return Poll::Ready(Ok(()));

@@ -23,7 +23,6 @@ use windlass_reactor::time::Instant;
 use super::follow::Call;
 use crate::flow::random::SplitMix64;
 use crate::flow::{Attempt, Backoff, FailedAttempt, Retry, RetryBudget};
-use crate::http::client::connection::doing;
 use crate::http::client::exchange::is_idempotent;
 use crate::http::client::upload::Body;
 use crate::http::wire::head::Fields;
@@ -220,7 +219,7 @@ impl Retries {
     /// # use windlass_net::windlass;
     /// use windlass::http::Retries;
     /// let retries = Retries::new(3).on_failure(|failed| {
-    ///     let error = failed.error.map_or("no time left".to_owned(), |error| error.to_string());
+    ///     let error = failed.error.expect("an attempt ends with an answer or an error");
     ///     eprintln!("attempt {}: {error}; again in {:?}", failed.attempt, failed.retry_in);
     /// });
     /// # drop(retries);
@@ -240,7 +239,7 @@ impl Retries {
             .retry_if(|failed: &Failed| failed.may_pass)
             .retry_after(self.retry_after_max, |failed| failed.retry_after);
         if let Some(total) = total {
-            policy = policy.total_timeout(total);
+            policy = policy.total_timeout_known(total);
         }
         if let Some(budget) = &self.budget {
             policy = policy.budget(budget);
@@ -303,8 +302,9 @@ impl Request<'_> {
     /// When it is tried again, instead of the client's setting; none for never.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc_http(async |client, url| {
-    /// use windlass_net::http::Retries;
+    /// use windlass::http::Retries;
     /// client.get(url).retries(Retries::new(2)).send().await?;
     /// client.get(url).retries(None).send().await?;
     /// # Ok(()) });
@@ -336,7 +336,6 @@ pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
     let deadline = timeouts.total.map(|total| Instant::now() + total);
     let may_repeat = retries.methods == Methods::Any || is_idempotent(call.method);
     let headers = call.own.headers.clone();
-    let (method, url) = (call.method, call.url);
     let policy = retries.policy(timeouts.total);
     let sent = policy.run(async |_: Attempt| {
         call.own.headers.clone_from(&headers);
@@ -346,10 +345,7 @@ pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
         }
         retries.judge(outcome, may_repeat && call.own.body.as_mut().is_none_or(Body::rewind))
     });
-    sent.await.or_else(|failed| match failed.into_last() {
-        Some(last) => *last.outcome,
-        None => Err(Error::new(ErrorKind::TimeoutTotal, "timed out").during(format!("{} {url}", doing(method)))),
-    })
+    sent.await.or_else(|failed| *failed.into_last().expect("an attempt ends by itself").outcome)
 }
 
 /// The time of one attempt: its own, or what is left of all.

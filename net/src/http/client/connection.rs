@@ -18,7 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use windlass_executor::budget::poll_proceed;
@@ -36,7 +36,8 @@ use crate::http::wire::request::Said;
 use crate::http::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
-    pub(crate) transport: Transport,
+    /// None before it is opened, and when it is closed: then the rest is memory for the next that is opened in its place.
+    transport: Option<Transport>,
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
     pub(crate) via: Option<std::sync::Arc<crate::http::extras::proxy::Via>>,
@@ -77,18 +78,21 @@ pub(crate) struct Connection {
 
 /// How long a body waits for a `100 Continue` (RFC 9110 10.1.1 lets nobody wait for ever): as curl does.
 const EXPECTED_MAX: Duration = Duration::from_secs(1);
+const OPEN: &str = "who talks over a connection has opened it";
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    /// One that is not open yet.
+    #[cold]
+    pub(crate) fn unopened(url: &Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
-            transport,
+            transport: None,
             #[cfg(feature = "proxy")]
             via: None,
             stats,
             doing: "request",
-            url,
+            url: url.clone(),
             request: Vec::new(),
             is_plain_get: false,
             said: Said::default(),
@@ -106,9 +110,48 @@ impl Connection {
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
-            born: Instant::now(),
+            born: Instant::FAR_FUTURE,
             exchanges: 0,
         })
+    }
+
+    /// From here on it is open.
+    pub(crate) fn open(&mut self, transport: Transport) {
+        self.transport = Some(transport);
+        (self.born, self.exchanges) = (Instant::recent(), 0);
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// Closes it. No borrow may be live: who waits for it is woken (I3).
+    pub(crate) fn shut(&mut self) {
+        self.clear();
+        self.patience = None;
+        self.transport = None;
+    }
+
+    /// What it goes over, while it is open.
+    #[inline]
+    pub(crate) fn transport(&self) -> &Transport {
+        self.transport.as_ref().expect(OPEN)
+    }
+
+    #[inline]
+    fn transport_mut(&mut self) -> &mut Transport {
+        self.transport.as_mut().expect(OPEN)
+    }
+
+    /// Whether nothing happens on it, so that it can carry an exchange. If there is a `listener`, it is woken when that ends.
+    /// No borrow may be live that a waker could want (I3).
+    #[inline]
+    pub(crate) fn stays_quiet(&mut self, listener: Option<&Waker>) -> bool {
+        match listener {
+            Some(listener) => self.transport_mut().stays_quiet(listener),
+            None => self.transport().is_quiet(),
+        }
     }
 
     /// Begins an exchange: nothing of the request has gone out yet.
@@ -142,7 +185,7 @@ impl Connection {
 
     /// Whether any of the request has gone out since [`begin`](Self::begin).
     pub(crate) fn has_sent(&self) -> bool {
-        self.sent + self.sent_before > 0 || self.transport.has_begun()
+        self.sent + self.sent_before > 0 || self.transport().has_begun()
     }
 
     /// How many bytes have come since [`begin`](Self::begin).
@@ -197,14 +240,15 @@ impl Connection {
             let mut failed = None;
             if self.sent < self.request.len() {
                 at.set(Phase::Send, self.sent_before + self.sent);
-                match self.transport.poll_write(cx, &self.request[self.sent..]) {
+                let transport = self.transport.as_mut().expect(OPEN);
+                match transport.poll_write(cx, &self.request[self.sent..]) {
                     Poll::Ready(Ok(n)) => {
                         self.sent += n;
                         self.stats.borrow_mut().bytes_out += n as u64;
                         if self.sent == self.request.len() && self.is_unheard() && hop.body_left().is_none() {
                             // An answer takes a while: to try to read would be in vain.
                             at.set(Phase::FirstByte, 0);
-                            let answer = self.transport.poll_readable(cx);
+                            let answer = self.transport_mut().poll_readable(cx);
                             return answer.map_err(|error| self.broke("sending the request", error));
                         }
                         continue;
@@ -239,7 +283,7 @@ impl Connection {
             }
         }
         if failed.is_some() {
-            self.transport.hear(); // perhaps it said why before it went, and so lately that the loop does not know
+            self.transport().hear(); // perhaps it said why before it went, and so lately that the loop does not know
         }
         self.cut_short = match (failed, self.poll_read(cx)) {
             (Some(_), Poll::Ready(Ok(1..))) => true,
@@ -330,7 +374,7 @@ impl Connection {
 
     /// Appends what comes; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = self.transport.poll_read(cx, &mut self.bytes);
+        let read = self.transport.as_mut().expect(OPEN).poll_read(cx, &mut self.bytes);
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
             self.stats.borrow_mut().bytes_in += n as u64;
@@ -351,6 +395,7 @@ impl Connection {
 
     /// Forgets an exchange that is over.
     pub(crate) fn clear(&mut self) {
+        self.idle_since = Instant::FAR_FUTURE;
         self.head.clear();
         self.interims = Vec::new();
         self.at = 0;

@@ -54,7 +54,7 @@ impl Response {
     }
 
     pub(crate) fn connection(&self) -> &Connection {
-        self.slot.connection.as_ref().expect("a response has its connection until it is dropped")
+        self.slot.connection()
     }
 
     /// The status code, 200 to 599.
@@ -121,7 +121,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.connection().transport.socket().peer_addr().ok()
+        self.connection().transport().socket().peer_addr().ok()
     }
 
     /// Our end of the connection, while there is one.
@@ -133,7 +133,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.connection().transport.socket().local_addr().ok()
+        self.connection().transport().socket().local_addr().ok()
     }
 
     /// The headers as they came: order, case and duplicates.
@@ -271,7 +271,7 @@ impl Response {
 
     /// Where in the connection's bytes the next piece of the body lies; none at its end.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
-        let mut polled = self.slot.connection().poll_piece(cx);
+        let mut polled = self.slot.connection_mut().poll_piece(cx);
         if polled.is_pending() {
             let heard = self.connection().heard();
             polled = self.time.poll(cx, (Phase::Body, heard)).map(Err);

@@ -27,7 +27,7 @@ use windlass_reactor::time::{Instant, Sleep, sleep};
 use super::Inner;
 use super::exchange::{Coding, Hop};
 use super::pool::{Stats, Why};
-use super::timeouts::{At, Phase};
+use super::timeouts::{At, Deadlines, Phase};
 use super::transport::Transport;
 use super::upload::Body;
 use crate::http::wire::body::{Decoder, Surplus, surplus};
@@ -68,6 +68,8 @@ pub(crate) struct Connection {
     pub(crate) head: ResponseHead,
     /// Of the body behind this head.
     pub(crate) body: Decoder,
+    /// What is left for the body, once the head is there.
+    pub(crate) time: Option<Deadlines>,
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
     pub(crate) idle_since: Instant,
@@ -108,6 +110,7 @@ impl Connection {
             interims: Vec::new(),
             head: ResponseHead::new(),
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
+            time: None,
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
             born: Instant::FAR_FUTURE,
@@ -336,7 +339,7 @@ impl Connection {
     /// Where in `bytes` the next piece of the body lies; none at its end.
     ///
     /// # Errors
-    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted.
+    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted; its time is up.
     #[inline]
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         loop {
@@ -344,14 +347,64 @@ impl Connection {
             if piece.is_some() || self.body.is_finished() {
                 return Poll::Ready(Ok(piece));
             }
-            // What was decoded has been seen: only the head stays.
-            self.at = self.head.head_len();
-            self.bytes.truncate(self.at);
-            if ready!(self.poll_read(cx)).map_err(|error| self.broke("reading the body", error))? == 0 {
-                self.may_stay = false;
-                self.body.finish_at_eof()?;
-            }
+            ready!(self.poll_more(cx, |_, _| 0))?;
         }
+    }
+
+    /// Shows what is left of the body to `take`, where possible in the buffer that all connections share. While `take` runs
+    /// that buffer is borrowed (I3).
+    ///
+    /// # Errors
+    /// As [`poll_piece`](Self::poll_piece).
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, take: &mut impl FnMut(&[u8])) -> Poll<Result<(), Error>> {
+        loop {
+            while let Some(piece) = self.decode()? {
+                take(&self.bytes[piece]);
+            }
+            if self.body.is_finished() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_take_more(cx, take))?;
+        }
+    }
+
+    fn poll_take_more(&mut self, cx: &mut Context<'_>, take: &mut impl FnMut(&[u8])) -> Poll<Result<(), Error>> {
+        let (coding, mut decoded) = (self.coding, Ok(()));
+        ready!(self.poll_more(cx, |body, bytes| {
+            let mut at = 0;
+            while decoded.is_ok() && !body.is_finished() && at < bytes.len() {
+                decoded = body.decode(&bytes[at..]).map(|step| {
+                    take(if coding == Coding::Kept { &bytes[at..at + step.consumed] } else { step.data });
+                    at += step.consumed;
+                });
+            }
+            at
+        }))?;
+        Poll::Ready(decoded)
+    }
+
+    /// Reads more of the body. Where possible what comes is shown to `take`, which tells how much of it is done with; the rest
+    /// is appended to what is there.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Decoder, &[u8]) -> usize,
+    ) -> Poll<Result<(), Error>> {
+        // What was decoded has been seen: only the head stays.
+        self.at = self.head.head_len();
+        self.bytes.truncate(self.at);
+        let (transport, body) = (self.transport.as_mut().expect(OPEN), &mut self.body);
+        let read = transport.poll_read_with(cx, &mut self.bytes, |bytes| take(body, bytes));
+        let Poll::Ready(read) = self.count(read) else {
+            let at = (Phase::Body, self.heard);
+            return self.time.as_mut().map_or(Poll::Pending, |time| time.poll(cx, at).map(Err));
+        };
+        if read.map_err(|error| self.broke("reading the body", error))? == 0 {
+            self.may_stay = false;
+            self.body.finish_at_eof()?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The next piece of the body among the bytes that are there.
@@ -375,6 +428,11 @@ impl Connection {
     /// Appends what comes; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let read = self.transport.as_mut().expect(OPEN).poll_read(cx, &mut self.bytes);
+        self.count(read)
+    }
+
+    #[inline]
+    fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
             self.stats.borrow_mut().bytes_in += n as u64;
@@ -393,8 +451,9 @@ impl Connection {
         Some(if self.body.is_finished() && self.head.status() > 0 { Why::Asked } else { Why::Unfinished })
     }
 
-    /// Forgets an exchange that is over.
+    /// Forgets an exchange that is over. No borrow may be live: its timer's waker goes (I3).
     pub(crate) fn clear(&mut self) {
+        self.time = None;
         self.idle_since = Instant::FAR_FUTURE;
         self.head.clear();
         self.interims = Vec::new();

@@ -127,6 +127,7 @@ pub(crate) enum Why {
     Room,
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// 0 for none.
     pub(crate) limit: usize,
@@ -136,6 +137,13 @@ pub(crate) struct Settings {
     pub(crate) max_lifetime: Option<Duration>,
     /// 0 for no limit.
     pub(crate) max_requests: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let idle_timeout = Duration::from_secs(15);
+        Settings { limit: 100, limit_per_host: 0, idle_timeout, max_lifetime: None, max_requests: 0 }
+    }
 }
 
 impl Settings {
@@ -347,41 +355,32 @@ impl Pool {
         loop {
             let idle = self.state.borrow_mut().pop_idle(host);
             let Some(connection) = idle else { break };
-            let slot = self.slot(host, connection);
-            if slot.connection().is_open() {
+            // Whether it is quiet comes first: it sees to it that the loop has looked at the clock of late.
+            let why = is_disturbed(&connection).or_else(|| self.why_old(&connection, Instant::recent()));
+            let slot = self.slot(host, connection, why);
+            if why.is_none() {
                 return Some(slot);
             }
             place = Some(slot);
         }
         if place.is_none() {
             let unopened = || Connection::unopened(url, self.stats.clone());
-            let mut connection = self.state.borrow_mut().new_place(host, &self.settings, unopened)?;
-            if connection.is_open() {
-                self.shut(&mut connection, Why::Room);
-            }
-            place = Some(self.slot(host, connection));
+            let connection = self.state.borrow_mut().new_place(host, &self.settings, unopened)?;
+            let why = connection.is_open().then_some(Why::Room);
+            place = Some(self.slot(host, connection, why));
         }
         place
     }
 
-    /// A place and its connection, which is closed if it must not be used.
-    fn slot(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) -> Slot {
-        if connection.is_open() {
-            match self.why_unfit(&connection) {
-                Some(why) => self.shut(&mut connection, why),
-                None => self.count(|stats| stats.reused += 1),
-            }
+    /// A place and its connection, which is closed first if there is a reason.
+    #[inline]
+    fn slot(self: &Rc<Self>, host: usize, mut connection: Box<Connection>, why_close: Option<Why>) -> Slot {
+        match why_close {
+            Some(why) => self.shut(&mut connection, why),
+            None if connection.is_open() => self.count(|stats| stats.reused += 1),
+            None => {}
         }
         Slot { pool: self.clone(), host, connection: Some(connection) }
-    }
-
-    /// Why a connection that has idled, or was handed on, must not be used.
-    #[inline]
-    fn why_unfit(&self, connection: &Connection) -> Option<Why> {
-        if !connection.transport().is_quiet_of_late() {
-            return Some(Why::ByPeer);
-        }
-        self.why_old(connection, Instant::recent()) // the loop has just been seen to be of late
     }
 
     fn why_old(&self, connection: &Connection, now: Instant) -> Option<Why> {
@@ -525,6 +524,12 @@ impl Pool {
     }
 }
 
+/// Why a connection on which something has happened must not be used. No borrow may be live: others may be woken (I3).
+#[inline]
+fn is_disturbed(connection: &Connection) -> Option<Why> {
+    if connection.transport().is_quiet_of_late() { None } else { Some(Why::ByPeer) }
+}
+
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
@@ -621,7 +626,8 @@ impl Future for Acquire<'_> {
         let given = pool.state.borrow_mut().take_given(waiter);
         if let Some((host, connection)) = given {
             *place = None;
-            return Poll::Ready(pool.slot(host, connection));
+            let why = if connection.is_open() { is_disturbed(&connection) } else { None };
+            return Poll::Ready(pool.slot(host, connection, why));
         }
         let waker = Some(cx.waker().clone());
         let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);

@@ -42,6 +42,26 @@
 //! # Ok::<(), windlass_net::http::Error>(())
 //! ```
 //!
+//! # What is supported
+//!
+//! | | by the client | by the server | RFC |
+//! |---|---|---|---|
+//! | versions | says 1.1, or 1.0 if asked to ([`Request::version`]); hears both | answers both | 9112 2.3, 9110 2.5 |
+//! | methods | every token but CONNECT | every token but CONNECT | 9110 9 |
+//! | targets | a path with its query; a whole URL, to a proxy | as well, and `*` of OPTIONS | 9112 3.2 |
+//! | bodies | by length or in chunks, both ways; up to the end of the connection, as answers | by length or in chunks, both ways | 9112 6, 7 |
+//! | trailers | received, and kept apart from the headers; none is sent | received and counted; none is sent | 9110 6.5 |
+//! | persistent connections | kept in a pool, one exchange at a time on each | kept; pipelined requests are answered in their order | 9112 9.3 |
+//! | `Expect: 100-continue` | sent if asked for, and waited for a second at most | answered before the body is read | 9110 10.1.1 |
+//! | interim replies | passed over, and shown ([`Response::interim_bytes`]) | `100` | 9110 15.2 |
+//! | redirects | 301, 302, 303, 307, 308 ([`Redirects`]) | as the handler replies | 9110 15.4 |
+//! | content codings | gzip, deflate, br, zstd | as the handler replies | 9110 8.4 |
+//! | ranges, conditions | headers of the caller's; 206 and 304 are answers like others | as the handler replies | 9110 13, 14 |
+//! | authentication | Basic ([`Request::basic_auth`]); anything else is a header of the caller's | as the handler replies | 7617 |
+//! | cookies | a jar that knows public suffixes | as the handler replies | 6265 |
+//! | `https` | TLS 1.2 and 1.3, `http/1.1` by ALPN | | 9110 4.2.2, 8446, 7301 |
+//! | not at all | caching, `Upgrade`, tunnels of the caller's, HTTP/2 | likewise, and TLS | |
+//!
 //! # What is refused, and why
 //!
 //! Where RFC 9112 lets a recipient choose between repairing and refusing, this one refuses: a message that two

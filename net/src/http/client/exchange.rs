@@ -34,6 +34,18 @@ use crate::http::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 /// A request that is not sent yet.
 ///
 /// What HTTP does not allow in it is refused by [`send`](Request::send), before a connection is touched.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use windlass::http::ErrorKind;
+/// # windlass_net::doc_http(async |client, url| {
+/// let request = client.post(url).header("Accept", "text/plain").body("hello");
+/// assert_eq!(request.send().await?.status(), 200);
+///
+/// let refused = client.get(url).header("X", "two\r\nlines").send().await.unwrap_err();
+/// assert_eq!(refused.kind(), ErrorKind::Other);
+/// # Ok(()) });
+/// ```
 #[must_use = "a request does nothing until `send`"]
 pub struct Request<'a> {
     pub(crate) client: &'a Rc<Inner>,
@@ -221,8 +233,9 @@ impl<'a> Request<'a> {
     /// What becomes of a redirect, instead of the client's setting.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc_http(async |client, url| {
-    /// use windlass_net::http::Redirects;
+    /// use windlass::http::Redirects;
     /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
     /// # drop(response);
     /// # Ok(()) });

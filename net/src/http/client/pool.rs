@@ -39,6 +39,17 @@ use super::transport::Transport;
 use crate::http::Url;
 
 /// How a client's connections are doing.
+///
+/// ```
+/// # windlass_net::doc_http(async |client, url| {
+/// let response = client.get(url).send().await?;
+/// let stats = client.stats();
+/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 1, 0));
+/// response.drain().await?; // at the end of the body the connection is free for another
+/// let stats = client.stats();
+/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 0, 1));
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -68,8 +79,12 @@ pub struct Stats {
 ///
 /// ```
 /// # use windlass_net::windlass;
-/// use windlass::http::Client;
-/// assert_eq!(Client::new().stats().closed.total(), 0);
+/// # windlass_net::doc_http(async |_, url| {
+/// let client = windlass::http::Client::builder().max_requests(1).build();
+/// client.get(url).send().await?.drain().await?;
+/// let closed = client.stats().closed;
+/// assert_eq!((closed.requests, closed.total()), (1, 1));
+/// # Ok(()) });
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]

@@ -48,8 +48,9 @@ use crate::http::{Error, ErrorKind, Response, Timeouts, Url};
 const DRAINED_MAX: usize = 64 * 1024;
 const DRAINED_WITHIN: Duration = Duration::from_millis(100);
 
-/// What describes a body, beside all that begins with `content-`, and goes with it.
-const OF_THE_BODY: [&str; 4] = ["transfer-encoding", "te", "trailer", "expect"];
+/// What describes a body, beside all that begins with `content-`, and goes with it (RFC 9110 15.4, 9530 3).
+const OF_THE_BODY: [&str; 7] =
+    ["transfer-encoding", "te", "trailer", "expect", "last-modified", "digest", "repr-digest"];
 /// What is for one origin.
 const OF_THE_ORIGIN: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "www-authenticate", "host"];
 
@@ -554,7 +555,9 @@ mod tests {
 
     #[test]
     fn what_describes_a_body_is_known_by_its_name() {
-        for name in ["Content-Type", "CONTENT-LENGTH", "content-x", "Transfer-Encoding", "te", "Trailer", "Expect"] {
+        for name in
+            ["Content-Type", "CONTENT-LENGTH", "content-x", "Transfer-Encoding", "te", "Trailer", "Expect", "Digest"]
+        {
             assert!(is_of_the_body(name), "{name}");
         }
         for name in ["Accept", "Contents", "content", "Tea", "", "éééééééé"] {

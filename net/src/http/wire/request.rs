@@ -365,7 +365,7 @@ impl RequestHead {
     ///
     /// # Errors
     /// [`Protocol`](ErrorKind::Protocol) at a first byte that begins no method, and for a complete head that is malformed or
-    /// lacks the one Host that HTTP/1.1 requires (9112 3.2); [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed,
+    /// lacks the one Host that HTTP/1.1 requires, or has one that names no host (9112 3.2); [`TooLarge`](ErrorKind::TooLarge) as soon as a limit is passed,
     /// complete or not, and before the form is judged.
     ///
     /// ```
@@ -523,9 +523,11 @@ impl RequestHead {
         }
         (self.method_len, self.target_len) = (method.len(), target.len());
         self.version = Version::of(request.version);
-        match request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host")).count() {
-            1 => Ok(len),
-            0 if self.version == Version::Http10 => Ok(len),
+        let mut hosts = request.headers.iter().filter(|header| is_word(header.name.as_bytes(), b"host"));
+        match (hosts.next(), hosts.next()) {
+            (Some(host), None) if is_host(host.value) => Ok(len),
+            (Some(_), None) => Err("request head: the host header names no host"),
+            (None, _) if self.version == Version::Http10 => Ok(len),
             _ => Err("request head: not exactly one host header"),
         }
     }
@@ -538,6 +540,27 @@ fn is_target(target: &str, method: &str) -> bool {
         || target.as_bytes().get(..7).is_some_and(|begin| begin.eq_ignore_ascii_case(b"http://"));
     form && target.is_ascii()
 }
+
+/// `uri-host [ ":" port ]` (9110 7.2), of which the host may be empty (3986 3.2.2).
+fn is_host(value: &[u8]) -> bool {
+    let before_digits = value.iter().rposition(|b| !b.is_ascii_digit());
+    let host = before_digits.filter(|&at| value[at] == b':').map_or(value, |at| &value[..at]);
+    match host {
+        [b'[', ip6 @ .., b']'] => ip6.iter().all(|&b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')),
+        name => name.iter().all(|&b| IN_A_NAME[usize::from(b)]),
+    }
+}
+
+/// Whether a byte may be in a registered name (3986 3.2.2): a table, since it is asked of every byte of every request's.
+static IN_A_NAME: [bool; 256] = {
+    let (mut table, mut byte) = ([false; 256], 0_u8);
+    while byte < 0x80 {
+        let is_mark = matches!(byte, b'!' | b'$'..=b'.' | b';' | b'=' | b'_' | b'~'); // -._~ % and the sub-delims
+        table[byte as usize] = byte.is_ascii_alphanumeric() || is_mark;
+        byte += 1;
+    }
+    table
+};
 
 #[cold]
 fn refuse(why: &str) -> Error {

@@ -212,12 +212,8 @@ impl fmt::Debug for Client {
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
-    limit: usize,
-    limit_per_host: usize,
+    pool: Settings,
     timeouts: Timeouts,
-    idle_timeout: Duration,
-    max_lifetime: Option<Duration>,
-    max_requests: u64,
     limits: Limits,
     pub(super) dialing: Dialing,
     user_agent: Vec<u8>,
@@ -230,10 +226,8 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         let mut builder = f.debug_struct("ClientBuilder");
-        builder.field("limit", &self.limit).field("limit_per_host", &self.limit_per_host);
-        builder.field("timeouts", &self.timeouts).field("idle_timeout", &self.idle_timeout);
-        builder.field("max_lifetime", &self.max_lifetime).field("max_requests", &self.max_requests);
-        builder.field("limits", &self.limits).field("dialing", &self.dialing).field("headers", &names);
+        builder.field("pool", &self.pool).field("timeouts", &self.timeouts).field("limits", &self.limits);
+        builder.field("dialing", &self.dialing).field("headers", &names);
         builder.field("extras", &self.extras).finish_non_exhaustive()
     }
 }
@@ -241,12 +235,8 @@ impl fmt::Debug for ClientBuilder {
 impl Default for ClientBuilder {
     fn default() -> Self {
         ClientBuilder {
-            limit: 100,
-            limit_per_host: 0,
+            pool: Settings::default(),
             timeouts: Timeouts::default(),
-            idle_timeout: Duration::from_secs(15),
-            max_lifetime: None,
-            max_requests: 0,
             limits: Limits::default(),
             dialing: Dialing::default(),
             user_agent: USER_AGENT.into(),
@@ -276,7 +266,7 @@ impl ClientBuilder {
     /// # Ok(()) });
     /// ```
     pub fn limit(mut self, connections: usize) -> Self {
-        self.limit = connections;
+        self.pool.limit = connections;
         self
     }
 
@@ -288,7 +278,7 @@ impl ClientBuilder {
     /// # drop(polite);
     /// ```
     pub fn limit_per_host(mut self, connections: usize) -> Self {
-        self.limit_per_host = connections;
+        self.pool.limit_per_host = connections;
         self
     }
 
@@ -339,7 +329,7 @@ impl ClientBuilder {
     /// # drop(client);
     /// ```
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
+        self.pool.idle_timeout = timeout;
         self
     }
 
@@ -353,7 +343,7 @@ impl ClientBuilder {
     /// # drop(client);
     /// ```
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.max_lifetime = lifetime.into();
+        self.pool.max_lifetime = lifetime.into();
         self
     }
 
@@ -371,7 +361,7 @@ impl ClientBuilder {
     /// # Ok(()) });
     /// ```
     pub fn max_requests(mut self, exchanges: u64) -> Self {
-        self.max_requests = exchanges;
+        self.pool.max_requests = exchanges;
         self
     }
 
@@ -521,21 +511,8 @@ impl ClientBuilder {
     /// # drop(client);
     /// ```
     pub fn build(self) -> Client {
-        let ClientBuilder {
-            limit,
-            limit_per_host,
-            timeouts,
-            idle_timeout,
-            max_lifetime,
-            max_requests,
-            limits,
-            dialing,
-            user_agent,
-            headers,
-            extras,
-        } = self;
-        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        let shared_timeouts = timeouts.share();
+        let ClientBuilder { pool, timeouts, limits, dialing, user_agent, headers, extras } = self;
+        let (pool, shared_timeouts) = (Pool::new(pool), timeouts.share());
         let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
         Client { inner: Rc::new(inner) }
     }

@@ -369,18 +369,18 @@ impl Inner {
     /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
     async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At) -> Result<Slot, Error> {
         hop.check(self)?;
-        let mut slot = self.pool.acquire(hop.url.origin()).await;
+        let mut slot = self.pool.acquire(hop.url).await;
         loop {
-            let fresh = slot.connection.is_none();
+            let fresh = !slot.connection().is_open();
             if fresh {
-                slot.fill(dial(hop.url, &self.dialing, at).await?, hop.url.clone());
+                slot.fill(dial(hop.url, &self.dialing, at).await?);
                 #[cfg(feature = "proxy")]
-                (slot.connection().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
+                (slot.connection_mut().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
             }
             if let Some(hook) = hop.on_connection {
                 hook();
             }
-            let connection = slot.connection();
+            let connection = slot.connection_mut();
             connection.begin(hop, self)?;
             match poll_fn(|cx| connection.poll_answer(cx, hop, self, at)).await {
                 Err(error)

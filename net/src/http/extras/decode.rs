@@ -284,7 +284,7 @@ impl Response {
             }
             let beyond = self.beyond.as_mut().expect("only who decodes comes here");
             let Decoding { decoder, coded, len } = beyond.decoding.as_mut().expect("only who decodes comes here");
-            let connection = self.slot.connection.as_ref().expect("a response has its connection until it is dropped");
+            let connection = self.slot.connection();
             let step = decoder.decode(&connection.bytes[coded.clone()]).map(|step| (step.consumed, step.data.len()));
             let (consumed, made) = step.map_err(|error| connection.explain(error))?;
             (coded.start, *len) = (coded.start + consumed, made);

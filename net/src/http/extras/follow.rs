@@ -350,7 +350,7 @@ impl Call<'_> {
         let (mut method, mut url) = (self.method, self.url.clone());
         let mut history = Vec::new();
         loop {
-            let mut slot = self.send_once(method, &url, &mut time).await?;
+            let slot = self.send_once(method, &url, &mut time).await?;
             time.mark(Phase::Body);
             let answer = slot.connection();
             let (status, headers) = (answer.head.status(), answer.head.fields(&answer.bytes));
@@ -439,7 +439,7 @@ async fn let_go(mut slot: Slot, time: &mut Deadlines) -> Result<(), Error> {
     let mut read = 0;
     let drain = poll_fn(|cx| {
         loop {
-            let connection = slot.connection();
+            let connection = slot.connection_mut();
             match connection.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) if read + piece.len() <= DRAINED_MAX => read += piece.len(),
                 Poll::Ready(_) => return Poll::Ready(Ok(())),

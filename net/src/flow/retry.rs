@@ -191,7 +191,7 @@ impl<E> Retry<E> {
 
     /// As [`total_timeout`](Retry::total_timeout), for attempts that know it too and can say better what they were at when it
     /// was over.
-    #[cfg(feature = "retry")]
+    #[cfg(any(test, feature = "retry"))]
     pub(crate) fn total_timeout_known(mut self, timeout: Duration) -> Self {
         self.ends_itself = true;
         self.total_timeout(timeout)

@@ -1,7 +1,7 @@
 //! Stories about the way to a host: names, several addresses, and those that may not be connected to.
 //!
 //! All of 127.0.0.0/8 is this machine, so a host with several addresses is easily had; one that hears nothing is a
-//! listener whose queue is full. How a race goes to the millisecond is told beside it, in `net/src/http/dial.rs`.
+//! listener whose queue is full. How a race goes to the millisecond is told beside it, in `net/src/http/client/dial.rs`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -7,7 +7,7 @@
 //!     run ──► resident: a ──► run ──► resident: b        b - a below 1 MiB, descriptors as before
 //! ```
 //!
-//! Not here: what the program counts and prints (`hundred_thousand`).   Next: `net/src/http/pool.rs`.
+//! Not here: what the program counts and prints (`hundred_thousand`).   Next: `net/src/http/client/pool.rs`.
 
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 

@@ -308,6 +308,12 @@ pub(crate) const ROWS: &[Row] = &[
     echo("echo_1000", "TCP echo, 1,000 connections, 64 bytes into 1,024", (1_000, Buffer::Roomy, Thought::None), TRIP),
     echo("echo_exact_1", "TCP echo, 1 connection, 64 bytes into 64", (1, Buffer::Exact, Thought::None), EXACT),
     echo("echo_exact_50", "TCP echo, 50 connections, 64 bytes into 64", (50, Buffer::Exact, Thought::None), EXACT),
+    echo(
+        "echo_exact_50_thinks",
+        "the same, and every task computes for some 5 µs a trip: the client is what limits",
+        (50, Buffer::Exact, Thought::Some),
+        EXACT,
+    ),
     Row {
         name: "idle_1000",
         about: "1,000 open connections and a far timer, nothing happens for 10 s (quick: 2 s)",

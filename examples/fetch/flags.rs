@@ -25,7 +25,7 @@ Exit status: 0 done; 1 scheme; 2 usage; 3 URL; 5 proxy's name; 6 name; 7 connect
 #[derive(Debug, Parser)]
 #[command(name = "fetch", version, about = ABOUT, after_help = AFTER, args_override_self = true)]
 pub(crate) struct Flags {
-    /// Where to go; http:// is understood
+    /// Where to go; without a scheme, http:// is meant
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 

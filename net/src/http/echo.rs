@@ -6,12 +6,12 @@
 //!                                                       └── ?body=    [1,2] instead
 //! ```
 //!
-//! It is not [`Server`](super::Server), so that the client is shown by something that knows nothing of it.
+//! It is not [`Server`](crate::http::Server), so that the client is shown by something that knows nothing of it.
 //! Next: `exchange`, whose examples it answers.
 
-use super::Limits;
-use super::body::{Decoder, write_chunk, write_last_chunk};
-use super::request::RequestHead;
+use crate::http::Limits;
+use crate::http::wire::body::{Decoder, write_chunk, write_last_chunk};
+use crate::http::wire::request::RequestHead;
 use crate::net::TcpStream;
 
 /// Answers every request of a connection; none when it ends, or makes no sense.

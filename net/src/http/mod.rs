@@ -1,7 +1,13 @@
 //! HTTP/1.1: a small client's and a small server's half of RFC 9112, strict in what it accepts.
 //!
-//! Half of the files here know bytes and nothing else: `url`, `request`, `head`, `line`, `body`. They own no socket, await
-//! nothing and read no clock, so every rule can be tested by handing it a slice, whole or cut anywhere:
+//! ```text
+//!   extras/   redirects, cookies, codings, retries, TLS, proxies      what a client can do beyond one exchange
+//!   client/   pool, connection, exchange      server/ connections, replies      who sends and reads, and when
+//!   wire/     url, request, head, line, body                          what the bytes mean, on both sides
+//! ```
+//!
+//! What is in `wire` owns no socket, awaits nothing and reads no clock, so every rule can be tested by handing it a slice,
+//! whole or cut anywhere:
 //!
 //! ```text
 //!   Url ──► request::write_request ──► bytes out                       (what we say)
@@ -35,6 +41,26 @@
 //! assert_eq!((step.data, step.finished), (&b"hello"[..], true));
 //! # Ok::<(), windlass_net::http::Error>(())
 //! ```
+//!
+//! # What is supported
+//!
+//! | | by the client | by the server | RFC |
+//! |---|---|---|---|
+//! | versions | says 1.1, or 1.0 if asked to ([`Request::version`]); hears both | answers both | 9112 2.3, 9110 2.5 |
+//! | methods | every token but CONNECT | every token but CONNECT | 9110 9 |
+//! | targets | a path with its query; a whole URL, to a proxy | as well, and `*` of OPTIONS | 9112 3.2 |
+//! | bodies | by length or in chunks, both ways; up to the end of the connection, as answers | by length or in chunks, both ways | 9112 6, 7 |
+//! | trailers | received, and kept apart from the headers; none is sent | received and counted; none is sent | 9110 6.5 |
+//! | persistent connections | kept in a pool, one exchange at a time on each | kept; pipelined requests are answered in their order | 9112 9.3 |
+//! | `Expect: 100-continue` | sent if asked for, and waited for a second at most | answered before the body is read | 9110 10.1.1 |
+//! | interim replies | passed over, and shown ([`Response::interim_bytes`]) | `100` | 9110 15.2 |
+//! | redirects | 301, 302, 303, 307, 308 ([`Redirects`]) | as the handler replies | 9110 15.4 |
+//! | content codings | gzip, deflate, br, zstd | as the handler replies | 9110 8.4 |
+//! | ranges, conditions | headers of the caller's; 206 and 304 are answers like others | as the handler replies | 9110 13, 14 |
+//! | authentication | Basic ([`Request::basic_auth`]); anything else is a header of the caller's | as the handler replies | 7617 |
+//! | cookies | a jar that knows public suffixes | as the handler replies | 6265 |
+//! | `https` | TLS 1.2 and 1.3, `http/1.1` by ALPN | | 9110 4.2.2, 8446, 7301 |
+//! | not at all | caching, `Upgrade`, tunnels of the caller's, HTTP/2 | likewise, and TLS | |
 //!
 //! # What is refused, and why
 //!
@@ -82,67 +108,39 @@
 //! | `Referer` | a header of the caller's; the client sends none | |
 //! | passwords from files (`.netrc`), from URLs | `Url::parse_with_credentials` for URLs; no file is read | |
 //!
-//! On these stand `connection` (what is said over one), `upload` (what a request brings along), `pool` (who has which),
-//! `exchange` (how a request gets its answer), `response` (what becomes of that), `client` and `server`.
-//! Features add `tls` (rustls) and `proxy`; without them not a line of theirs is compiled.
-//! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL.
+//! Next: [`head`], where a reply begins; then [`body`], [`request`], and the URL. Then `client` and its files, or `server`.
 
-mod auth;
-pub mod body;
 mod client;
-mod connection;
-#[cfg(feature = "cookies")]
-mod cookies;
-#[cfg(feature = "_decode")]
-pub mod decode;
-mod dial;
 mod echo;
 mod error;
-mod exchange;
-mod follow;
-mod form;
-pub mod head;
-#[cfg(feature = "json")]
-mod json;
-mod line;
-mod pool;
-#[cfg(feature = "proxy")]
-mod proxy;
+mod extras;
 mod read;
-pub mod request;
-mod response;
-#[cfg(feature = "retry")]
-mod retry;
 mod server;
-mod text;
-mod timeouts;
-mod timings;
-#[cfg(feature = "tls")]
-mod tls;
-mod transport;
-mod upload;
-mod url;
+mod wire;
 
+pub use client::exchange::Request;
+pub use client::pool::{Closed, Stats};
+pub use client::response::Response;
+pub use client::timeouts::Timeouts;
+pub use client::timings::Timings;
+pub use client::upload::Body;
 pub use client::{Client, ClientBuilder};
-#[cfg(feature = "cookies")]
-pub use cookies::CookieJar;
 pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
-pub use exchange::Request;
-pub use follow::{Follow, Redirect, Redirected, Redirects};
-pub use pool::{Closed, Stats};
+#[cfg(feature = "cookies")]
+pub use extras::cookies::CookieJar;
+#[cfg(feature = "_decode")]
+pub use extras::decode;
+pub use extras::follow::{Follow, Redirect, Redirected, Redirects};
 #[cfg(feature = "proxy")]
-pub use proxy::Proxy;
-pub use response::Response;
+pub use extras::proxy::Proxy;
 #[cfg(feature = "retry")]
-pub use retry::Retries;
-pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
-pub use timeouts::Timeouts;
-pub use timings::Timings;
+pub use extras::retry::Retries;
 #[cfg(feature = "tls")]
-pub use tls::{CertificateError, Tls};
-pub use upload::Body;
-pub use url::{Credentials, Url};
+pub use extras::tls::{CertificateError, Tls};
+pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
+pub use wire::url::{Credentials, Url};
+pub use wire::{body, head, request};
 
 /// How much of everything a peer may send.
 ///
@@ -200,7 +198,7 @@ impl Default for Limits {
             head_max: 64 * 1024,
             status_line_max: 8 * 1024,
             line_max: 16 * 1024,
-            fields_max: line::FIELDS_MAX,
+            fields_max: wire::line::FIELDS_MAX,
             interim_max: 16,
             chunk_ext_max: 16 * 1024,
             trailer_max: 16 * 1024,

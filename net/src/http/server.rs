@@ -35,7 +35,7 @@ use std::time::Duration;
 use windlass_executor::cancel::catch;
 use windlass_executor::sync::CancellationToken;
 
-use super::Limits;
+use crate::http::Limits;
 use crate::net::TcpListener;
 use talk::{Handler, Shared, Talk};
 use tracker::{Phase, Times, Tracker};
@@ -80,7 +80,7 @@ pub use tracker::ServerStats;
 ///
 /// | request | status | RFC |
 /// |---|---|---|
-/// | a head that is malformed, by [the rules for both sides](crate::http); no Host or two; CONNECT | 400 | 9112 2.2, 3, 3.2, 5 |
+/// | a head that is malformed, by [the rules for both sides](crate::http); no Host, two, or one that names no host; CONNECT | 400 | 9112 2.2, 3, 3.2, 5 |
 /// | Content-Length beside Transfer-Encoding, or two that differ; chunked not last, twice, or in HTTP/1.0; a broken chunk | 400 | 9112 6.1, 6.3, 7.1 |
 /// | a head or a body that is not whole in time | 408 | 9110 15.5.9 |
 /// | a body, chunk extensions or trailers that are too long | 413 | 9110 15.5.14 |
@@ -116,8 +116,9 @@ impl Server {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc_real(async {
-    /// use windlass_net::http::Server;
+    /// use windlass::http::Server;
     /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// # drop(server);
     /// # std::io::Result::Ok(()) }).unwrap();
@@ -153,11 +154,12 @@ impl Server {
     /// How it is doing, also while it runs.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc_real(async {
     /// # use windlass_net::http::{Reply, Server};
     /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// let stats = server.stats();
-    /// let serving = windlass_executor::spawn(server.run(|_request| Reply::not_found()));
+    /// let serving = windlass::spawn(server.run(|_request| Reply::not_found()));
     /// assert_eq!(stats.open(), 0);
     /// # drop(serving);
     /// # std::io::Result::Ok(()) }).unwrap();

@@ -13,9 +13,9 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use super::super::Limits;
-use super::super::head::Fields;
-use super::super::request::RequestHead;
+use crate::http::Limits;
+use crate::http::wire::head::Fields;
+use crate::http::wire::request::RequestHead;
 
 /// A request, whole.
 ///

@@ -29,14 +29,14 @@ use std::time::Duration;
 use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::sleep;
 
-use super::super::body::{Decoder, write_chunk, write_last_chunk};
-use super::super::head::{Fields, Framing, Version};
-use super::super::read::poll_read;
-use super::super::request::{Connection, Content, NO_HEADERS, RequestHead, write_reply_head};
-use super::super::{Error, ErrorKind, Limits};
 use super::incoming::Incoming;
 use super::reply::{Asker, Body, Reply, Source};
 use super::tracker::{Guest, Phase};
+use crate::http::read::poll_read;
+use crate::http::wire::body::{Decoder, write_chunk, write_last_chunk};
+use crate::http::wire::head::{Fields, Framing, Version};
+use crate::http::wire::request::{Connection, Content, NO_HEADERS, RequestHead, write_reply_head};
+use crate::http::{Error, ErrorKind, Limits};
 use crate::net::TcpStream;
 
 /// Replies to pipelined requests are sent together, until they are this long: what a caller does not read must not pile

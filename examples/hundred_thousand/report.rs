@@ -8,7 +8,7 @@
 //!     tokio ────┘                       the HTTP layer, by what tokio and tokio-raw differ in
 //! ```
 //!
-//! Not here: the figures themselves, which the engines' processes told.   Next: `out`.
+//! Not here: the figures themselves, which the engines' processes told.   Next: the loop itself, `src/event_loop.rs`.
 
 use std::{
     collections::BTreeMap,

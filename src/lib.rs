@@ -24,6 +24,7 @@
 //! | what other threads have of a loop | `executor/src/remote.rs` |
 //! | what it tells of itself | `src/debug.rs`, `src/watch.rs` |
 //! | what asyncio's and tokio's names are here, and what differs | [`asyncio`] |
+//! | when to use it, and when tokio, asyncio or uvloop | [`choosing`] |
 //!
 //! # Which types may cross threads
 //!
@@ -51,6 +52,8 @@
 #[cfg_attr(feature = "signal", doc = "[windlass-ctrl-c]: signal::ctrl_c()")]
 #[cfg_attr(not(feature = "signal"), doc = "[windlass-ctrl-c]: https://docs.rs/windlass")]
 pub mod asyncio {}
+#[doc = include_str!("choosing.md")]
+pub mod choosing {}
 pub mod debug;
 mod event_loop;
 mod histogram;

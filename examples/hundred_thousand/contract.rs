@@ -19,9 +19,9 @@ use std::{
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
-use windlass_examples::latency::Summary;
+use windlass_examples::{latency::Summary, out};
 
-use crate::{counts::Counts, out};
+use crate::counts::Counts;
 
 /// Who carries the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]

@@ -21,7 +21,7 @@
 //! | `engine` | who carries the requests |
 //! | `server` | who answers |
 //! | `counts` | what a request costs, counted |
-//! | `contract`, `progress`, `report`, `out` | what is said aloud, how far it is, what it took, where words go |
+//! | `contract`, `progress`, `report` | what is said aloud, how far it is, what it took |
 //!
 //! Not here: any of these; this page only puts them in order.   Next: `flags`.
 
@@ -31,7 +31,6 @@ mod contract;
 mod counts;
 mod engine;
 mod flags;
-mod out;
 mod preflight;
 mod progress;
 mod report;
@@ -42,14 +41,16 @@ use std::{env, io, process::ExitCode};
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde::de::DeserializeOwned;
-use windlass_examples::process;
+use windlass_examples::{
+    out::{self, Aside},
+    process,
+};
 
 use crate::{
     conduct::{Interrupt, Server},
     contract::{Answer, EngineName, Plan, ServerPlan, Told},
     counts::Tools,
     flags::Flags,
-    out::Aside,
     progress::Progress,
 };
 

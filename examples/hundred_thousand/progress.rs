@@ -11,12 +11,9 @@
 use std::io::{self, IsTerminal};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use windlass_examples::figures::thousands;
+use windlass_examples::{figures::thousands, out::Aside};
 
-use crate::{
-    contract::{EngineName, Word},
-    out::Aside,
-};
+use crate::contract::{EngineName, Word};
 
 /// A line that stays is printed after so many requests.
 const LINE_EVERY: u64 = 10_000;

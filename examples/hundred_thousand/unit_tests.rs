@@ -10,7 +10,6 @@ mod contract;
 mod counts;
 mod engine;
 mod flags;
-mod out;
 mod preflight;
 mod progress;
 mod report;

@@ -8,6 +8,7 @@
 //!     limits     how much the machine allows: descriptors, ports, backlog
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
 //!     figures    numbers as people read them
+//!     out        where words go, and what becomes of them if nobody reads
 //!     story      what a lesson says, and when
 //!     robots     what a site asks of crawlers
 //!     sitemap    what a site says it has
@@ -20,6 +21,7 @@ pub mod figures;
 pub mod latency;
 pub mod limits;
 pub mod links;
+pub mod out;
 pub mod process;
 pub mod robots;
 pub mod sitemap;

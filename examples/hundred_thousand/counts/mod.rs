@@ -26,14 +26,13 @@ use std::{
 };
 
 use serde::Serialize;
-use windlass_examples::figures::thousands;
+use windlass_examples::{figures::thousands, out::Aside};
 
 pub(crate) use self::tools::Tools;
 use self::tools::{Counted, EAGAIN, TOTAL, Tool};
 use crate::{
     conduct::{self, Interrupt},
     contract::{EngineName, Plan, Told},
-    out::Aside,
 };
 
 /// Instructions that hyper takes for a GET of 128 bytes from nginx, with pool and requests done well. Other servers' heads

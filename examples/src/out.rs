@@ -1,17 +1,20 @@
 //! Where words go.
 //!
+//! A report is for people or for a script. What is said beside it must not get into the script's way, and a reader who has
+//! gone, as `head` does, is no reason to panic.
+//!
 //! ```text
 //!     report, JSON ──► stdout ──► gone? then nobody waits for the rest: end
 //!     with --json, what is not the JSON ──► stderr
 //! ```
 //!
-//! Not here: what the words are (`report`, `progress`).   Next: the loop itself, `src/event_loop.rs`.
+//! Not here: what the words are, which each program knows.   Next: [`crate::story`].
 
 use std::io::{self, Write};
 
 /// Which stream takes what is said beside the report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Aside {
+pub enum Aside {
     /// The report is for people: all of it goes to stdout.
     Stdout,
     /// Stdout is for the JSON alone.
@@ -20,7 +23,11 @@ pub(crate) enum Aside {
 
 impl Aside {
     /// Prints one line.
-    pub(crate) fn say(self, line: &str) {
+    ///
+    /// ```
+    /// windlass_examples::out::Aside::Stderr.say("a hundred are done");
+    /// ```
+    pub fn say(self, line: &str) {
         match self {
             Self::Stdout => to_stdout(&format!("{line}\n")),
             Self::Stderr => eprintln!("{line}"),
@@ -28,9 +35,13 @@ impl Aside {
     }
 }
 
-/// Writes to stdout at once. If whoever read it has gone, as with `| head`, this process ends, and its children with it
-/// (`die_with`).
-pub(crate) fn to_stdout(text: &str) {
+/// Writes to stdout at once. If whoever read it has gone, as with `| head`, this process ends with code 1, and with it the
+/// children that asked to die with it ([`crate::process::die_with`]).
+///
+/// ```
+/// windlass_examples::out::to_stdout("a line\n");
+/// ```
+pub fn to_stdout(text: &str) {
     let mut out = io::stdout().lock();
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(1);

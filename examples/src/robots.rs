@@ -30,8 +30,8 @@ pub const FILE_MAX: usize = 500 * 1024;
 pub const DELAY_MAX: Duration = Duration::from_secs(3_600);
 
 /// How many bytes of targets are compared for one decision. A file of [`FILE_MAX`] holds some 30,000 patterns, each of
-/// which may be searched for in a target of 64 KiB; that takes seconds, and who writes such a file does not want to be
-/// crawled.
+/// which may be searched for in a target of 64 KiB: tens of milliseconds, in which nothing else would happen on this
+/// thread. Who writes such a file does not want to be crawled.
 const WORK_MAX: usize = 16 * 1024 * 1024;
 
 /// What one crawler may fetch from one site.

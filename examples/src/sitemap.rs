@@ -30,6 +30,10 @@ pub const LEN_MAX: usize = 52_428_800;
 /// careless.
 const URL_MAX: usize = 8 * 1024;
 
+/// How deep elements may lie in each other; the protocol needs five. What is deeper makes no sense, and the reader
+/// keeps the name of all that are open.
+const DEPTH_MAX: usize = 64;
+
 /// How many pieces of XML, or lines, are read at a time: some hundred microseconds.
 const STEPS_MAX: usize = 256;
 
@@ -59,6 +63,7 @@ pub enum Entry {
 pub struct Sitemap<'a> {
     form: Form<'a>,
     entries: usize,
+    depth: usize,
 }
 
 #[derive(Debug)]
@@ -96,7 +101,7 @@ impl<'a> Sitemap<'a> {
         } else {
             Form::Text(bytes)
         };
-        Sitemap { form, entries: 0 }
+        Sitemap { form, entries: 0, depth: 0 }
     }
 
     /// The next few entries, often none; `None` at the end. The end is also where the XML makes no sense any more, and
@@ -107,7 +112,15 @@ impl<'a> Sitemap<'a> {
             let named = match &mut self.form {
                 Form::Xml(reader, place) => match reader.read_event() {
                     Ok(Event::Eof) | Err(_) => None,
-                    Ok(event) => Some(place.step(&event)),
+                    Ok(Event::Start(_)) if self.depth == DEPTH_MAX => None,
+                    Ok(event) => {
+                        match event {
+                            Event::Start(_) => self.depth += 1,
+                            Event::End(_) => self.depth = self.depth.saturating_sub(1),
+                            _ => {}
+                        }
+                        Some(place.step(&event))
+                    }
                 },
                 Form::Text(rest) => line(rest).map(|line| Some((Names::Page, line))),
                 Form::Over => return None,
@@ -296,6 +309,13 @@ mod tests {
     fn entities_of_its_own_are_not_expanded() {
         let xml = "<!DOCTYPE x [<!ENTITY a 'http://a.com/'><!ENTITY b '&a;&a;&a;'>]><urlset><url><loc>http://a.com/&b;x</loc></url></urlset>";
         assert_eq!(entries(xml.as_bytes()), ["http://a.com/%20x"]);
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_the_end() {
+        let entry = "<url><loc>http://a.com/</loc></url>";
+        let told = |depth: usize| entries(format!("{}{entry}", "<x>".repeat(depth)).as_bytes()).len();
+        assert_eq!([told(DEPTH_MAX - 2), told(DEPTH_MAX - 1)], [1, 0]);
     }
 
     #[test]

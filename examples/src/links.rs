@@ -331,10 +331,9 @@ impl Page {
         if text(tag, Name).trim().eq_ignore_ascii_case("robots") {
             content.split(',').for_each(|part| self.directive(part));
         }
-        if text(tag, HttpEquiv).eq_ignore_ascii_case("refresh") {
-            if let Some(target) = refresh_target(&content) {
-                self.add_if_any(target, Kind::Refresh);
-            }
+        let is_refresh = text(tag, HttpEquiv).eq_ignore_ascii_case("refresh");
+        if let Some(target) = refresh_target(&content).filter(|_| is_refresh) {
+            self.add_if_any(target, Kind::Refresh);
         }
     }
 

@@ -144,8 +144,8 @@ impl Place {
         match event {
             Event::Start(start) => self.open(start),
             Event::End(end) => return self.close(end),
-            Event::Text(text) => self.push(&text),
-            Event::CData(text) => self.push(&text),
+            Event::Text(text) => self.push(text),
+            Event::CData(text) => self.push(text),
             Event::GeneralRef(reference) => {
                 let known = match &reference[..] {
                     "amp" => Some('&'),

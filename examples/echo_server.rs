@@ -12,15 +12,33 @@
 //! Run it: `cargo run --example echo_server -- 127.0.0.1:7000`, then `nc 127.0.0.1 7000`. It serves until Ctrl-C; with
 //! `--connections N` it ends when N connections have come and gone.   Next: `sleep_sort`.
 
-use std::{env, error::Error, io, net::SocketAddr};
+use std::{io, net::SocketAddr, process::ExitCode};
 
+use clap::Parser;
 use windlass::net::{TcpListener, TcpStream};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let flags = Flags::parse(env::args().skip(1))?;
-    let event_loop = windlass::Loop::new()?;
-    event_loop.block_on(serve(flags))?;
-    Ok(())
+/// Sends back whatever it is sent, over TCP, until Ctrl-C.
+#[derive(Parser)]
+#[command(name = "echo_server", version)]
+struct Flags {
+    /// Where to listen; port 0 lets the kernel choose one.
+    #[arg(value_name = "ADDRESS:PORT", default_value = "127.0.0.1:0")]
+    address: SocketAddr,
+    /// End when so many connections have come and gone.
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    connections: u64,
+}
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let address = flags.address;
+    match windlass::Loop::new().and_then(|event_loop| event_loop.block_on(serve(flags))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("echo_server: {address}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn serve(flags: Flags) -> io::Result<()> {
@@ -57,29 +75,5 @@ async fn echo(mut stream: TcpStream) -> io::Result<u64> {
         }
         stream.write_all(&buffer[..read]).await?;
         total += read as u64;
-    }
-}
-
-const USAGE: &str = "usage: echo_server [ADDRESS:PORT] [--connections N]";
-
-/// The command line: an address, and how many connections to serve.
-struct Flags {
-    address: SocketAddr,
-    connections: u64,
-}
-
-impl Flags {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self, Box<dyn Error>> {
-        let mut flags = Self { address: "127.0.0.1:0".parse()?, connections: u64::MAX };
-        while let Some(argument) = arguments.next() {
-            match argument.as_str() {
-                "--connections" => {
-                    let number = arguments.next().and_then(|number| number.parse().ok());
-                    flags.connections = number.ok_or("--connections takes a number")?;
-                }
-                address => flags.address = address.parse().map_err(|error| format!("{address}: {error}; {USAGE}"))?,
-            }
-        }
-        Ok(flags)
     }
 }

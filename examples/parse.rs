@@ -11,7 +11,7 @@
 //! What a line holds and what ends a stream is in `--help`, the rules in the documentation of `windlass::http`.
 //! Not here: sockets, time.   Next: `windlass::http::head` and `body`, which do the work.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -84,6 +84,9 @@ const DIFFERENT: u8 = 3;
 fn main() -> ExitCode {
     let flags = Flags::parse();
     let mut stream = Vec::new();
+    if io::stdin().is_terminal() {
+        eprintln!("parse: reads replies from the terminal, to its end (Ctrl-D)");
+    }
     if let Err(error) = io::stdin().lock().read_to_end(&mut stream) {
         eprintln!("parse: stdin: {error}");
         return UNREADABLE.into();

@@ -12,28 +12,30 @@
 
 use std::{
     cell::RefCell,
-    env,
-    error::Error,
+    io,
     rc::Rc,
     time::{Duration, Instant},
 };
 
+use clap::Parser;
 use windlass::{Loop, time::sleep};
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers: Vec<u64> = env::args().skip(1).map(|number| parse(&number)).collect::<Result<_, _>>()?;
-    if numbers.is_empty() {
-        numbers = vec![30, 10, 50, 20, 40];
-    }
+/// Sorts numbers by sleeping: on a real clock, where each is milliseconds, and on a paused one, where each is hours.
+#[derive(Parser)]
+#[command(name = "sleep_sort", version)]
+struct Flags {
+    /// What to sort.
+    #[arg(value_name = "NUMBER", default_values_t = [30, 10, 50, 20, 40])]
+    numbers: Vec<u64>,
+}
+
+fn main() -> io::Result<()> {
+    let Flags { numbers } = Flags::parse();
     let millisecond = Duration::from_millis(1);
     let hour = Duration::from_secs(60 * 60);
     show("real clock, a millisecond each", &Loop::new()?, &numbers, millisecond);
     show("paused clock, an hour each", &Loop::builder().paused_clock().build()?, &numbers, hour);
     Ok(())
-}
-
-fn parse(number: &str) -> Result<u64, String> {
-    number.parse().map_err(|error| format!("{number}: {error}; usage: sleep_sort [NUMBER]..."))
 }
 
 fn show(title: &str, event_loop: &Loop, numbers: &[u64], unit: Duration) {

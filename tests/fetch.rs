@@ -112,12 +112,19 @@ fn answers() -> HashMap<&'static str, (Vec<u8>, Then)> {
     put("/silent", vec![], Hangs);
     put("/stalls", "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc".into(), Hangs);
     put("/garbage", "SSH-2.0-OpenSSH\r\n".into(), Closes);
-    put("/nocolon", "HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n".into(), Closes);
-    put("/badlength", "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n".into(), Closes);
-    put("/badte", "HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\nabc".into(), Closes);
+    put("/nocolon", "HTTP/1.1 200 OK\r\nA: b\r\nno colon\r\nContent-Length: 0\r\n\r\n".into(), Closes);
+    put("/badlength", "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: x\r\nC: d\r\n\r\n".into(), Closes);
+    put("/badte", "HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\nC: d\r\n\r\nabc".into(), Closes);
     put("/bare-lf", "HTTP/1.1 200 OK\nContent-Length: 2\n\nhi".into(), Closes);
     put("/cuthead", "HTTP/1.1 200 OK\r\nConte".into(), Closes);
     put("/cutline", "HTTP/1.1 20".into(), Closes);
+    put("/cutheadreset", "HTTP/1.1 404 OK\r\nA: b\r\nConte".into(), Resets);
+    put("/cutinterim", "HTTP/1.1 103 Hints\r\nA: b\r\n\r\nHTTP/1.1 2".into(), Closes);
+    put("/stalledhead", "HTTP/1.1 103 Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: b\r\nConte".into(), Hangs);
+    put("/noversion", "HTTP/1.1 20 OK\r\nA: b\r\n\r\n".into(), Closes);
+    put("/tecl", "HTTP/1.1 200 OK\r\nA: b\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n".into(), Closes);
+    put("/utf8", redirect(302, "/ü?ä").into(), Stays);
+    put("/badplace", redirect(302, "http://a b/").into(), Stays);
     let fields = |len| (0..90).map(|n| format!("X-{n}: {}\r\n", "v".repeat(len))).collect::<String>();
     put("/large", ok(&fields(3_000), "hi").into(), Stays);
     put("/larger", ok(&fields(4_000), "hi").into(), Closes);
@@ -211,7 +218,7 @@ fn hear(stream: &mut (impl Read + Write)) -> Option<String> {
         request.push(byte[0]);
     }
     let head = String::from_utf8_lossy(&request).to_lowercase();
-    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length:")).map(str::trim);
     if head.contains("expect: 100-continue") {
         stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
     }
@@ -366,8 +373,53 @@ fn what_is_asked_is_what_curl_asks() {
         ("-s -0 U/old", 0),
         ("-s -0 -d x U/echo", 0),
         ("-s -x http://ADDRESS http://a.example/hi", 0),
-        ("-s --resolve a.example:PORT:127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s -H X:y -H 'Y:  z  ' -H Z:; -H Accept:q U/echo", 0),
+        ("-s -H : -H :y -H '' -H 'X; ' -H 'X;y' U/echo", 0),
+        ("-s -H Content-Length:3 -d abc U/echo", 0),
+        ("-s -d a --data-urlencode 'b c' --data-raw @d -d '' --data-binary e -d f U/echo", 0),
+        ("-s -G -I -d a U/echo", 0),
+        ("-s -G -d '' U/echo", 0),
+        ("-s -e '' U/echo", 0),
+        ("-s -b a=b -b c=d U/echo", 0),
+        ("-s U/echo/ü", 0),
+        ("-s -L U/utf8", 0),
     ]);
+}
+
+#[test]
+fn a_name_is_where_resolve_says_in_every_form() {
+    same_as_curl(&[
+        ("-s --resolve a.example:PORT:127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s --resolve *:PORT:127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s --resolve +A.Example:PORT:127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s --resolve a.example:PORT:127.0.0.1,127.0.0.2 http://a.example:PORT/echo", 0),
+        ("-s --resolve a.example:PORT:[::1],127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s --resolve a.example:PORT:::1 http://a.example:PORT/echo", 7),
+        ("-s --resolve 127.0.0.9:PORT:127.0.0.1 http://127.0.0.9:PORT/echo", 0),
+        ("-s --resolve -a.example:PORT --resolve a.example:PORT:127.0.0.1 http://a.example:PORT/echo", 0),
+        ("-s --resolve a.example:PORT:nonsense http://a.example:PORT/echo", 49),
+        ("-s --resolve a.example:PORT http://a.example:PORT/echo", 49),
+        ("-s --resolve a.example:99999:127.0.0.1 http://a.example:PORT/echo", 49),
+    ]);
+}
+
+#[test]
+fn of_a_head_that_fails_what_came_before_is_written() {
+    let said = "-w '%{http_code} %{size_header} %{num_headers}'";
+    let mut table = vec![
+        ("-s -i -m 0.3 U/stalledhead".to_owned(), 28),
+        ("-s -D - -o /dev/null -m 0.3 U/stalledhead".to_owned(), 28),
+    ];
+    for (path, code) in [("nocolon", 8), ("badlength", 8), ("badte", 61), ("cutheadreset", 56), ("cutinterim", 52)] {
+        table.push((format!("-s -i U/{path}"), code));
+        table.push((format!("-s -D - {said} U/{path}"), code));
+    }
+    same_as_curl(&table.iter().map(|(line, code)| (line.as_str(), *code)).collect::<Vec<_>>());
+    let site = Site::start();
+    for path in ["/cuthead", "/tecl"] {
+        let done = fetch(&["-si", &site.url(path)]);
+        assert!(done.text().starts_with("HTTP/1.1 200 OK\r\n") && done.text().ends_with("\r\n"), "{done:?}");
+    }
 }
 
 #[test]
@@ -388,6 +440,10 @@ fn what_is_written_is_what_curl_writes() {
         ("-s -i U/large", 0),
         ("-s -I U/404", 0),
         ("-s -D - U/hi", 0),
+        ("-s -i -D - U/hi", 0),
+        ("-s -I -X GET U/hi", 0),
+        ("-s -m 0.0009 U/hi", 0),
+        ("-s -o - U/hi", 0),
         ("-s -i U/gzip", 0),
         ("-s -i --compressed U/gzip", 0),
         ("-s --compressed U/identity", 0),
@@ -427,6 +483,10 @@ fn what_goes_wrong_has_curls_number() {
     same_as_curl(&[
         ("-s gopherus://ADDRESS/", 1),
         ("-s -I -d x U/hi", 2),
+        ("-s -I --data-raw x U/hi", 2),
+        ("-s -m x U/hi", 2),
+        ("-s -L --max-redirs -2 U/hi", 2),
+        ("-s U/noversion", 1),
         ("-s --nosuch U/hi", 2),
         ("-s", 2),
         ("-s 'http://a b/'", 3),
@@ -448,6 +508,8 @@ fn what_goes_wrong_has_curls_number() {
         ("-s -k https://ADDRESS/none", 35),
         ("-s --resolve nonsense U/hi", 49),
         ("-s U/none", 52),
+        ("-s U/cutline", 52),
+        ("-s U/cutinterim", 52),
         ("-s U/noneatall", 56),
         ("-s U/reset", 56),
         ("-s U/badchunk", 56),
@@ -457,6 +519,10 @@ fn what_goes_wrong_has_curls_number() {
         ("-s --cacert /nonexistent https://ADDRESS/", 77),
         ("-s http://127.0.0.1:1/ U/hi", 0),
         ("-s U/hi http://127.0.0.1:1/", 7),
+        ("-s -f U/404 U/hi", 0),
+        ("-s -f U/hi U/404", 22),
+        ("-s -o /nonexistent/x -o /dev/null U/hi U/404", 0),
+        ("-s --cacert /nonexistent U/hi", 0),
     ]);
 }
 
@@ -484,6 +550,13 @@ fn what_w_says_is_what_curl_says() {
     let mut table: Vec<_> = lines.iter().map(|line| (line.as_str(), 0)).collect();
     let failed = said("-f -o /dev/null U/404");
     table.push((&failed, 22));
+    let (refused, no_file) = (said("http://127.0.0.1:1/"), said("-o - U/hi"));
+    table.extend([(refused.as_str(), 7), (no_file.as_str(), 0)]);
+    let stopped = "-s -w '%{http_code} %{num_redirects} %{redirect_url} %{size_download}' -L --max-redirs 0 U/302";
+    table.push((stopped, 47));
+    table.push(("-s -w '%{redirect_url}' U/foreign", 0));
+    table.push(("-s -w '%{redirect_url}' U/badplace", 0));
+    table.push(("-s -w '%{HTTP_CODE} %{Num_Redirects}' U/hi", 0));
     table.push(("-s -f -w '%{onerror}%{exitcode} %{http_code}' -o /dev/null U/404", 22));
     table.push(("-s -w '%{onerror}%{exitcode}' U/hi", 0));
     same_as_curl(&table);
@@ -553,6 +626,37 @@ fn each_url_has_a_file_of_its_own_and_all_share_that_of_the_heads() {
     assert!(!folder.join("e").exists(), "what failed before its first byte makes no file");
     assert_eq!(fetch(&["-s", "-o", &path("f"), &site.url("/short")]).code, Some(18));
     assert_eq!(fs::read(path("f")).unwrap(), b"abc");
+    assert_eq!(fetch(&["-s", "-o", &path("g"), &site.url("/304")]).code, Some(0));
+    assert!(!folder.join("g").exists(), "a copy that is still good stays");
+    assert_eq!(fetch(&["-s", "-D", &path("h"), "http://127.0.0.1:1/"]).code, Some(7));
+    assert_eq!(fs::read(path("h")).unwrap(), b"");
+    assert_eq!(fetch(&["-s", "-D", "/nonexistent/d", &a]).code, Some(23));
+}
+
+#[test]
+fn what_w_says_may_be_in_a_file_whose_lines_are_one() {
+    let (site, folder) = (Site::start(), folder("format"));
+    let file = folder.join("w");
+    fs::write(&file, "%{http_code}\r\n\\n%{num_redirects}\n").unwrap();
+    let arguments = owned(&["-s", "-w", &format!("@{}", file.display()), &site.url("/hi")]);
+    let ours = run(&program("fetch"), &arguments);
+    assert_eq!((ours.code, ours.text().as_str()), (Some(0), "hi\n200\n0"));
+    if let Some(curl) = curl() {
+        assert_eq!(run(curl, &arguments).text(), ours.text());
+    }
+}
+
+#[test]
+fn progress_is_for_who_looks_at_a_terminal() {
+    let (site, folder) = (Site::start(), folder("progress"));
+    let file = folder.join("f").display().to_string();
+    for flags in ["-o", "-So", "-so"] {
+        let done = fetch(&["-m", "1.3", flags, &file, &site.url("/stalls")]);
+        assert_eq!(done.code, Some(28), "{flags}");
+        let is_told = flags != "-so";
+        assert_eq!(done.stderr.lines().count(), usize::from(is_told), "{flags}: {}", done.stderr);
+        assert!(!done.stderr.contains(['\r', '\u{1b}', '[']), "{flags}: {}", done.stderr);
+    }
 }
 
 #[test]
@@ -732,6 +836,15 @@ fn a_connection_that_does_not_come_about_has_its_time() {
         let done = fetch(&["-sS", "--engine", engine, "--connect-timeout", "0.3", &url]);
         assert_eq!(done.code, Some(28), "{engine}: {}", done.stderr);
     }
+    // Connected as soon as the system has queued it, and silent in the handshake, which counts as well.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let arguments = owned(&["-s", "--connect-timeout", "0.3", &format!("https://{}/", silent.local_addr().unwrap())]);
+    for program in [Some(&program("fetch")), curl()].into_iter().flatten() {
+        assert_eq!(run(program, &arguments).code, Some(28), "{program:?}");
+    }
+    let site = Site::start();
+    let done = fetch(&["-s", "--connect-timeout", "0.3", "-m", "0.6", "-w", "%{time_total}", &site.url("/silent")]);
+    assert!((done.code, done.text().as_str()) > (Some(28), "0.6"), "connected, it has all the time: {done:?}");
 }
 
 #[test]
@@ -776,7 +889,7 @@ fn what_differs_from_curl_is_refused_under_its_number() {
     for (line, code, says) in [
         ("-sS U/bare-lf", 8, "a line ends in LF without CR"),
         ("-sS U/cuthead", 56, "the connection ended within the head"),
-        ("-sS U/cutline", 56, "the connection ended within the head"),
+        ("-sS U/tecl", 8, "both content-length and transfer-encoding"),
         ("-sS U/larger", 100, "head: longer than the limit"),
         ("-sS -H 'Transfer-Encoding: chunked' -d x U/hi", 43, "transfer-encoding is not the caller's to set"),
         ("-sS -d @/nonexistent/file U/hi", 26, "read /nonexistent/file"),

@@ -117,6 +117,31 @@ fn the_offset_is_that_of_the_byte_at_which_the_error_is_certain() {
 }
 
 #[test]
+fn what_is_no_http_is_an_error_at_its_first_byte_and_twenty_messages_are_twenty_lines() {
+    let binary: Vec<u8> = (0..=255).rev().collect();
+    for arguments in [&["--split", "all"][..], &["--eof"], &["--method", "HEAD", "--split", "1"]] {
+        assert_eq!(error(arguments, &binary), ("protocol".to_owned(), 0), "{arguments:?}");
+    }
+    let one = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+    let (status, told) = lines(&["--split", "all", "--eof"], one.repeat(20).as_bytes());
+    assert_eq!((status, told.len()), (Some(0), 20));
+    assert!(told.iter().all(|line| line["body_sha256"] == HELLO_SHA256 && line["consumed"] == one.len()));
+}
+
+#[test]
+fn a_body_that_a_reply_to_head_must_not_have_is_no_message() {
+    let stream = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"; // 38 bytes and 5
+    assert_eq!(error(&["--method", "HEAD", "--split", "all", "--eof"], stream), ("protocol".to_owned(), 38));
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_an_error_at_the_byte_that_passes_it() {
+    let head = "HTTP/1.1 200 OK\r\n\r\n"; // 19 bytes
+    let stream = [head.as_bytes(), &vec![b'x'; 10 * 1024 * 1024 + 9]].concat();
+    assert_eq!(error(&["--eof", "--split", "65536"], &stream), ("too_large".to_owned(), 19 + 10 * 1024 * 1024));
+}
+
+#[test]
 fn behind_the_end_of_a_connection_nothing_is_read() {
     let done = parse(&["--split", "all"], b"HTTP/1.1 204 x\r\nConnection: close\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
     assert_eq!((done.status, done.stdout.lines().count()), (Some(0), 1), "{done:?}");

@@ -185,6 +185,20 @@ fn what_a_clean_up_spawns_runs_while_it_is_awaited_and_is_dropped_if_it_is_not()
 }
 
 #[test]
+fn what_is_left_has_its_done_calls_made_before_the_run_returns() {
+    let (log, say) = log();
+    let ran = paused().run(async move {
+        for number in 0..200 {
+            let say = say.clone();
+            spawn(until_asked(ms(0))).on_done(move || say(&format!("{number}")));
+        }
+        yield_now().await;
+    });
+    ran.unwrap();
+    assert_eq!(*log.borrow(), (0..200).map(|number: u32| number.to_string()).collect::<Vec<_>>());
+}
+
+#[test]
 fn main_panics_out_of_the_run_after_the_others_have_cleaned_up() {
     let (log, say) = log();
     let panics = catch_unwind(AssertUnwindSafe(|| {

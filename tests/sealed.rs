@@ -56,6 +56,14 @@ impl Certificate {
 }
 
 impl Authority {
+    /// One that shows its own certificate as a server's: chain and key in PEM. It is what `openssl req -x509` makes.
+    pub fn posing_as(what: &Certificate) -> (String, String) {
+        let mut params = what.params();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("randomness");
+        (params.self_signed(&key).expect("a certificate").pem(), key.serialize_pem())
+    }
+
     /// One that nobody knows yet. Those of different names have different keys, and so have those of the same.
     pub fn new(name: &str) -> Authority {
         let mut params = CertificateParams::default();

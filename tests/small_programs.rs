@@ -9,7 +9,7 @@
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     process::{Command, Stdio},
 };
 
@@ -68,4 +68,25 @@ fn echo_server_sends_back_what_it_is_sent_and_ends_after_its_connections() {
     line.clear();
     said.read_to_string(&mut line).unwrap();
     assert!(line.contains(": 3 bytes") && line.contains(": 20 bytes"), "{line}");
+}
+
+#[test]
+fn echo_server_names_the_address_that_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let done = run(Command::new(program("echo_server")).arg(&address));
+    let said = format!("echo_server: {address}: Address already in use (os error 98)\n");
+    assert_eq!((done.status, done.stderr), (Some(1), said));
+}
+
+#[test]
+fn a_wrong_word_on_a_command_line_is_told_with_the_usage() {
+    for (name, wrong) in [("echo_server", "localhost"), ("sleep_sort", "seven")] {
+        let done = run(Command::new(program(name)).arg(wrong));
+        assert_eq!(done.status, Some(2), "{done:?}");
+        assert!(
+            done.stderr.contains(&format!("invalid value '{wrong}'")) && done.stderr.contains("--help"),
+            "{done:?}"
+        );
+    }
 }

@@ -119,6 +119,24 @@ fn a_certificate_that_is_refused_is_told_why_and_taken_only_by_who_takes_any() {
 }
 
 #[test]
+fn a_server_that_is_signed_by_itself_is_spoken_to_by_who_trusts_it_unless_it_may_sign_others() {
+    run(async {
+        let trusting = |pem: &str| Client::builder().tls(Tls::roots_from_pem(pem.as_bytes()).unwrap()).build();
+        let alone = GOOD.self_signed();
+        let script = saying(server(&alone), LAST);
+        assert_eq!(get(&trusting(&alone.0), &script.https()).await.unwrap(), b"hello");
+
+        let posing = Authority::posing_as(&GOOD);
+        let script = saying(server(&posing), LAST);
+        let refused = failure(&trusting(&posing.0), &script.https()).await;
+        let said = "is that of an authority trusted here (CA:TRUE), and none for a server";
+        assert!(is_certificate(&refused) && refused.to_string().ends_with(said), "{refused}");
+        let refused = failure(&trusting(&alone.0), &script.https()).await;
+        assert!(refused.to_string().ends_with("is signed by itself alone, and is not trusted here"), "{refused}");
+    });
+}
+
+#[test]
 fn neither_mozillas_authorities_nor_the_systems_know_the_one_of_a_story() {
     run(async {
         let script = saying(Authority::new("ours").server(&GOOD), HELLO);

@@ -18,7 +18,11 @@ use base64::prelude::{BASE64_STANDARD, Engine as _};
 use windlass::http::Url;
 use windlass::http::head::Version;
 
-use crate::{data, failure::Failure, flags::Flags};
+use crate::{
+    data,
+    failure::{Code, Failure},
+    flags::Flags,
+};
 
 const USER_AGENT: &str = concat!("windlass/", env!("CARGO_PKG_VERSION"));
 /// curl's list, in its order.
@@ -27,7 +31,7 @@ const FORM: &str = "application/x-www-form-urlencoded";
 /// A longer body waits for the server's leave: curl's figure.
 const EXPECT_ABOVE: usize = 1024 * 1024;
 
-/// A name and its value.
+/// A name and what is behind its colon: a space, mostly, and the value.
 pub(crate) type Header = (String, Vec<u8>);
 
 /// What the flags ask for, the same for every URL.
@@ -81,8 +85,11 @@ impl Asked {
     /// Reads what files the flags name.
     ///
     /// # Errors
-    /// A file that cannot be read.
+    /// A file that cannot be read; data, when only a head is asked for.
     pub(crate) fn new(flags: &Flags) -> Result<Self, Failure> {
+        if flags.head && !flags.get && !flags.data.0.is_empty() {
+            return Err(Failure::new(Code::Usage, "a head (-I) is asked for without data (-d)"));
+        }
         let mut own = Vec::new();
         for line in &flags.header {
             match line.strip_prefix('@') {
@@ -93,6 +100,7 @@ impl Asked {
                 None => own.extend(parse_header(line)),
             }
         }
+        let cookies: Vec<_> = flags.cookie.iter().filter(|cookie| cookie.contains('=')).map(String::as_str).collect();
         let body = if flags.get { None } else { data::gather(flags)? };
         Ok(Self {
             method: flags.request.clone(),
@@ -101,8 +109,8 @@ impl Asked {
             user: flags.user.clone(),
             user_agent: flags.user_agent.clone().unwrap_or_else(|| USER_AGENT.to_owned()),
             codings: flags.compressed.then_some(CODINGS),
-            referer: flags.referer.clone(),
-            cookie: flags.cookie.clone().filter(|cookie| cookie.contains('=')),
+            referer: flags.referer.clone().filter(|referer| !referer.is_empty()),
+            cookie: (!cookies.is_empty()).then(|| cookies.join(";")),
             proxy_connection: flags.proxy.as_ref().is_some_and(|proxy| !proxy.is_empty()).then_some("Keep-Alive"),
             own,
             body,
@@ -121,7 +129,7 @@ impl Asked {
         let mut headers = Vec::new();
         let mut add = |name: &str, value: Option<&[u8]>| {
             if let Some(value) = value.filter(|_| !self.names(name)) {
-                headers.push((name.to_owned(), value.to_vec()));
+                headers.push((name.to_owned(), [b" ", value].concat()));
             }
         };
         let user = self.user.as_deref().filter(|_| hop.is_first_origin).or(hop.user);
@@ -139,18 +147,18 @@ impl Asked {
         match body {
             Some(body) => {
                 if !names("Content-Length") {
-                    headers.push(("Content-Length".to_owned(), body.len().to_string().into_bytes()));
+                    headers.push(("Content-Length".to_owned(), format!(" {}", body.len()).into_bytes()));
                 }
                 if !names("Content-Type") {
-                    headers.push(("Content-Type".to_owned(), FORM.as_bytes().to_vec()));
+                    headers.push(("Content-Type".to_owned(), format!(" {FORM}").into_bytes()));
                 }
                 if body.len() > EXPECT_ABOVE && self.version == Version::Http11 && !names("Expect") {
-                    headers.push(("Expect".to_owned(), b"100-continue".to_vec()));
+                    headers.push(("Expect".to_owned(), b" 100-continue".to_vec()));
                 }
             }
             // The library says so in any case; said here, it is where it can be seen.
             None if matches!(method, "POST" | "PUT" | "PATCH") && !names("Content-Length") => {
-                headers.push(("Content-Length".to_owned(), b"0".to_vec()));
+                headers.push(("Content-Length".to_owned(), b" 0".to_vec()));
             }
             None => {}
         }
@@ -192,7 +200,11 @@ impl Request<'_> {
     /// Its head, to the byte.
     pub(crate) fn head(&self) -> Vec<u8> {
         let is_host = |(name, _): &&Header| name.eq_ignore_ascii_case("host");
-        let host = self.headers.iter().find(is_host).map_or(self.url.host_header().as_bytes(), |(_, value)| value);
+        let host = self
+            .headers
+            .iter()
+            .find(is_host)
+            .map_or(self.url.host_header().as_bytes(), |(_, value)| value.trim_ascii());
         let proxied = self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("proxy-connection"));
         let target = if proxied { self.url.as_str() } else { self.url.target() };
         let mut head = format!("{} {target} {}\r\nHost: ", self.method, self.version).into_bytes();
@@ -200,7 +212,7 @@ impl Request<'_> {
         head.extend_from_slice(b"\r\n");
         for (name, value) in self.headers.iter().filter(|header| !is_host(header)) {
             head.extend_from_slice(name.as_bytes());
-            head.extend_from_slice(if value.is_empty() { b":" } else { b": " });
+            head.push(b':');
             head.extend_from_slice(value);
             head.extend_from_slice(b"\r\n");
         }
@@ -218,9 +230,9 @@ fn basic(user: &str) -> String {
 /// `Name: value`, `Name:` or `Name;`. Anything else says nothing.
 fn parse_header(line: &str) -> Option<Own> {
     if let Some((name, value)) = line.split_once(':') {
-        let value = value.trim_matches([' ', '\t']);
-        let said = || Own::Said((name.to_owned(), value.as_bytes().to_vec()));
-        return Some(if value.is_empty() { Own::LeftOut(name.to_owned()) } else { said() });
+        let (is_empty, name) = (value.trim_ascii().is_empty(), name.to_owned());
+        let own = || if is_empty { Own::LeftOut(name) } else { Own::Said((name, value.as_bytes().to_vec())) };
+        return (!line.starts_with(':')).then(own);
     }
     let name = line.strip_suffix(';')?;
     Some(Own::Said((name.to_owned(), Vec::new())))
@@ -259,7 +271,7 @@ mod tests {
             head(&arguments, |_| ()),
             format!(
                 "POST /x HTTP/1.1|Host: foo|Authorization: Basic bWU6cHc=|User-Agent: {UA}|\
-                 Accept-Encoding: {CODINGS}|Referer: ref|Cookie: a=1|X-A: b|X-E:|\
+                 Accept-Encoding: {CODINGS}|Referer: ref|Cookie: a=1|X-A:b|X-E:|\
                  Content-Length: 3|Content-Type: {FORM}||"
             )
         );
@@ -285,6 +297,7 @@ mod tests {
         assert_eq!(parse_header("nothing"), None);
         assert_eq!(parse_header("A: "), Some(Own::LeftOut("A".to_owned())));
         assert_eq!(parse_header("A;"), Some(Own::Said(("A".to_owned(), vec![]))));
-        assert_eq!(parse_header("A:  b c "), Some(Own::Said(("A".to_owned(), b"b c".to_vec()))));
+        assert_eq!(parse_header(":b"), None);
+        assert_eq!(parse_header("A:  b c "), Some(Own::Said(("A".to_owned(), b"  b c ".to_vec()))));
     }
 }

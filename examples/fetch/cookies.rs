@@ -12,17 +12,18 @@
 
 use std::{
     fs,
+    path::Path,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use windlass::http::{CookieJar, Url};
 
-/// A jar with what is in the file. Lines that make no sense are left out.
-pub(crate) fn read(path: &str) -> CookieJar {
+/// A jar with what is in the files. Lines that make no sense are left out.
+pub(crate) fn read(paths: impl Iterator<Item = impl AsRef<Path>>) -> CookieJar {
     let jar = CookieJar::new();
-    let text = fs::read(path).unwrap_or_default();
-    for line in String::from_utf8_lossy(&text).lines() {
-        if let Some((url, cookie)) = parse(line) {
+    for path in paths {
+        let text = fs::read(path).unwrap_or_default();
+        for (url, cookie) in String::from_utf8_lossy(&text).lines().filter_map(parse) {
             let _ = jar.set(&url, &cookie); // a public suffix, say
         }
     }

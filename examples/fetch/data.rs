@@ -4,14 +4,14 @@
 //!     -d a=b  -d @file  --data-urlencode 'c=d e'   ──►   a=b&…&c=d+e
 //! ```
 //!
-//! Each kind of flag keeps its own order; among them, -d comes first.
+//! They stand in the order of the command line, whatever their kind.
 //! Not here: the head that announces it (`asked`).   Next: `asked`.
 
 use std::{fs, io, io::Read};
 
 use crate::{
     failure::{Code, Failure},
-    flags::Flags,
+    flags::{Flags, Kind},
 };
 
 /// All of it; none if no flag asks for any.
@@ -20,21 +20,25 @@ use crate::{
 /// A file that cannot be read.
 pub(crate) fn gather(flags: &Flags) -> Result<Option<Vec<u8>>, Failure> {
     let mut parts = Vec::new();
-    for text in &flags.data {
-        let mut part = part_of(text)?;
-        if text.starts_with('@') {
-            part.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
-        }
-        parts.push(part);
-    }
-    for text in &flags.data_binary {
-        parts.push(part_of(text)?);
-    }
-    parts.extend(flags.data_raw.iter().map(|text| text.clone().into_bytes()));
-    for text in &flags.data_urlencode {
-        parts.push(encoded_part_of(text)?);
+    for (kind, text) in &flags.data.0 {
+        parts.push(match (kind, text.strip_prefix('@')) {
+            (Kind::Encoded, _) => encoded_part_of(text)?,
+            (Kind::Plain, Some(path)) => read_in_one_line(path)?,
+            (Kind::Binary, Some(path)) => read(path)?,
+            _ => text.as_bytes().to_vec(),
+        });
     }
     Ok((!parts.is_empty()).then(|| parts.join(&b'&')))
+}
+
+/// What a file holds, without its line ends.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn read_in_one_line(path: &str) -> Result<Vec<u8>, Failure> {
+    let mut bytes = read(path)?;
+    bytes.retain(|byte| !matches!(byte, b'\r' | b'\n' | 0));
+    Ok(bytes)
 }
 
 /// What a file holds; `-` is stdin.
@@ -45,10 +49,6 @@ pub(crate) fn read(path: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let read = if path == "-" { io::stdin().read_to_end(&mut bytes).map(|_| bytes) } else { fs::read(path) };
     read.map_err(|error| Failure::new(Code::Read, format!("read {path}: {error}")))
-}
-
-fn part_of(text: &str) -> Result<Vec<u8>, Failure> {
-    text.strip_prefix('@').map_or_else(|| Ok(text.as_bytes().to_vec()), read)
 }
 
 fn encoded_part_of(text: &str) -> Result<Vec<u8>, Failure> {

@@ -12,6 +12,8 @@ use std::{error::Error as _, fmt, io};
 
 use windlass::http::{CertificateError, Error, ErrorKind};
 
+use crate::engine::Head;
+
 /// Exit codes, by curl's names for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -46,11 +48,13 @@ pub(crate) enum Code {
 pub(crate) struct Failure {
     pub(crate) code: Code,
     pub(crate) text: String,
+    /// What had come of the head of an answer, if it was that which failed.
+    pub(crate) head: Option<Box<Head>>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { code, text: text.into() }
+        Self { code, text: text.into(), head: None }
     }
 
     pub(crate) fn write(error: &io::Error) -> Self {
@@ -89,11 +93,11 @@ pub(crate) fn of_client(error: &Error, awaited: Awaited) -> Failure {
             _,
         ) => Code::TimedOut,
         (ErrorKind::Reset, _) if says("sending the request") => Code::Send,
-        (ErrorKind::Truncated, Awaited::Head) if says("before an answer") => Code::GotNothing,
+        (ErrorKind::Truncated, Awaited::Head) if !has_status_line(error.heard()) => Code::GotNothing,
         (ErrorKind::Truncated, Awaited::Body) => Code::Partial,
-        // HTTP/0.9 is, to curl, a protocol that it was not told to speak.
-        (ErrorKind::Protocol, Awaited::Head) if says("does not begin with HTTP/1.") => Code::UnsupportedProtocol,
-        (ErrorKind::Protocol, Awaited::Head) if says("coding") => Code::Coding,
+        // To curl, a reply without a status line is of HTTP/0.9, which it was not told to speak.
+        (ErrorKind::Protocol, Awaited::Head) if NO_STATUS_LINE.into_iter().any(says) => Code::UnsupportedProtocol,
+        (ErrorKind::Protocol, Awaited::Head) if says(" coding") => Code::Coding,
         (ErrorKind::Protocol, Awaited::Head) => Code::WeirdReply,
         (ErrorKind::TooLarge, Awaited::Head) => Code::TooLarge,
         (ErrorKind::Redirect, _) => Code::TooManyRedirects,
@@ -102,6 +106,15 @@ pub(crate) fn of_client(error: &Error, awaited: Awaited) -> Failure {
         _ => Code::Receive,
     };
     Failure::new(code, text)
+}
+
+/// How the parser says that the first line is no status line.
+const NO_STATUS_LINE: [&str; 3] = ["does not begin with HTTP/1.", "the version is not", "not three digits"];
+
+/// Whether what was heard has all of a status line behind its interim heads.
+fn has_status_line(heard: &[u8]) -> bool {
+    let end = heard.windows(4).rposition(|four| four == b"\r\n\r\n");
+    heard[end.map_or(0, |at| at + 4)..].contains(&b'\n')
 }
 
 /// An URL that cannot be gone to.
@@ -142,7 +155,9 @@ mod tests {
         for (reply, code) in [
             ("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", None),
             ("SSH-2.0-OpenSSH\r\n", Some(1)),
+            ("HTTP/1.1 20 OK\r\n\r\n", Some(1)),
             ("HTTP/1.1 200 OK\r\nno colon\r\n\r\n", Some(8)),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", Some(8)),
             ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", Some(8)),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: foo\r\n\r\n", Some(61)),
             ("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nhi", Some(18)),
@@ -154,6 +169,12 @@ mod tests {
     }
 
     #[test]
+    fn an_interim_head_is_no_status_line() {
+        let told = ["", "HTTP/1.1 20", "HTTP/1.1 100 C\r\n\r\nHTTP", "HTTP/1.1 200 OK\r\nA"];
+        assert_eq!(told.map(|heard| has_status_line(heard.as_bytes())), [false, false, false, true]);
+    }
+
+    #[test]
     fn each_kind_has_a_code() {
         for (kind, head, body) in [
             (ErrorKind::Resolve, 6, 6),
@@ -162,7 +183,7 @@ mod tests {
             (ErrorKind::TimeoutTotal, 28, 28),
             (ErrorKind::TimeoutRead, 28, 28),
             (ErrorKind::Reset, 56, 56),
-            (ErrorKind::Truncated, 56, 18),
+            (ErrorKind::Truncated, 52, 18),
             (ErrorKind::TooLarge, 100, 56),
             (ErrorKind::Other, 43, 56),
         ] {

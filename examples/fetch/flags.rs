@@ -8,7 +8,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgMatches, Args, Command, FromArgMatches, Parser, ValueEnum};
 
 const ABOUT: &str = "Sends requests and writes the answers to stdout, as curl does: the same names of flags, the same bytes, the same \
 exit codes.";
@@ -25,7 +25,7 @@ Exit status: 0 done; 1 scheme; 2 usage; 3 URL; 5 proxy's name; 6 name; 7 connect
 #[derive(Debug, Parser)]
 #[command(name = "fetch", version, about = ABOUT, after_help = AFTER, args_override_self = true)]
 pub(crate) struct Flags {
-    /// Where to go; http:// is understood
+    /// Where to go; without a scheme, http:// is meant
     #[arg(value_name = "URL", required = true)]
     pub(crate) urls: Vec<String>,
 
@@ -34,32 +34,19 @@ pub(crate) struct Flags {
     pub(crate) include: bool,
 
     /// Ask for the head alone (HEAD) and write it
-    #[arg(short = 'I', long, conflicts_with = "data")]
+    #[arg(short = 'I', long)]
     pub(crate) head: bool,
 
     /// The method, also of what redirects lead to
     #[arg(short = 'X', long, value_name = "METHOD")]
     pub(crate) request: Option<String>,
 
-    /// A header `Name: value`; `Name:` leaves one out, `Name;` sends it empty, `@FILE` has one in each line
+    /// A header `Name: value`, spaces and all; `Name:` leaves one out, `Name;` sends it empty, `@FILE` has one in each line
     #[arg(short = 'H', long, value_name = "LINE", allow_hyphen_values = true)]
     pub(crate) header: Vec<String>,
 
-    /// Sends this as a form (POST); of `@FILE` without line ends, and `@-` is stdin; several are joined by `&`
-    #[arg(short, long, value_name = "DATA", allow_hyphen_values = true, visible_alias = "data-ascii")]
-    pub(crate) data: Vec<String>,
-
-    /// As --data, and a file as it is
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data_binary: Vec<String>,
-
-    /// As --data, but `@` means nothing
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data_raw: Vec<String>,
-
-    /// As --data, encoded: `VALUE`, `=VALUE`, `NAME=VALUE`, `@FILE` or `NAME@FILE`
-    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
-    pub(crate) data_urlencode: Vec<String>,
+    #[command(flatten)]
+    pub(crate) data: Data,
 
     /// Puts the data into the URL's query, and asks with GET
     #[arg(short = 'G', long)]
@@ -85,7 +72,7 @@ pub(crate) struct Flags {
     #[arg(short, long, value_name = "SECONDS", value_parser = parse_seconds)]
     pub(crate) max_time: Option<Duration>,
 
-    /// Seconds for the name, and again for the connection with its handshake; 0 for any time
+    /// Seconds until there is a connection: name, connection and handshake; 0 for any time
     #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, default_value = "300", hide_default_value = true)]
     pub(crate) connect_timeout: Option<Duration>,
 
@@ -151,7 +138,7 @@ pub(crate) struct Flags {
 
     /// Cookies: `NAME=VALUE; ...`, or a file of them (Netscape's form), which also has cookies kept while this runs
     #[arg(short = 'b', long, value_name = "DATA|FILE")]
-    pub(crate) cookie: Option<String>,
+    pub(crate) cookie: Vec<String>,
 
     /// Who carries the requests
     #[arg(long, value_name = "NAME", value_enum, default_value = "windlass")]
@@ -167,9 +154,77 @@ pub(crate) enum EngineName {
     Tokio,
 }
 
+/// What a form is made of, in the order of the command line.
+#[derive(Debug)]
+pub(crate) struct Data(pub(crate) Vec<(Kind, String)>);
+
+/// How a piece of a form is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Plain,
+    Binary,
+    Raw,
+    Encoded,
+}
+
+/// The flags by which they are given: clap keeps the order of each alone.
+#[derive(Debug, Args)]
+struct EachKind {
+    /// Sends this as a form (POST); of `@FILE` without line ends, and `@-` is stdin; several are joined by `&`
+    #[arg(short, long, value_name = "DATA", allow_hyphen_values = true, visible_alias = "data-ascii")]
+    data: Vec<String>,
+
+    /// As --data, and a file as it is
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
+    data_binary: Vec<String>,
+
+    /// As --data, but `@` means nothing
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
+    data_raw: Vec<String>,
+
+    /// As --data, encoded: `VALUE`, `=VALUE`, `NAME=VALUE`, `@FILE` or `NAME@FILE`
+    #[arg(long, value_name = "DATA", allow_hyphen_values = true)]
+    data_urlencode: Vec<String>,
+}
+
+impl Args for Data {
+    fn augment_args(command: Command) -> Command {
+        EachKind::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        EachKind::augment_args_for_update(command)
+    }
+}
+
+impl FromArgMatches for Data {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let EachKind { data, data_binary, data_raw, data_urlencode } = EachKind::from_arg_matches(matches)?;
+        let mut placed = Vec::new();
+        for (id, kind, texts) in [
+            ("data", Kind::Plain, data),
+            ("data_binary", Kind::Binary, data_binary),
+            ("data_raw", Kind::Raw, data_raw),
+            ("data_urlencode", Kind::Encoded, data_urlencode),
+        ] {
+            let places = matches.indices_of(id).into_iter().flatten();
+            placed.extend(places.zip(texts).map(|(place, text)| (place, kind, text)));
+        }
+        placed.sort_by_key(|(place, ..)| *place);
+        Ok(Self(placed.into_iter().map(|(_, kind, text)| (kind, text)).collect()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Whole milliseconds: for curl, too, what is less is none.
 fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds: f64 = text.trim_start().parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let exact = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    Ok(exact - Duration::from_nanos(u64::from(exact.subsec_nanos() % 1_000_000)))
 }
 
 #[cfg(test)]
@@ -184,15 +239,27 @@ mod tests {
     fn short_flags_may_stand_together_and_come_twice() {
         let flags = parse("fetch -sSLsi -oout -m1.5 -d -1 -d @- a b").unwrap();
         assert!(flags.silent && flags.show_error && flags.location && flags.include);
-        assert_eq!((flags.output.len(), flags.urls.len(), flags.data.len()), (1, 2, 2));
+        assert_eq!((flags.output.len(), flags.urls.len(), flags.data.0.len()), (1, 2, 2));
         assert_eq!(flags.max_time, Some(Duration::from_millis(1500)));
     }
 
     #[test]
+    fn data_stay_in_the_order_of_the_command_line() {
+        let flags = parse("fetch --data-urlencode a -d b --data-raw c a --data-binary d -d e").unwrap();
+        let kinds = [Kind::Encoded, Kind::Plain, Kind::Raw, Kind::Binary, Kind::Plain];
+        let expected: Vec<_> = kinds.into_iter().zip(["a", "b", "c", "d", "e"].map(str::to_owned)).collect();
+        assert_eq!(flags.data.0, expected);
+    }
+
+    #[test]
+    fn a_millisecond_is_the_least_time_there_is() {
+        let max_time = |text: &str| parse(&format!("fetch a -m {text}")).unwrap().max_time.unwrap().as_nanos();
+        assert_eq!(["0.0009", ".0019", "1e1"].map(max_time), [0, 1_000_000, 10_000_000_000]);
+    }
+
+    #[test]
     fn what_means_nothing_is_a_matter_of_usage() {
-        for line in
-            ["fetch", "fetch -m x a", "fetch -m -1 a", "fetch --nosuch a", "fetch -I -d x a", "fetch --engine x a"]
-        {
+        for line in ["fetch", "fetch -m x a", "fetch -m -1 a", "fetch --nosuch a", "fetch --engine x a"] {
             assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
         }
     }

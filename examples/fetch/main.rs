@@ -94,8 +94,9 @@ fn fetch_all(flags: &Flags) -> Result<u8, Failure> {
 
 async fn fetch_each(engine: &impl Engine, flags: &Flags, asked: &Asked, format: &str) -> u8 {
     // A word with `=` is a cookie; anything else, also nothing, names a file, and has cookies kept.
-    let file = flags.cookie.as_deref().filter(|cookie| !cookie.contains('='));
-    let rules = Rules::new(flags, file.map(cookies::read));
+    let mut files = flags.cookie.iter().filter(|cookie| !cookie.contains('=')).peekable();
+    let jar = files.peek().is_some().then(|| cookies::read(files));
+    let rules = Rules::new(flags, jar);
     let query = if flags.get { data::gather(flags) } else { Ok(None) };
     let query = match query {
         Ok(query) => query.map(|query| String::from_utf8_lossy(&query).into_owned()),
@@ -105,10 +106,15 @@ async fn fetch_each(engine: &impl Engine, flags: &Flags, asked: &Asked, format: 
         }
     };
     let mut dump = flags.dump_header.as_ref().map(|path| Target::new(Some(path)));
+    if let Some(Err(failure)) = dump.as_mut().map(Target::make) {
+        complain(flags, &failure);
+        return failure.code as u8;
+    }
     let mut code = 0;
     for (number, url) in flags.urls.iter().enumerate() {
         let path = flags.output.get(number);
-        let mut report = Report::new(number, url, path.map(|path| path.display().to_string()));
+        let file = path.map(|path| path.display().to_string()).filter(|name| name != "-");
+        let mut report = Report::new(number, url, file);
         let mut sink = Sink::new(flags, path, &mut dump);
         let url = with_query(url, query.as_deref());
         let done = transfer(engine, asked, &rules, &url, &mut sink, &mut report).await;
@@ -129,7 +135,7 @@ async fn fetch_each(engine: &impl Engine, flags: &Flags, asked: &Asked, format: 
 
 /// -G: the data become the URL's query, or go on with it.
 fn with_query(url: &str, query: Option<&str>) -> String {
-    let Some(query) = query else { return url.to_owned() };
+    let Some(query) = query.filter(|query| !query.is_empty()) else { return url.to_owned() };
     let (url, fragment) = url.split_at(url.find('#').unwrap_or(url.len()));
     let mark = if url.contains('?') { '&' } else { '?' };
     format!("{url}{mark}{query}{fragment}")

@@ -88,10 +88,14 @@ impl Report {
 
     pub(crate) fn asks(&mut self, request: &Request<'_>) {
         self.url_effective = whole(request.url);
-        self.scheme = if request.url.scheme() == "https" { "HTTPS" } else { "HTTP" };
         self.method = request.method.to_owned();
         let referer = request.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("referer"));
-        self.referer = referer.map(|(_, value)| String::from_utf8_lossy(value).into_owned());
+        self.referer = referer.map(|(_, value)| String::from_utf8_lossy(value.trim_ascii()).into_owned());
+    }
+
+    /// There was a connection to that server.
+    pub(crate) fn reaches(&mut self, request: &Request<'_>) {
+        self.scheme = if request.url.scheme() == "https" { "HTTPS" } else { "HTTP" };
         self.size_request += (request.head().len() + request.body.map_or(0, <[u8]>::len)) as u64;
         self.size_upload = request.body.map_or(0, <[u8]>::len) as u64;
     }

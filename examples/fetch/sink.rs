@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What was written has left the program: nothing is buffered here, so that whatever ends it, a file has what came. A file
-//! is made with its first byte, or at the end of an answer that was empty; not for one that failed before.
+//! is made with its first byte, or at the end of an answer that was empty; not for one that failed before. That of -D is
+//! there from the beginning.
 //! Next: `write_out`.
 
 use std::{
@@ -46,6 +47,12 @@ impl Target {
                 self.open()
             }
         }
+    }
+
+    /// # Errors
+    /// Of curl's number 23.
+    pub(crate) fn make(&mut self) -> Result<(), Failure> {
+        self.open().map(drop).map_err(|error| Failure::write(&error))
     }
 
     /// # Errors
@@ -95,21 +102,28 @@ impl<'a> Sink<'a> {
         self.body.write(bytes)
     }
 
-    /// All has come.
-    pub(crate) fn ends(&mut self, trailers: &[u8]) -> Result<(), Failure> {
-        self.tell("< ", trailers)?;
-        self.head_bytes(trailers)?;
-        self.body.open().map(drop).map_err(|error| Failure::write(&error))
+    /// The lines behind the body have come.
+    pub(crate) fn trailers(&mut self, lines: &[u8]) -> Result<(), Failure> {
+        self.tell("< ", lines)?;
+        self.head_bytes(lines)
+    }
+
+    /// All has come, if only nothing.
+    pub(crate) fn ends(&mut self) -> Result<(), Failure> {
+        self.body.make()
     }
 
     fn head_bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        if bytes.is_empty() {
-            return Ok(());
+        // Line by line: both may be the same place.
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            if let Some(dump) = self.dump {
+                dump.write(line)?;
+            }
+            if self.includes_heads {
+                self.body.write(line)?;
+            }
         }
-        if let Some(dump) = self.dump {
-            dump.write(bytes)?;
-        }
-        if self.includes_heads { self.body.write(bytes) } else { Ok(()) }
+        Ok(())
     }
 
     fn tell(&self, mark: &str, lines: &[u8]) -> Result<(), Failure> {

@@ -38,6 +38,8 @@ pub(crate) struct Rules {
     redirects: Redirects,
     max_time: Option<Duration>,
     is_fail: bool,
+    /// Whatever is asked, only heads are wanted.
+    is_head: bool,
     is_decoded: bool,
     pub(crate) jar: Option<CookieJar>,
 }
@@ -55,6 +57,7 @@ impl Rules {
             redirects: if flags.location { Redirects::Followed { most } } else { Redirects::Shown },
             max_time: flags.max_time.filter(|limit| !limit.is_zero()),
             is_fail: flags.fail,
+            is_head: flags.head,
             is_decoded: flags.compressed && !flags.raw,
             jar,
         }
@@ -94,15 +97,33 @@ pub(crate) async fn transfer<E: Engine>(
         let opened = engine.opened();
         let sent = engine.send(&request, left).await;
         report.connects += engine.opened() - opened;
-        let mut answer = sent?;
+        if !sent.as_ref().is_err_and(|failure| matches!(failure.code, Code::Resolve | Code::Connect)) {
+            report.reaches(&request);
+        }
+        let mut answer = match sent {
+            Ok(answer) => answer,
+            Err(mut failure) => {
+                if let Some(head) = failure.head.take() {
+                    report.hears(&head);
+                    sink.comes_in(&head)?;
+                }
+                return Err(failure);
+            }
+        };
         report.hears(answer.head());
         sink.comes_in(answer.head())?;
         keep_cookies(rules, answer.head(), &url);
 
-        let next = location(answer.head()).map(|location| led(&url, &location));
+        let location = location(answer.head());
+        let next = location.as_deref().map(|location| led(&url, location));
         match (next, rules.redirects) {
             (Some(next), Redirects::Followed { most }) => {
                 if most == Some(report.redirects) {
+                    report.redirect_url = next.ok().map(|(next, _)| report::whole(&next));
+                    while let Ok(Some(piece)) = answer.chunk().await {
+                        report.size_download += piece.len() as u64;
+                    }
+                    report.ends(&answer.end());
                     return Err(Failure::new(
                         Code::TooManyRedirects,
                         format!("more than {} redirects", report.redirects),
@@ -118,17 +139,21 @@ pub(crate) async fn transfer<E: Engine>(
                 continue;
             }
             (Some(Ok((next, _))), Redirects::Shown) => report.redirect_url = Some(report::whole(&next)),
-            _ => {}
+            (Some(Err(_)), Redirects::Shown) => report.redirect_url = location,
+            (None, _) => {}
         }
         if rules.is_fail && answer.head().status >= 400 {
             let status = answer.head().status;
             return Err(Failure::new(Code::HttpReturned, format!("the requested URL returned error: {status}")));
         }
-        let read = read_body(&mut answer, rules, sink, report).await;
+        let is_wanted = !rules.is_head || request.method == "HEAD";
+        let read = if is_wanted { read_body(&mut answer, rules, sink, report).await } else { Ok(()) };
         let end = answer.end();
         report.ends(&end);
         read?;
-        return sink.ends(&end.trailers);
+        sink.trailers(&end.trailers)?;
+        let is_kept = answer.head().status == 304; // whoever has a copy of it keeps that
+        return if is_kept { Ok(()) } else { sink.ends() };
     }
 }
 
@@ -138,20 +163,28 @@ fn go_to(text: &str) -> Result<(Url, Option<String>), Failure> {
     if whole.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Failure::new(Code::Url, "url: a space or a control character; encode it first"));
     }
+    let whole = lower_encoded(&whole);
     let (url, credentials) = Url::parse_with_credentials(&whole).map_err(|error| failure::of_url(&error, &whole))?;
     Ok((url, credentials.map(|who| format!("{}:{}", who.user(), who.password()))))
+}
+
+/// What is not ASCII behind the host, by its numbers: as a URL would have it, but in curl's small letters.
+fn lower_encoded(text: &str) -> String {
+    let authority = text.find("//").filter(|&at| at == 0 || text[..at].ends_with(':')).map(|at| at + 2);
+    let (start, rest) = text.split_at(authority.unwrap_or(0));
+    let (host, rest) = rest.split_at(authority.map_or(0, |_| rest.find(['/', '?', '#']).unwrap_or(rest.len())));
+    format!("{start}{host}{}", lower_encoded_bytes(rest.as_bytes()))
+}
+
+fn lower_encoded_bytes(bytes: &[u8]) -> String {
+    let encoded = |&byte: &u8| if byte < 0x80 { char::from(byte).to_string() } else { format!("%{byte:02x}") };
+    bytes.iter().map(encoded).collect()
 }
 
 /// Where a redirect points; none if the answer is none, or points nowhere.
 fn location(head: &Head) -> Option<String> {
     let location = head.get("location").filter(|location| !location.is_empty())?;
-    let encoded = |bytes: &[u8]| {
-        bytes
-            .iter()
-            .map(|&byte| if byte < 0x80 { char::from(byte).to_string() } else { format!("%{byte:02X}") })
-            .collect()
-    };
-    let text = std::str::from_utf8(location).map_or_else(|_| encoded(location), str::to_owned);
+    let text = std::str::from_utf8(location).map_or_else(|_| lower_encoded_bytes(location), str::to_owned);
     (300..400).contains(&head.status).then_some(text)
 }
 
@@ -161,7 +194,7 @@ fn led(from: &Url, location: &str) -> Result<(Url, Option<String>), Failure> {
         let location = location.replace(' ', "%20");
         return go_to(&location);
     }
-    Ok((from.join(location).map_err(|error| failure::of_url(&error, location))?, None))
+    Ok((from.join(&lower_encoded(location)).map_err(|error| failure::of_url(&error, location))?, None))
 }
 
 /// curl's rule: a POST becomes a GET at 301 and 302, anything but HEAD at 303.
@@ -249,6 +282,7 @@ mod tests {
         let gone = |text| go_to(text).map(|(url, user)| (url.to_string(), user)).map_err(|failure| failure.code as u8);
         assert_eq!(gone("a.example/x"), Ok(("http://a.example/x".to_owned(), None)));
         assert_eq!(gone("me:p%40w@a.example"), Ok(("http://a.example/".to_owned(), Some("me:p@w".to_owned()))));
+        assert_eq!(gone("a.example/ü?ü"), Ok(("http://a.example/%c3%bc?%c3%bc".to_owned(), None)));
         assert_eq!(gone("http://a b/"), Err(3));
         assert_eq!(gone("http://"), Err(3));
         assert_eq!(gone("gopher://a/"), Err(1));
@@ -261,6 +295,8 @@ mod tests {
         assert_eq!(led("d e"), Ok(("http://a.example/b/d%20e".to_owned(), None)));
         assert_eq!(led("/?u=http://b/"), Ok(("http://a.example/?u=http://b/".to_owned(), None)));
         assert_eq!(led("http://u:p@b/x y"), Ok(("http://b/x%20y".to_owned(), Some("u:p".to_owned()))));
+        assert_eq!(led("/ü"), Ok(("http://a.example/%c3%bc".to_owned(), None)));
+        assert_eq!(led("//xn--tda.example?ü"), Ok(("http://xn--tda.example/?%c3%bc".to_owned(), None)));
         assert_eq!(led("foo://b/"), Err(1));
     }
 

@@ -86,13 +86,14 @@ const OF_THE_WIRE: [&str; 12] = [
 pub(crate) fn format(given: Option<&str>) -> Result<String, Failure> {
     match given.map(|given| given.strip_prefix('@').ok_or(given)) {
         None => Ok(String::new()),
-        Some(Ok(path)) => Ok(String::from_utf8_lossy(&data::read(path)?).into_owned()),
+        Some(Ok(path)) => Ok(String::from_utf8_lossy(&data::read_in_one_line(path)?).into_owned()),
         Some(Err(text)) => Ok(text.to_owned()),
     }
 }
 
 /// A variable in `format` that only who sees the wire knows.
 pub(crate) fn needs_the_wire(format: &str) -> Option<&'static str> {
+    let format = format.to_ascii_lowercase();
     OF_THE_WIRE.into_iter().find(|name| format.contains(&format!("%{{{name}}}")))
 }
 
@@ -113,13 +114,13 @@ pub(crate) fn words(format: &str, report: &Report) -> Words {
         let inner = |opening: &str| rest.strip_prefix(opening)?.split_once('}');
         if let Some((name, behind)) = inner("%{") {
             rest = behind;
-            match name {
+            match &*name.to_ascii_lowercase() {
                 "stdout" => to_stderr = false,
                 "stderr" => to_stderr = true,
                 "onerror" if report.failure.is_none() => break,
                 "onerror" => {}
                 name if NAMES.contains(&name) => say(value(name, report).plain(name).as_bytes()),
-                name => words.stderr.extend(format!("fetch: unknown --write-out variable: '{name}'\n").bytes()),
+                _ => words.stderr.extend(format!("fetch: unknown --write-out variable: '{name}'\n").bytes()),
             }
         } else if let Some((name, behind)) = inner("%header{") {
             rest = behind;
@@ -280,7 +281,7 @@ mod tests {
 
     #[test]
     fn variables_are_filled_in_and_the_rest_stays() {
-        assert_eq!(said("%{http_code}|%{http_connect}|%{time_connect}|%{urlnum}"), "200|000|0.001500|1");
+        assert_eq!(said("%{HTTP_Code}|%{http_connect}|%{time_connect}|%{urlnum}"), "200|000|0.001500|1");
         assert_eq!(said(r"%x %% \n\t\q ü%{ \"), "%x % \n\t\\q ü%{ \\");
         assert_eq!(said("%header{B}%header{none}"), "\"2\"");
         assert_eq!(said("%{header_json}"), "{\"a\":[\"1\",\"3\"],\n\"b\":[\"\\\"2\\\"\"]\n}");

@@ -171,10 +171,10 @@ fn spans(summary: &Summary) -> String {
     )
 }
 
-/// Runs of whole rounds by engine; interrupted ones are no measure.
+/// Runs of whole rounds by engine; interrupted ones are no measure, nor are those in which nothing succeeded.
 fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
     let mut by_engine: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for told in runs.iter().filter(|told| !told.interrupted) {
+    for told in runs.iter().filter(|told| !told.interrupted && told.run.ok > 0) {
         by_engine.entry(told.run.engine).or_default().push(&told.run);
     }
     by_engine
@@ -200,7 +200,9 @@ fn compare(runs: &[Told]) -> Vec<Comparison> {
 fn write_comparison(out: &mut String, runs: &[Told]) -> fmt::Result {
     let by_engine = whole_runs(runs);
     let rounds = by_engine.values().map(Vec::len).max().unwrap_or(0);
-    let base = if by_engine.contains_key(&EngineName::Tokio) { EngineName::Tokio } else { runs[0].run.engine };
+    let of_first = runs.iter().map(|told| told.run.engine).find(|engine| by_engine.contains_key(engine));
+    let base = if by_engine.contains_key(&EngineName::Tokio) { Some(EngineName::Tokio) } else { of_first };
+    let Some(base) = base else { return Ok(()) };
     let time_s = |engine: &EngineName| median_of(&by_engine[engine], |run| run.elapsed_s);
     let base_s = time_s(&base);
     writeln!(

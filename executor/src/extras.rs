@@ -18,8 +18,6 @@ pub(crate) struct Extras {
     name: Option<Box<str>>,
     pub(crate) nodes: Nodes,
     pub(crate) watchers: Watchers,
-    /// What runs after its end.
-    pub(crate) calls: Vec<Box<dyn FnOnce()>>,
 }
 
 /// Who is told of a task's end, in the order in which they came. Mostly there is one; some tasks are shared by thousands,

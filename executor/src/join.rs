@@ -207,10 +207,8 @@ impl<T: 'static> JoinHandle<T> {
 
     /// Has `call` run when the task has ended, in whatever way: in a later turn of the loop, after the calls that were left
     /// before it. If the task has ended already it runs all the same. A panic in it is printed, and hurts nobody else. If
-    /// the loop ends first, it does not run.
-    ///
-    /// # Panics
-    /// Outside a running loop.
+    /// it was the end of the loop that ended the task, it does not run. Outside a running loop, where there is no later
+    /// turn, it runs at once.
     ///
     /// ```
     /// # use windlass_executor::{spawn, yield_now};
@@ -226,7 +224,7 @@ impl<T: 'static> JoinHandle<T> {
     /// ```
     #[track_caller]
     pub fn on_done(&self, call: impl FnOnce() + 'static) {
-        handles::on_done(&self.task.0, Box::new(call));
+        handles::on_done(&self.task.0, call);
     }
 
     /// How often the task was asked to stop. Above zero for one that goes on regardless, and for one whose output came all

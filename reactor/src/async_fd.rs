@@ -322,6 +322,26 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         self.with_side(direction, |_, side| side.ready)
     }
 
+    /// Whether the loop has heard of an exceptional condition in `direction`: an error, a hang-up, or urgent data, in front of
+    /// which a read ends. A socket that becomes writable without one is connected.
+    ///
+    /// # Errors
+    /// Outside its loop.
+    ///
+    /// ```
+    /// # use windlass_reactor::windlass;
+    /// # windlass_reactor::doc_pair(async |ours, theirs| {
+    /// use windlass::io::Direction;
+    /// assert!(!ours.is_exceptional(Direction::Read)?);
+    /// drop(theirs);
+    /// ours.readable().await?;
+    /// assert!(ours.is_exceptional(Direction::Read)?);
+    /// # Ok(()) });
+    /// ```
+    pub fn is_exceptional(&self, direction: Direction) -> io::Result<bool> {
+        self.with_side(direction, |_, side| side.is_exceptional())
+    }
+
     /// As [`is_ready`](Self::is_ready), by what the loop has heard in the last `age`. If it has heard nothing, a task has kept it
     /// from its turn, and the kernel is asked: one call for all sources. Whoever waits for them is woken.
     ///

@@ -141,6 +141,20 @@ impl Instant {
         Instant(now.unwrap_or_else(|| nanos_since(*EPOCH)))
     }
 
+    /// The time of the loop's last turn, or of a look at its sources between two: no look at the clock, and never later than
+    /// [`now`](Instant::now). Outside a loop it is now.
+    ///
+    /// ```
+    /// # use windlass_reactor::time::Instant;
+    /// # windlass_reactor::doc(async {
+    /// assert!(Instant::recent() <= Instant::now());
+    /// # });
+    /// ```
+    #[inline]
+    pub fn recent() -> Instant {
+        with_current(|reactor| Instant(reactor.heard_at_ns.get())).unwrap_or_else(Instant::now)
+    }
+
     /// How long ago this was; zero if it is still to come.
     ///
     /// ```

@@ -216,7 +216,7 @@ pub(crate) struct Inner {
     /// From when on the time is to be counted as busy.
     busy_from_ns: Cell<u64>,
     /// When the kernel was last asked what has happened: in the last turn, or since.
-    heard_at_ns: Cell<u64>,
+    pub(crate) heard_at_ns: Cell<u64>,
     /// How many of [`POLLS_IN_VAIN_MAX`] there may still be.
     polls_left: Cell<u32>,
     /// Room for wakers and timers on their way out, kept so that a warm turn allocates nothing.

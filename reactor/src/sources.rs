@@ -72,9 +72,9 @@ pub(crate) struct Happened {
 #[derive(Default)]
 pub(crate) struct Side {
     pub(crate) ready: bool,
-    /// A short read does not mean drained: a hang-up was seen, and there is an end to be read behind the data, or
-    /// urgent data, and there is more behind that.
-    more_behind: bool,
+    /// An error or a hang-up was seen, and behind the data there is an end to be read; or urgent data, and there is more
+    /// behind that: a short read does not mean drained.
+    exceptional: bool,
     /// The last task that polled: `poll_` functions have one place to wait in.
     latest: Option<Waker>,
     /// Futures that wait, each by its own number.
@@ -151,12 +151,12 @@ impl Sources {
         let Happened { readable, writable, read_closed, write_closed, urgent } = happened;
         if readable || read_closed || urgent {
             source.read.ready = true;
-            source.read.more_behind |= read_closed || urgent;
+            source.read.exceptional |= read_closed || urgent;
             source.read.take(wakers);
         }
         if writable || write_closed {
             source.write.ready = true;
-            source.write.more_behind |= write_closed;
+            source.write.exceptional |= write_closed;
             source.write.take(wakers);
         }
         true
@@ -191,11 +191,15 @@ impl Side {
         self.ready = false;
     }
 
+    pub(crate) fn is_exceptional(&self) -> bool {
+        self.exceptional
+    }
+
     /// An operation did less than it was asked for: the buffer in the kernel is empty, or full, unless it is known that
     /// this need not be so.
     #[inline]
     pub(crate) fn drained(&mut self) {
-        self.ready = self.more_behind;
+        self.ready = self.exceptional;
     }
 
     /// Whoever polled last waits; the waker that waited comes back.

@@ -71,7 +71,7 @@ impl Engine for OnTokio {
         let method = Method::from_bytes(request.method.as_bytes()).map_err(|error| bad(&error))?;
         let mut asked = self.client.request(method, request.url.as_str());
         for (name, value) in &request.headers {
-            asked = asked.header(name, value.clone());
+            asked = asked.header(name, value.trim_ascii());
         }
         if let Some(left) = left {
             asked = asked.timeout(left);

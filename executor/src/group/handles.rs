@@ -12,19 +12,19 @@
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::future::poll_fn;
+use std::panic::Location;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use crate::cancel::{self, Cancelled};
-use crate::cell::{State, TaskRef, waker, with_current};
-use crate::extras;
+use crate::cell::{State, TaskRef, with_current};
+use crate::executor;
 use crate::inbox::{self, LoopId, post};
 use crate::join::{self, JoinError, JoinHandle, Watcher};
 use crate::key::Key;
-use crate::task::{TaskId, TaskInfo, spawn};
+use crate::task::{TaskId, TaskInfo, spawn_at};
 use crate::waits::{self, WaitReason};
 
 /// Ends a task, from any thread. It keeps nothing alive, and can never hit another task: the numbers in it are never used
@@ -302,27 +302,32 @@ fn has_ended(task: &TaskRef) -> bool {
     matches!(task.state.get(), State::Finished | State::Empty)
 }
 
-/// Leaves a call for after the task's end. All calls of a task run in one small task of their own, in their order.
+/// Leaves a call for after the task's end.
 #[track_caller]
-pub(crate) fn on_done(task: &TaskRef, call: Box<dyn FnOnce()>) {
-    let first = extras::look(task, |extras| extras.calls.is_empty()).unwrap_or(true);
-    if first {
-        let runner = spawn(run_calls(task.clone()));
-        // If the task has ended, the runner's first turn finds that.
-        let _ = join::watch(task, Watcher::Wake(waker(runner.task().key)));
+pub(crate) fn on_done(task: &TaskRef, call: impl FnOnce() + 'static) {
+    let at = Location::caller();
+    let told = Watcher::Call(Box::new(move || make_later(Due(Some(call)), at)));
+    if let Err(ended) = join::watch(task, told) {
+        ended.tell();
     }
-    extras::with(task, |extras| extras.calls.push(call));
 }
 
-async fn run_calls(task: TaskRef) {
-    let ended = |_: &mut Context<'_>| {
-        if has_ended(&task) {
-            return Poll::Ready(());
+/// Makes the call in a small task of its own. What a loop drops at its end has nobody left to be told of it.
+fn make_later<F: FnOnce() + 'static>(mut due: Due<F>, at: &'static Location<'static>) {
+    match executor::is_closing() {
+        Some(false) => drop(spawn_at(async move { drop(due) }, None, at)),
+        Some(true) => drop(due.0.take()),
+        None => drop(due),
+    }
+}
+
+/// A call that is made when this goes: in its task's turn, or when somebody ends that task before.
+struct Due<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Due<F> {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            join::quietly(call);
         }
-        waits::note(WaitReason::Join { task: TaskId(task.id()) });
-        Poll::Pending
-    };
-    poll_fn(ended).await;
-    let calls = extras::look(&task, |extras| std::mem::take(&mut extras.calls)).unwrap_or_default();
-    calls.into_iter().for_each(join::quietly);
+    }
 }

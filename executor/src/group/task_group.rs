@@ -543,6 +543,15 @@ impl<T> Drop for AbortOnDrop<'_, T> {
     }
 }
 
+/// Asks all to stop when its turn comes, or when whoever ends every task he finds ends that one.
+struct CloseOnDrop<T>(Rc<Inner<T>>);
+
+impl<T> Drop for CloseOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.close_failed();
+    }
+}
+
 /// A child's membership in its group.
 struct Member<T> {
     group: Option<Rc<Inner<T>>>,
@@ -590,8 +599,8 @@ impl<F: Future<Output: Outcome>, T: 'static> Future for ChildFuture<F, T> {
             && group.is_first_failure(error)
         {
             // Behind all that are ready: those may fail by themselves.
-            let closing = group.clone();
-            group.closer.set(Some(task::call_soon(move || closing.close_failed())));
+            let closing = CloseOnDrop(group.clone());
+            group.closer.set(Some(task::call_soon(move || drop(closing))));
         }
         Poll::Ready(Err(NoValue { private: () }))
     }

@@ -1410,8 +1410,9 @@ fn a_notified_waiter_that_is_dropped_while_it_waits_for_the_lock_passes_both_on(
 #[test]
 fn a_waiter_that_was_notified_along_with_all_passes_nothing_on() {
     let shared: Shared = Rc::default();
-    let mut first = wait_at(&shared).waits();
+    let (mut first, second) = (wait_at(&shared).waits(), wait_at(&shared).waits());
     shared.1.notify_all();
+    assert_eq!((first.wakes(), second.wakes()), (1, 1));
     let late = wait_at(&shared).waits();
     first.cancel();
     assert_eq!(late.wakes(), 0);

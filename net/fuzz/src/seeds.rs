@@ -31,5 +31,8 @@ fn main() -> io::Result<()> {
     for url in windlass_corpus::urls() {
         write("url", &url.name, url.text.as_bytes())?;
     }
+    for join in windlass_corpus::joins() {
+        write("join", &join.name, format!("{}\n{}", join.base, join.reference).as_bytes())?;
+    }
     Ok(())
 }

@@ -58,6 +58,8 @@ pub struct Retry<E> {
     attempts: u32,
     attempt_timeout: Option<Duration>,
     total_timeout: Option<Duration>,
+    /// Whether attempts end by themselves when the total is over: then none is dropped.
+    ends_itself: bool,
     backoff: Backoff,
     budget: Option<RetryBudget>,
     /// Seeds of the calls' delays.
@@ -135,6 +137,7 @@ impl<E> Retry<E> {
             attempts,
             attempt_timeout: None,
             total_timeout: None,
+            ends_itself: false,
             backoff: Backoff::default(),
             budget: None,
             seeds: RefCell::new(SplitMix64::from_system()),
@@ -184,6 +187,14 @@ impl<E> Retry<E> {
     pub fn total_timeout(mut self, timeout: Duration) -> Self {
         self.total_timeout = Some(timeout);
         self
+    }
+
+    /// As [`total_timeout`](Retry::total_timeout), for attempts that know it too and can say better what they were at when it
+    /// was over.
+    #[cfg(any(test, feature = "retry"))]
+    pub(crate) fn total_timeout_known(mut self, timeout: Duration) -> Self {
+        self.ends_itself = true;
+        self.total_timeout(timeout)
     }
 
     /// How long to wait between attempts.
@@ -361,7 +372,7 @@ impl<E> Retry<E> {
     /// When an attempt that begins now must be over.
     fn attempt_deadline(&self, deadline: Option<Instant>) -> Option<Instant> {
         let own = self.attempt_timeout.map(|timeout| Instant::now() + timeout);
-        own.into_iter().chain(deadline).min()
+        own.into_iter().chain(deadline.filter(|_| !self.ends_itself)).min()
     }
 
     /// What comes after a failure: another attempt, or the reason why none does.

@@ -214,6 +214,19 @@ fn the_total_time_cuts_an_attempt_short_but_not_for_a_delay_that_is_too_long() {
 }
 
 #[test]
+fn an_attempt_that_knows_the_total_time_is_not_dropped_when_it_is_over() {
+    paused(async {
+        let late = async |_: Attempt| {
+            sleep(ms(101)).await; // as one whose timer was set a moment later
+            Err::<(), _>("timed out: reading the head")
+        };
+        let error = plain(2).total_timeout_known(ms(100)).run(late).await.unwrap_err();
+        assert_eq!((error.kind(), error.attempts()), (RetryErrorKind::TotalTimeout, 1));
+        assert_eq!(error.into_last(), Some("timed out: reading the head"));
+    });
+}
+
+#[test]
 fn only_errors_of_the_right_kind_are_retried() {
     paused(async {
         let policy = plain(5).retry_if(|&status: &u32| status >= 500);

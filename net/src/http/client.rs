@@ -74,22 +74,49 @@ pub(crate) struct Inner {
 }
 
 impl Client {
-    /// A client with the defaults of [`ClientBuilder`].
+    /// A client with the defaults of [`ClientBuilder`]. Needs no loop until it sends.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let client = windlass::http::Client::new();
+    /// # drop(client);
+    /// ```
     pub fn new() -> Client {
         ClientBuilder::default().build()
     }
 
     /// A client with settings of its own.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().limit_per_host(6).redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
     /// A GET request.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// println!("{}", client.get(url).send().await?.text().await?);
+    /// # Ok(()) });
+    /// ```
     pub fn get<'a>(&'a self, url: &'a Url) -> Request<'a> {
         self.request("GET", url)
     }
 
     /// A HEAD request: the answer has no body, whatever its head says.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let response = client.head(url).send().await?;
+    /// assert!(response.content_length() > Some(0));
+    /// assert_eq!(response.bytes().await?, b"");
+    /// # Ok(()) });
+    /// ```
     pub fn head<'a>(&'a self, url: &'a Url) -> Request<'a> {
         self.request("HEAD", url)
     }
@@ -106,11 +133,28 @@ impl Client {
     }
 
     /// A request with any method but CONNECT.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.request("DELETE", url).send().await?.text().await?;
+    /// assert!(heard.starts_with("DELETE / HTTP/1.1\r\n"), "{heard}");
+    /// # Ok(()) });
+    /// ```
     pub fn request<'a>(&'a self, method: &'a str, url: &'a Url) -> Request<'a> {
         Request::new(&self.inner, method, url)
     }
 
     /// How the connections are doing.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// for _ in 0..3 {
+    ///     client.get(url).send().await?.drain().await?;
+    /// }
+    /// let stats = client.stats();
+    /// assert_eq!((stats.opened, stats.reused, stats.idle), (1, 2, 1));
+    /// # Ok(()) });
+    /// ```
     pub fn stats(&self) -> Stats {
         self.inner.pool.stats()
     }
@@ -144,17 +188,32 @@ impl fmt::Debug for Client {
 /// | `tls` (with that feature) | Mozilla's authorities |
 /// | `proxy` (with that feature) | none |
 /// | `redirects` | [`Redirects::none`] |
+/// | `user_agent`, `header` | `windlass/` and the version; no other header than each request's own |
+/// | `resolve`, `overrides` | every name is where the resolver says |
+/// | `decode` (with that feature, or one of its codings) | off: a body is given as it comes |
+/// | `cookies` (with that feature) | none are kept |
+/// | `retries` (with the feature `retry`) | none |
 ///
 /// The figures are aiohttp's.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use std::time::Duration;
+/// use windlass::http::{Client, Redirects};
+/// let client = Client::builder()
+///     .limit(20)
+///     .limit_per_host(2)
+///     .timeout(Duration::from_secs(60))
+///     .redirects(Redirects::up_to(10))
+///     .user_agent("spider/1.0 (+http://example.com/spider)")
+///     .build();
+/// # drop(client);
+/// ```
 #[derive(Clone)]
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
-    limit: usize,
-    limit_per_host: usize,
+    pool: Settings,
     timeouts: Timeouts,
-    idle_timeout: Duration,
-    max_lifetime: Option<Duration>,
-    max_requests: u64,
     limits: Limits,
     pub(super) dialing: Dialing,
     user_agent: Vec<u8>,
@@ -167,10 +226,8 @@ impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         let mut builder = f.debug_struct("ClientBuilder");
-        builder.field("limit", &self.limit).field("limit_per_host", &self.limit_per_host);
-        builder.field("timeouts", &self.timeouts).field("idle_timeout", &self.idle_timeout);
-        builder.field("max_lifetime", &self.max_lifetime).field("max_requests", &self.max_requests);
-        builder.field("limits", &self.limits).field("dialing", &self.dialing).field("headers", &names);
+        builder.field("pool", &self.pool).field("timeouts", &self.timeouts).field("limits", &self.limits);
+        builder.field("dialing", &self.dialing).field("headers", &names);
         builder.field("extras", &self.extras).finish_non_exhaustive()
     }
 }
@@ -178,12 +235,8 @@ impl fmt::Debug for ClientBuilder {
 impl Default for ClientBuilder {
     fn default() -> Self {
         ClientBuilder {
-            limit: 100,
-            limit_per_host: 0,
+            pool: Settings::default(),
             timeouts: Timeouts::default(),
-            idle_timeout: Duration::from_secs(15),
-            max_lifetime: None,
-            max_requests: 0,
             limits: Limits::default(),
             dialing: Dialing::default(),
             user_agent: USER_AGENT.into(),
@@ -194,52 +247,134 @@ impl Default for ClientBuilder {
 }
 
 impl ClientBuilder {
-    /// Connections in all, open or being opened; 0 for no limit.
+    /// Connections in all, open or being opened; 0 for no limit. Who finds none free waits in line, as long as the
+    /// exchange's time-out lets it.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::{http::Client, task::gather_all};
+    /// # windlass_net::doc_http(async |_, url| {
+    /// let client = Client::builder().limit(2).build();
+    /// let ten = (0..10).map(|_| {
+    ///     let (client, url) = (client.clone(), url.clone());
+    ///     windlass::spawn(async move { client.get(&url).send().await?.drain().await })
+    /// });
+    /// for outcome in gather_all(ten.collect::<Vec<_>>()).await {
+    ///     outcome.unwrap()?;
+    /// }
+    /// assert_eq!(client.stats().in_use_max, 2);
+    /// # Ok(()) });
+    /// ```
     pub fn limit(mut self, connections: usize) -> Self {
-        self.limit = connections;
+        self.pool.limit = connections;
         self
     }
 
-    /// Connections to one host and port; 0 for no limit.
+    /// Connections to one host and port; 0 for no limit. Whoever waits for one host keeps nobody from another.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let polite = windlass::http::Client::builder().limit_per_host(2).build();
+    /// # drop(polite);
+    /// ```
     pub fn limit_per_host(mut self, connections: usize) -> Self {
-        self.limit_per_host = connections;
+        self.pool.limit_per_host = connections;
         self
     }
 
     /// For one exchange, from the wait for a connection to the last byte of the body; none for no limit. Never less, and
     /// longer by what the tasks still do when it begins, as [`timeout`](windlass_reactor::time::timeout) is.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use std::time::Duration;
+    /// use windlass::http::{Client, ErrorKind, Reply, Server, Url};
+    /// # windlass_reactor::doc_real(async {
+    /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
+    /// let url = Url::parse(&format!("http://{}/", server.local_addr()?)).unwrap();
+    /// windlass::spawn(server.run(|_request| Reply::text(200, "at last").delay(Duration::from_secs(3600))));
+    ///
+    /// let client = Client::builder().timeout(Duration::from_millis(10)).build();
+    /// assert_eq!(client.get(&url).send().await.unwrap_err().kind(), ErrorKind::TimeoutTotal);
+    /// # std::io::Result::Ok(()) }).unwrap();
+    /// ```
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.timeouts.total = timeout.into();
         self
     }
 
-    /// How long it waits, and for what.
+    /// How long it waits, and for what. It replaces what [`timeout`](ClientBuilder::timeout) said before it.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use std::time::Duration;
+    /// use windlass::http::{Client, Timeouts};
+    /// let mut timeouts = Timeouts::default();
+    /// timeouts.first_byte = Some(Duration::from_secs(10));
+    /// let client = Client::builder().timeouts(timeouts).build();
+    /// # drop(client);
+    /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
         self.timeouts = timeouts;
         self
     }
 
     /// After this long without an exchange a connection is closed.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # use std::time::Duration;
+    /// // For servers that close after 5 seconds: never a request that meets a connection just gone.
+    /// let client = windlass::http::Client::builder().idle_timeout(Duration::from_secs(4)).build();
+    /// # drop(client);
+    /// ```
     pub fn idle_timeout(mut self, timeout: Duration) -> Self {
-        self.idle_timeout = timeout;
+        self.pool.idle_timeout = timeout;
         self
     }
 
     /// A connection older than this carries no further exchange; none for no limit. A server that moves to another address
     /// is found there after that.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # use std::time::Duration;
+    /// let client = windlass::http::Client::builder().max_lifetime(Duration::from_secs(600)).build();
+    /// # drop(client);
+    /// ```
     pub fn max_lifetime(mut self, lifetime: impl Into<Option<Duration>>) -> Self {
-        self.max_lifetime = lifetime.into();
+        self.pool.max_lifetime = lifetime.into();
         self
     }
 
     /// Exchanges that a connection carries before it is closed; 0 for no limit. With 1, an answer that a server sends too
     /// early can never be taken for another request's.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # windlass_net::doc_http(async |_, url| {
+    /// let client = windlass::http::Client::builder().max_requests(1).build();
+    /// for _ in 0..3 {
+    ///     client.get(url).send().await?.drain().await?;
+    /// }
+    /// assert_eq!((client.stats().opened, client.stats().closed.requests), (3, 3));
+    /// # Ok(()) });
+    /// ```
     pub fn max_requests(mut self, exchanges: u64) -> Self {
-        self.max_requests = exchanges;
+        self.pool.max_requests = exchanges;
         self
     }
 
     /// How much of everything an answer may have.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Limits};
+    /// let mut limits = Limits::default();
+    /// limits.body_max = 1_000_000_000; // 10 MiB, if nothing is said
+    /// let client = Client::builder().limits(limits).build();
+    /// # drop(client);
+    /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -292,6 +427,14 @@ impl ClientBuilder {
 
     /// Who knows the addresses of names. It is asked for each new connection, so it is the place for a
     /// [`Cache`](crate::dns::Cache), which is not put over it.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::Client;
+    /// use windlass::net::dns::{Cache, System};
+    /// let client = Client::builder().resolver(Cache::new(System)).build();
+    /// # drop(client);
+    /// ```
     pub fn resolver(mut self, resolver: impl Resolve + 'static) -> Self {
         self.dialing.resolver = Rc::new(resolver);
         self
@@ -312,6 +455,16 @@ impl ClientBuilder {
     }
 
     /// All hosts that are somewhere else than their names say, in place of those before.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use std::net::Ipv4Addr;
+    /// use windlass::{http::Client, net::dns::Overrides};
+    /// let mut here = Overrides::new();
+    /// here.add("*", 80, vec![Ipv4Addr::LOCALHOST.into()]);
+    /// let client = Client::builder().overrides(here).build();
+    /// # drop(client);
+    /// ```
     pub fn overrides(mut self, overrides: Overrides) -> Self {
         self.dialing.overrides = overrides;
         self
@@ -338,28 +491,28 @@ impl ClientBuilder {
 
     /// How long one address of a host may take before the next is tried as well: 100 ms to 2 s; what is beyond that
     /// means the nearer of the two (RFC 8305 8).
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # use std::time::Duration;
+    /// let hasty = windlass::http::Client::builder().attempt_delay(Duration::from_millis(100)).build();
+    /// # drop(hasty);
+    /// ```
     pub fn attempt_delay(mut self, delay: Duration) -> Self {
         self.dialing.set_attempt_delay(delay);
         self
     }
 
     /// Makes the client.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let client = windlass::http::Client::builder().build(); // as `Client::new()`
+    /// # drop(client);
+    /// ```
     pub fn build(self) -> Client {
-        let ClientBuilder {
-            limit,
-            limit_per_host,
-            timeouts,
-            idle_timeout,
-            max_lifetime,
-            max_requests,
-            limits,
-            dialing,
-            user_agent,
-            headers,
-            extras,
-        } = self;
-        let pool = Pool::new(Settings { limit, limit_per_host, idle_timeout, max_lifetime, max_requests });
-        let shared_timeouts = timeouts.share();
+        let ClientBuilder { pool, timeouts, limits, dialing, user_agent, headers, extras } = self;
+        let (pool, shared_timeouts) = (Pool::new(pool), timeouts.share());
         let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
         Client { inner: Rc::new(inner) }
     }

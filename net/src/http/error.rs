@@ -4,7 +4,8 @@
 //!   Error ──► Box ──┬── kind     what a program decides by: ErrorKind::Connect
 //!   (8 bytes)       ├── doing    what was asked for:        "get http://127.0.0.1:81/"
 //!                   ├── what     what we were at:           "connect"
-//!                   └── source   what the system said:      "connection refused"
+//!                   ├── source   what the system said:      "connection refused"
+//!                   └── heard    what the peer had said:    "HTTP/1.1 200 OK\r\nno colon"
 //! ```
 //!
 //! The struct is one pointer wide, so that a `Result` of a chunk or a head costs no more than its value on the way that
@@ -36,6 +37,7 @@ struct Inner {
     doing: Option<Box<str>>,
     what: Cow<'static, str>,
     source: Option<Source>,
+    heard: Vec<u8>,
 }
 
 enum Source {
@@ -54,7 +56,7 @@ impl Error {
     /// ```
     #[cold]
     pub fn new(kind: ErrorKind, what: impl Into<Cow<'static, str>>) -> Error {
-        Error(Box::new(Inner { kind, doing: None, what: what.into(), source: None }))
+        Error(Box::new(Inner { kind, doing: None, what: what.into(), source: None, heard: Vec::new() }))
     }
 
     /// An error of `kind` that the system reported while we were at `what`.
@@ -70,7 +72,8 @@ impl Error {
     /// ```
     #[cold]
     pub fn io(kind: ErrorKind, what: impl Into<Cow<'static, str>>, source: io::Error) -> Error {
-        Error(Box::new(Inner { kind, doing: None, what: what.into(), source: Some(Source::Io(source)) }))
+        let source = Some(Source::Io(source));
+        Error(Box::new(Inner { kind, doing: None, what: what.into(), source, heard: Vec::new() }))
     }
 
     /// The same error with its cause.
@@ -116,6 +119,29 @@ impl Error {
     /// ```
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
+    }
+
+    /// What the peer had said when a request failed that was waiting for the head of its answer, byte for byte: a head that
+    /// was refused, or as much of one as had come, interim heads before it, and what came in the same breath. Nothing if
+    /// it had not said a word, or if it failed later or elsewhere.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// use windlass_net::http::Limits;
+    /// let mut limits = Limits::default();
+    /// limits.status_line_max = 4;
+    /// let error = client.get(url).limits(limits).send().await.unwrap_err();
+    /// assert!(error.heard().starts_with(b"HTTP/1.1 200 OK\r\n"));
+    /// # Ok(()) });
+    /// ```
+    pub fn heard(&self) -> &[u8] {
+        &self.0.heard
+    }
+
+    /// The same error with what the peer had said.
+    pub(super) fn having_heard(mut self, heard: Vec<u8>) -> Error {
+        self.0.heard = heard;
+        self
     }
 }
 
@@ -251,6 +277,13 @@ impl ErrorKind {
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Other => "other",
         }
+    }
+}
+
+/// Its name.
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -18,7 +18,7 @@ use crate::net::TcpStream;
 const BUFFER_BYTES: usize = 64 * 1024;
 
 thread_local! {
-    /// Borrowed for a read and a copy, which run no code but the system's (I3).
+    /// Borrowed for a read and a look at what came, which run no code but the system's and ours (I3).
     static BUFFER: RefCell<Box<[u8]>> = RefCell::new(vec![0; BUFFER_BYTES].into());
 }
 

@@ -116,8 +116,9 @@ impl Server {
     /// Outside a running loop.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc_real(async {
-    /// use windlass_net::http::Server;
+    /// use windlass::http::Server;
     /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// # drop(server);
     /// # std::io::Result::Ok(()) }).unwrap();
@@ -153,11 +154,12 @@ impl Server {
     /// How it is doing, also while it runs.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_reactor::doc_real(async {
     /// # use windlass_net::http::{Reply, Server};
     /// let server = Server::bind("127.0.0.1:0".parse().unwrap())?;
     /// let stats = server.stats();
-    /// let serving = windlass_executor::spawn(server.run(|_request| Reply::not_found()));
+    /// let serving = windlass::spawn(server.run(|_request| Reply::not_found()));
     /// assert_eq!(stats.open(), 0);
     /// # drop(serving);
     /// # std::io::Result::Ok(()) }).unwrap();

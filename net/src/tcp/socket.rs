@@ -1,14 +1,16 @@
 //! A socket that is neither connected nor listening yet: the time to set its options.
-//! Connecting takes a while: the kernel is told to begin, the socket becomes writable when it is done, and has an error
-//! if it failed.
+//! Connecting takes a while: the kernel is told to begin, the socket becomes writable when it is done, and if it failed, the
+//! same event says so. Only then is the kernel asked for the error.
 //!
 //! ```text
-//!   connect(2) ──► under way (EINPROGRESS) ──► writable ──► error? ──► TcpStream
-//!        └─────────── done at once ───────────────────────────────────────▲
+//!   connect(2) ──► under way (EINPROGRESS) ──► writable ──► exceptional? ─ no ──► TcpStream
+//!        │                                                       └─ yes: error?      ▲
+//!        └─────────── done at once ──────────────────────────────────────────────────┘
 //! ```
 //!
 //! Next: `stream`, `listener`, what becomes of it.
 
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -255,10 +257,10 @@ impl TcpSocket {
         let fd: AsyncFd<std::net::TcpStream> = AsyncFd::new(self.socket.into())?;
         if under_way {
             fd.clear_ready(Direction::Write)?;
-            fd.writable().await?;
-            count_syscalls(1);
-            if let Some(error) = fd.get_ref().take_error()? {
-                return Err(error);
+            poll_fn(|cx| fd.poll_ready(Direction::Write, cx)).await?;
+            if fd.is_exceptional(Direction::Write)? {
+                count_syscalls(1);
+                fd.get_ref().take_error()?.map_or(Ok(()), Err)?;
             }
         }
         Ok(TcpStream::new(fd))

@@ -11,7 +11,7 @@
 mod exchange;
 
 use exchange::{Made, Pairs, agrees, exchange, name, pairs};
-use windlass_corpus::{Reply, Sending};
+use windlass_corpus::{Join, Reply, Sending};
 use windlass_net::http::head::ResponseHead;
 use windlass_net::http::request::{Content, RequestHead, write_request};
 use windlass_net::http::{Error, Limits, Url};
@@ -102,6 +102,83 @@ fn every_url_names_its_server_and_target_or_is_refused_without_being_repeated() 
             }
         }
     }
+}
+
+/// A URL with its fragment.
+fn whole(url: &Url) -> String {
+    url.fragment().map_or_else(|| url.to_string(), |fragment| format!("{url}#{fragment}"))
+}
+
+/// Those of the corpus that this build can go to.
+fn joins() -> impl Iterator<Item = Join> {
+    let is_known = |join: &Join| cfg!(feature = "tls") || !join.base.starts_with("https");
+    windlass_corpus::joins().into_iter().filter(is_known).map(|mut join| {
+        for outcome in [&mut join.outcome, &mut join.of_browsers] {
+            outcome.take_if(|url| !cfg!(feature = "tls") && url.starts_with("https"));
+        }
+        join
+    })
+}
+
+/// With the feature `url` as browsers read it; the files say where that is something else.
+#[test]
+fn every_reference_leads_where_it_should_or_is_refused_without_being_repeated() {
+    for case in joins() {
+        let base = Url::parse(&case.base).expect("what is joined to is not what is wrong");
+        let expected = if cfg!(feature = "url") { case.of_browsers } else { case.outcome };
+        match base.join(&case.reference) {
+            Ok(url) => {
+                assert_eq!(Some(whole(&url)), expected, "{}", case.name);
+                assert_eq!(Url::parse(&whole(&url)).as_ref().map(whole).ok(), expected, "{}, parsed again", case.name);
+            }
+            Err(error) => {
+                assert_eq!(None, expected, "{}: {error}", case.name);
+                assert!(!error.to_string().contains("hunter2"), "{}: {error}", case.name);
+            }
+        }
+    }
+}
+
+/// What the strict parser makes of it, and what it makes of the same, put together by the letter.
+#[cfg(not(feature = "url"))]
+fn join_agrees(base: &Url, reference: &str) -> Option<Url> {
+    let joined = base.join(reference).ok();
+    let said = windlass_corpus::by_the_letter::join(base.as_str(), reference).and_then(|text| Url::parse(&text).ok());
+    let (joined_whole, said) = (joined.as_ref().map(whole), said.as_ref().map(whole));
+    assert_eq!(joined_whole, said, "{base} {}", reference.escape_debug());
+    joined
+}
+
+#[cfg(not(feature = "url"))]
+#[test]
+fn a_second_reader_makes_the_same_of_every_reference_also_of_broken_ones() {
+    const MEANING: &[&str] =
+        &["/", "//", ".", "..", "/..", "/./", "?", "#", ":", "@", "[", "]", "\\", "%2e", "http:", "a"];
+    let mut random = Xorshift(0x6a6f_696e);
+    let cases: Vec<_> = joins().filter(|case| case.reference.len() < 100).collect();
+    let mut joined = 0;
+    for case in &cases {
+        join_agrees(&Url::parse(&case.base).unwrap(), &case.reference);
+    }
+    for _ in 0..50_000 {
+        let (page, case) = (&cases[random.below(cases.len())], &cases[random.below(cases.len())]);
+        let base = Url::parse(&page.base).unwrap();
+        let mut reference: Vec<_> = case.reference.chars().collect();
+        for _ in 0..random.below(4) {
+            let at = random.below(reference.len() + 1);
+            match random.below(3) {
+                0 if at < reference.len() => drop(reference.remove(at)),
+                _ => drop(reference.splice(at..at, MEANING[random.below(MEANING.len())].chars())),
+            }
+        }
+        let reference: String = reference.into_iter().collect();
+        let Some(url) = join_agrees(&base, &reference) else { continue };
+        // Where it leads is absolute, so it leads there from anywhere; its own dots are gone after that.
+        let again = base.join(&whole(&url)).map(|url| whole(&url)).unwrap();
+        assert_eq!(url.join(&again).map(|url| whole(&url)).unwrap(), again, "{base} {reference:?}");
+        joined += 1;
+    }
+    assert!((10_000..49_000).contains(&joined), "both ways are exercised: {joined}");
 }
 
 fn write(case: &Sending) -> Option<Vec<u8>> {

@@ -1,4 +1,4 @@
-//! A second reader of replies, by the letter of the grammar.
+//! A second reader of replies, and of references, by the letter of the grammar.
 //!
 //! Two readers that were written apart seldom make the same mistake. This one has the whole stream before it, cuts it at its
 //! lines, and copies what it likes; it knows no pieces, no limits and no speed. So it fits a page that can be held beside
@@ -8,7 +8,8 @@
 //!   stream ──► lines up to the empty one ──► status line, headers ──► which of the eight rules (6.3) ──► body
 //! ```
 //!
-//! Where the RFC lets a recipient choose, it chooses as the table in `net/src/http/mod.rs` says.
+//! Where the RFC lets a recipient choose, it chooses as the table in `net/src/http/mod.rs` says. [`join`] is the same for a
+//! reference: the steps of RFC 3986 5.2, one after the other, which know nothing of http.
 //! Next: `net/tests/corpus/` and `net/fuzz/`, where the two are compared.
 
 /// What a stream from a server is, if the connection ends in good order behind it.
@@ -247,4 +248,94 @@ fn line_end(rest: &[u8]) -> Result<&[u8], Verdict> {
         [] | [b'\r'] => Err(Verdict::Short),
         _ => Err(Verdict::Bad),
     }
+}
+
+/// What `reference` is, read at `base`: the text of a URI of any scheme, as RFC 3986 5.2.2 puts it together. None if what
+/// comes of it is no URI: without an authority a path may not begin with two slashes (3.3).
+///
+/// ```
+/// use windlass_corpus::by_the_letter::join;
+/// assert_eq!(join("http://a/b/c/d;p?q", "../g#s").as_deref(), Some("http://a/b/g#s"));
+/// assert_eq!(join("http://a/b/c/d;p?q", "g:h").as_deref(), Some("g:h"));
+/// assert_eq!(join("http://a/b/c/d;p?q", "g:/.//h"), None); // which is not `g://h`
+/// ```
+pub fn join(base: &str, reference: &str) -> Option<String> {
+    let (base, given) = (Parts::of(base), Parts::of(reference));
+    let (authority, path, query);
+    if given.scheme.is_some() || given.authority.is_some() {
+        (authority, path, query) = (given.authority, remove_dot_segments(given.path), given.query);
+    } else if given.path.is_empty() {
+        (authority, path, query) = (base.authority, base.path.to_owned(), given.query.or(base.query));
+    } else if given.path.starts_with('/') {
+        (authority, path, query) = (base.authority, remove_dot_segments(given.path), given.query);
+    } else {
+        let folder = match base.path.rfind('/') {
+            Some(last) => &base.path[..=last],
+            None if base.authority.is_some() => "/",
+            None => "",
+        };
+        let merged = format!("{folder}{}", given.path);
+        (authority, path, query) = (base.authority, remove_dot_segments(&merged), given.query);
+    }
+    if authority.is_none() && path.starts_with("//") {
+        return None;
+    }
+    let part = |begin: &str, part: Option<&str>, end: &str| part.map(|part| format!("{begin}{part}{end}"));
+    let scheme = part("", given.scheme.or(base.scheme), ":");
+    let parts = [scheme, part("//", authority, ""), Some(path), part("?", query, ""), part("#", given.fragment, "")];
+    Some(parts.into_iter().flatten().collect())
+}
+
+/// The five parts of a reference (RFC 3986 3).
+struct Parts<'a> {
+    scheme: Option<&'a str>,
+    authority: Option<&'a str>,
+    path: &'a str,
+    query: Option<&'a str>,
+    fragment: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    /// From the end to the beginning, as in the expression of RFC 3986 B; a scheme must be one (3.1).
+    fn of(text: &'a str) -> Parts<'a> {
+        let (text, fragment) = text.split_once('#').map_or((text, None), |(text, part)| (text, Some(part)));
+        let (text, query) = text.split_once('?').map_or((text, None), |(text, part)| (text, Some(part)));
+        let is_scheme = |text: &str| {
+            text.starts_with(|first: char| first.is_ascii_alphabetic())
+                && text.chars().all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c))
+        };
+        let scheme = text.split_once(':').filter(|(scheme, _)| is_scheme(scheme));
+        let (scheme, text) = scheme.map_or((None, text), |(part, text)| (Some(part), text));
+        let (authority, path) = match text.strip_prefix("//") {
+            Some(rest) => {
+                let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+                (Some(authority), path)
+            }
+            None => (None, text),
+        };
+        Parts { scheme, authority, path, query, fragment }
+    }
+}
+
+/// RFC 3986 5.2.4, steps A to E of its second point.
+fn remove_dot_segments(path: &str) -> String {
+    let (mut input, mut output) = (path, String::new());
+    while !input.is_empty() {
+        if let Some(rest) = input.strip_prefix("../").or_else(|| input.strip_prefix("./")) {
+            input = rest;
+        } else if input.starts_with("/./") || input == "/." {
+            input = if input == "/." { "/" } else { &input[2..] };
+        } else if input.starts_with("/../") || input == "/.." {
+            input = if input == "/.." { "/" } else { &input[3..] };
+            output.truncate(output.rfind('/').unwrap_or(0));
+        } else if matches!(input, "." | "..") {
+            input = "";
+        } else {
+            let slash = input.char_indices().skip(1).find(|(_, c)| *c == '/');
+            let (segment, rest) = input.split_at(slash.map_or(input.len(), |(at, _)| at));
+            output.push_str(segment);
+            input = rest;
+        }
+    }
+    output
 }

@@ -4,10 +4,13 @@
 //! can feed bytes to something uses the same ones:
 //!
 //! ```text
-//!   replies/*.txt    ──► replies()   ──┐                       ┌── net/tests/corpus/       the parsers, cut everywhere
-//!   requests/*.txt   ──► requests()  ──┤                       ├── tests/http_client.rs    the client, through a socket
-//!   urls/*.txt       ──► urls()      ──┼── name, bytes, ───────┤
-//!   sending/*.txt    ──► sendings()  ──┘   outcome             └── net/fuzz/                 where the search begins
+//!   replies/*.txt      ──► replies()    ──┐                   ┌── net/tests/corpus/       the parsers, cut everywhere
+//!   requests/*.txt     ──► requests()   ──┤                   ├── tests/http_client.rs    the client, through a socket
+//!   urls/*.txt         ──► urls()       ──┤                   │
+//!   joins/*.txt        ──► joins()      ──┼── name, bytes, ───┼── tests/http_corpus.rs    the client, from answer to answer
+//!   sending/*.txt      ──► sendings()   ──┤   outcome         │
+//!   redirects/*.txt    ──► redirects()  ──┤                   │
+//!   retry_after/*.txt  ──► waits()      ──┘                   └── net/fuzz/               where the search begins
 //! ```
 //!
 //! The form of a file is told in `README.md` beside this crate. A file that is not of that form is a mistake, and reading it
@@ -117,10 +120,82 @@ pub struct Sending {
     pub outcome: Option<Vec<u8>>,
 }
 
+/// A reference, and what it is on a page.
+///
+/// ```
+/// let joins = windlass_corpus::joins();
+/// let dots = joins.iter().find(|join| join.reference == "../g").unwrap();
+/// assert_eq!((dots.base.as_str(), dots.outcome.as_deref()), ("http://a/b/c/d;p?q", Some("http://a/b/g")));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Join {
+    /// The name of the file, without `.txt`.
+    pub name: String,
+    /// The URL of the page.
+    pub base: String,
+    /// What is to be joined; UTF-8, not always ASCII.
+    pub reference: String,
+    /// The whole URL, with its fragment; none if it must be refused.
+    pub outcome: Option<String>,
+    /// The same as browsers read it: another one only where the file says so.
+    pub of_browsers: Option<String>,
+}
+
+/// A request that is answered by redirects, and what must go out then.
+///
+/// ```
+/// let redirects = windlass_corpus::redirects();
+/// assert!(redirects.iter().all(|redirect| redirect.answers.len() > 0));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Redirect {
+    /// The name of the file, without `.txt`.
+    pub name: String,
+    /// The method of the first request.
+    pub method: String,
+    /// Where it goes. Its port, as all of the file, is 8001 or 8002, or 8443 with https: stand-ins for any three.
+    pub url: String,
+    /// The caller's headers, in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The caller's body.
+    pub body: Option<Vec<u8>>,
+    /// How many redirects may be followed.
+    pub limit: u32,
+    /// Names of headers that are credentials, too.
+    pub credentials: Vec<String>,
+    /// Whether https may become http.
+    pub may_downgrade: bool,
+    /// What is answered, one after the other, whoever is asked: heads of messages without bodies. Then 200.
+    pub answers: Vec<Vec<u8>>,
+    /// The status of the answer in the end, or the name of an error.
+    pub outcome: Result<u16, String>,
+    /// Whose answer that is, with the fragment, if the file says so.
+    pub arrives: Option<String>,
+    /// All that goes out behind the first request, to whomever.
+    pub sent: Vec<u8>,
+}
+
+/// A value of Retry-After, and for how long it asks.
+///
+/// ```
+/// assert!(windlass_corpus::waits().iter().any(|wait| wait.value == b"7" && wait.seconds == Some(7)));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Wait {
+    /// The name of the file, without `.txt`.
+    pub name: String,
+    /// When it is read, in seconds since 1970 (UTC).
+    pub now: u64,
+    /// The value.
+    pub value: Vec<u8>,
+    /// How many seconds it asks for; none if it says nothing that is to be heeded.
+    pub seconds: Option<u64>,
+}
+
 /// Every file of `replies/`, by name.
 ///
 /// # Panics
-/// If a file is not of the form that the README tells; so do the other three.
+/// If a file is not of the form that the README tells; so do the others.
 ///
 /// ```
 /// assert!(windlass_corpus::replies().len() > 100);
@@ -184,15 +259,72 @@ pub fn sendings() -> Vec<Sending> {
     all("sending", |file| Sending {
         method: file.text_of(file.get("method").unwrap_or("GET")),
         url: file.get("url").unwrap_or_else(|| file.wrong("where to?")).to_owned(),
-        headers: (file.pairs("header", " => ").into_iter())
-            .map(|(name, value)| (String::from_utf8(name).unwrap_or_else(|_| file.wrong("names are text")), value))
-            .collect(),
+        headers: file.callers_headers(),
         content: file.get("content").unwrap_or("none").to_owned(),
         outcome: match file.expect() {
             "sent" => Some(file.bytes_of(&file.content)),
             "refused" => None,
             _ => file.wrong("expect is sent or refused"),
         },
+        name: file.name,
+    })
+}
+
+/// Every file of `joins/`, by name.
+///
+/// ```
+/// assert!(windlass_corpus::joins().len() > 100);
+/// ```
+pub fn joins() -> Vec<Join> {
+    all("joins", |file| {
+        let whole = |expect: &str| (expect != "refused").then(|| file.text_of(expect));
+        Join {
+            base: file.get("base").unwrap_or_else(|| file.wrong("on which page?")).to_owned(),
+            reference: file.text_of(&file.content),
+            outcome: whole(file.expect()),
+            of_browsers: whole(file.get("browser").unwrap_or(file.expect())),
+            name: file.name,
+        }
+    })
+}
+
+/// Every file of `redirects/`, by name.
+///
+/// ```
+/// assert!(windlass_corpus::redirects().len() > 50);
+/// ```
+pub fn redirects() -> Vec<Redirect> {
+    all("redirects", |file| Redirect {
+        method: file.get("method").unwrap_or("GET").to_owned(),
+        url: file.get("url").unwrap_or_else(|| file.wrong("where to?")).to_owned(),
+        headers: file.callers_headers(),
+        body: file.get("body").map(|text| file.bytes_of(text)),
+        limit: file.get("limit").map_or(10, |n| n.parse().unwrap_or_else(|_| file.wrong("a limit is a number"))),
+        credentials: file.get("credential").map(str::to_owned).into_iter().collect(),
+        may_downgrade: match file.get("downgrade") {
+            None => false,
+            Some("allowed") => true,
+            Some(_) => file.wrong("a downgrade is allowed, or nothing is said"),
+        },
+        answers: file.answers(),
+        outcome: file.expect().parse().map_err(|_| file.expect().to_owned()),
+        arrives: file.get("arrives").map(str::to_owned),
+        sent: file.bytes_of(&file.content),
+        name: file.name,
+    })
+}
+
+/// Every file of `retry_after/`, by name.
+///
+/// ```
+/// assert!(windlass_corpus::waits().len() > 20);
+/// ```
+pub fn waits() -> Vec<Wait> {
+    let number = |file: &File, text: &str| text.parse().unwrap_or_else(|_| file.wrong("seconds are a number"));
+    all("retry_after", |file| Wait {
+        now: number(&file, file.get("now").unwrap_or_else(|| file.wrong("read when?"))),
+        value: file.bytes_of(&file.content),
+        seconds: (file.expect() != "ignored").then(|| number(&file, file.expect())),
         name: file.name,
     })
 }
@@ -269,6 +401,35 @@ impl File {
             None => (self.bytes_of(value.trim_end_matches(between.trim_end())), Vec::new()),
         };
         values.map(pair).collect()
+    }
+
+    fn callers_headers(&self) -> Vec<(String, Vec<u8>)> {
+        let named = |(name, value)| (String::from_utf8(name).unwrap_or_else(|_| self.wrong("names are text")), value);
+        self.pairs("header", " => ").into_iter().map(named).collect()
+    }
+
+    /// Each ends with its empty line; interim ones belong to what follows them.
+    fn answers(&self) -> Vec<Vec<u8>> {
+        let mut answers = Vec::new();
+        for (_, text) in self.keys.iter().filter(|(key, _)| key == "answer") {
+            let (mut answer, mut begin) = (Vec::new(), 0);
+            for line in self.bytes_of(text).split_inclusive(|byte| *byte == b'\n') {
+                answer.extend_from_slice(line);
+                if line != b"\r\n" {
+                    continue;
+                }
+                if answer[begin..].starts_with(b"HTTP/1.1 1") {
+                    begin = answer.len();
+                } else {
+                    answers.push(std::mem::take(&mut answer));
+                    begin = 0;
+                }
+            }
+            if !answer.is_empty() {
+                self.wrong("an answer is a whole head");
+            }
+        }
+        answers
     }
 
     fn text_of(&self, text: &str) -> String {
@@ -350,19 +511,19 @@ mod tests {
     // A corpus that cannot be found would be a test of nothing.
     #[test]
     fn there_are_hundreds_of_files_of_every_kind_and_no_two_say_the_same() {
-        let (replies, requests, urls, sendings) = (replies(), requests(), urls(), sendings());
-        println!(
-            "{} replies, {} requests, {} urls, {} sendings",
-            replies.len(),
-            requests.len(),
-            urls.len(),
-            sendings.len()
-        );
+        let (replies, requests, urls, joins) = (replies(), requests(), urls(), joins());
+        let (sendings, redirects, waits) = (sendings(), redirects(), waits());
+        println!("{} replies, {} requests, {} urls, {} joins", replies.len(), requests.len(), urls.len(), joins.len());
+        println!("{} sendings, {} redirects, {} values of Retry-After", sendings.len(), redirects.len(), waits.len());
         assert!(replies.len() + requests.len() + urls.len() + sendings.len() >= 250);
+        assert!(joins.len() >= 150 && redirects.len() >= 60 && waits.len() >= 25);
         assert!(replies.iter().filter(|reply| reply.outcome.is_ok()).count() > 50);
         let mut streams: Vec<_> = replies.iter().map(|reply| (&reply.method, &reply.stream)).collect();
         streams.sort();
         let twice = streams.windows(2).find(|two| two[0] == two[1]);
         assert!(twice.is_none(), "{:?}", twice.map(|two| two[0].1.escape_ascii().to_string()));
+        let mut pages: Vec<_> = joins.iter().map(|join| (&join.base, &join.reference)).collect();
+        pages.sort();
+        assert_eq!(pages.windows(2).find(|two| two[0] == two[1]), None);
     }
 }

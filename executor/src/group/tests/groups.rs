@@ -705,3 +705,26 @@ fn a_cancel_and_the_last_childs_end_meet_in_every_way_and_nothing_is_lost() {
         });
     }
 }
+
+#[test]
+fn a_group_ends_though_somebody_ends_all_tasks_in_the_turn_in_which_it_fails() {
+    doc(async {
+        let failed = group(async |g| {
+            g.spawn(async { Err::<(), _>(Slipped(1)) }).unwrap();
+            drop(spawn(async {
+                for task in all_tasks() {
+                    task.abort_handle().abort();
+                }
+            }));
+            pending::<Result<(), Slipped>>().await
+        });
+        let (mut failed, mut polls) = (pin!(failed), 0);
+        let ended = poll_fn(|cx| {
+            polls += 1;
+            assert!(polls < 10, "nobody ends what the body awaits");
+            cx.waker().wake_by_ref();
+            failed.as_mut().poll(cx)
+        });
+        assert_eq!(slips(&ended.await.unwrap_err()), [1]);
+    });
+}

@@ -244,6 +244,52 @@ fn done_calls_of_a_detached_task_run_and_those_of_a_loop_that_ends_are_dropped()
     assert_eq!(Rc::strong_count(&log), 1, "nothing is kept");
 }
 
+/// What ends every task it finds is no reason for a call to be lost, neither of one left before nor of one left after.
+#[test]
+fn done_calls_run_though_somebody_ends_all_tasks_before_their_turn() {
+    let (log, say) = log();
+    doc(async {
+        let task = spawn(async { drop(catch(pending::<()>()).await) });
+        for line in ["first", "second"] {
+            let say = say.clone();
+            task.on_done(move || say(line));
+        }
+        turns(1).await;
+        let end_all =
+            || all_tasks().iter().for_each(|task| assert_eq!(task.abort_handle().cancel(), task.name != "main"));
+        end_all();
+        while !task.is_finished() {
+            turns(1).await;
+        }
+        task.on_done(move || say("third"));
+        end_all();
+        turns(1).await;
+    });
+    assert_eq!(*log.borrow(), ["first", "second", "third"]);
+}
+
+#[test]
+fn a_done_call_that_holds_its_own_tasks_handle_keeps_nothing_when_the_loop_ends() {
+    let (log, say) = log();
+    doc(async {
+        let task = Rc::new(spawn(pending::<()>()));
+        let itself = task.clone();
+        task.on_done(move || say(if itself.is_finished() { "never" } else { "never, and too early" }));
+        turns(1).await;
+    });
+    assert_eq!((log.borrow().len(), Rc::strong_count(&log)), (0, 1));
+}
+
+#[test]
+fn the_done_call_of_a_task_that_is_ended_outside_its_loop_runs_at_once() {
+    let (log, say) = log();
+    let crank = crate::Executor::new(|| {}).unwrap();
+    let task = crank.spawn(pending::<()>());
+    task.on_done(move || say("called"));
+    assert!(task.abort());
+    assert_eq!(*log.borrow(), ["called"]);
+}
+
 /// The six interleavings of a cancel with what it races: here a task's end, with three that wait for it.
 #[test]
 fn a_waiter_is_cancelled_around_the_end_it_waits_for_and_the_others_hear_of_it() {

@@ -18,7 +18,7 @@ use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use windlass_executor::budget::poll_proceed;
@@ -27,7 +27,7 @@ use windlass_reactor::time::{Instant, Sleep, sleep};
 use super::Inner;
 use super::exchange::{Coding, Hop};
 use super::pool::{Stats, Why};
-use super::timeouts::{At, Phase};
+use super::timeouts::{At, Deadlines, Phase};
 use super::transport::Transport;
 use super::upload::Body;
 use crate::http::wire::body::{Decoder, Surplus, surplus};
@@ -36,7 +36,8 @@ use crate::http::wire::request::Said;
 use crate::http::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
-    pub(crate) transport: Transport,
+    /// None before it is opened, and when it is closed: then the rest is memory for the next that is opened in its place.
+    transport: Option<Transport>,
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
     pub(crate) via: Option<std::sync::Arc<crate::http::extras::proxy::Via>>,
@@ -67,6 +68,8 @@ pub(crate) struct Connection {
     pub(crate) head: ResponseHead,
     /// Of the body behind this head.
     pub(crate) body: Decoder,
+    /// What is left for the body, once the head is there.
+    pub(crate) time: Option<Deadlines>,
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
     pub(crate) idle_since: Instant,
@@ -77,18 +80,21 @@ pub(crate) struct Connection {
 
 /// How long a body waits for a `100 Continue` (RFC 9110 10.1.1 lets nobody wait for ever): as curl does.
 const EXPECTED_MAX: Duration = Duration::from_secs(1);
+const OPEN: &str = "who talks over a connection has opened it";
 /// A buffer larger than this is not kept for the next exchange.
 const KEPT_BYTES: usize = 16 * 1024;
 
 impl Connection {
-    pub(crate) fn new(transport: Transport, url: Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    /// One that is not open yet.
+    #[cold]
+    pub(crate) fn unopened(url: &Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
         Box::new(Connection {
-            transport,
+            transport: None,
             #[cfg(feature = "proxy")]
             via: None,
             stats,
             doing: "request",
-            url,
+            url: url.clone(),
             request: Vec::new(),
             is_plain_get: false,
             said: Said::default(),
@@ -104,11 +110,51 @@ impl Connection {
             interims: Vec::new(),
             head: ResponseHead::new(),
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
+            time: None,
             may_stay: false,
             idle_since: Instant::FAR_FUTURE,
-            born: Instant::now(),
+            born: Instant::FAR_FUTURE,
             exchanges: 0,
         })
+    }
+
+    /// From here on it is open.
+    pub(crate) fn open(&mut self, transport: Transport) {
+        self.transport = Some(transport);
+        (self.born, self.exchanges) = (Instant::recent(), 0);
+    }
+
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.transport.is_some()
+    }
+
+    /// Closes it. No borrow may be live: who waits for it is woken (I3).
+    pub(crate) fn shut(&mut self) {
+        self.clear();
+        self.patience = None;
+        self.transport = None;
+    }
+
+    /// What it goes over, while it is open.
+    #[inline]
+    pub(crate) fn transport(&self) -> &Transport {
+        self.transport.as_ref().expect(OPEN)
+    }
+
+    #[inline]
+    fn transport_mut(&mut self) -> &mut Transport {
+        self.transport.as_mut().expect(OPEN)
+    }
+
+    /// Whether nothing happens on it, so that it can carry an exchange. If there is a `listener`, it is woken when that ends.
+    /// No borrow may be live that a waker could want (I3).
+    #[inline]
+    pub(crate) fn stays_quiet(&mut self, listener: Option<&Waker>) -> bool {
+        match listener {
+            Some(listener) => self.transport_mut().stays_quiet(listener),
+            None => self.transport().is_quiet(),
+        }
     }
 
     /// Begins an exchange: nothing of the request has gone out yet.
@@ -142,7 +188,7 @@ impl Connection {
 
     /// Whether any of the request has gone out since [`begin`](Self::begin).
     pub(crate) fn has_sent(&self) -> bool {
-        self.sent + self.sent_before > 0 || self.transport.has_begun()
+        self.sent + self.sent_before > 0 || self.transport().has_begun()
     }
 
     /// How many bytes have come since [`begin`](Self::begin).
@@ -197,14 +243,15 @@ impl Connection {
             let mut failed = None;
             if self.sent < self.request.len() {
                 at.set(Phase::Send, self.sent_before + self.sent);
-                match self.transport.poll_write(cx, &self.request[self.sent..]) {
+                let transport = self.transport.as_mut().expect(OPEN);
+                match transport.poll_write(cx, &self.request[self.sent..]) {
                     Poll::Ready(Ok(n)) => {
                         self.sent += n;
                         self.stats.borrow_mut().bytes_out += n as u64;
                         if self.sent == self.request.len() && self.is_unheard() && hop.body_left().is_none() {
                             // An answer takes a while: to try to read would be in vain.
                             at.set(Phase::FirstByte, 0);
-                            let answer = self.transport.poll_readable(cx);
+                            let answer = self.transport_mut().poll_readable(cx);
                             return answer.map_err(|error| self.broke("sending the request", error));
                         }
                         continue;
@@ -239,7 +286,7 @@ impl Connection {
             }
         }
         if failed.is_some() {
-            self.transport.hear(); // perhaps it said why before it went, and so lately that the loop does not know
+            self.transport().hear(); // perhaps it said why before it went, and so lately that the loop does not know
         }
         self.cut_short = match (failed, self.poll_read(cx)) {
             (Some(_), Poll::Ready(Ok(1..))) => true,
@@ -292,7 +339,7 @@ impl Connection {
     /// Where in `bytes` the next piece of the body lies; none at its end.
     ///
     /// # Errors
-    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted.
+    /// A body that ends too early, is too large, or is framed in a way that cannot be trusted; its time is up.
     #[inline]
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
         loop {
@@ -300,14 +347,64 @@ impl Connection {
             if piece.is_some() || self.body.is_finished() {
                 return Poll::Ready(Ok(piece));
             }
-            // What was decoded has been seen: only the head stays.
-            self.at = self.head.head_len();
-            self.bytes.truncate(self.at);
-            if ready!(self.poll_read(cx)).map_err(|error| self.broke("reading the body", error))? == 0 {
-                self.may_stay = false;
-                self.body.finish_at_eof()?;
-            }
+            ready!(self.poll_more(cx, |_, _| 0))?;
         }
+    }
+
+    /// Shows what is left of the body to `take`, where possible in the buffer that all connections share. While `take` runs
+    /// that buffer is borrowed (I3).
+    ///
+    /// # Errors
+    /// As [`poll_piece`](Self::poll_piece).
+    #[inline]
+    pub(crate) fn poll_take(&mut self, cx: &mut Context<'_>, take: &mut impl FnMut(&[u8])) -> Poll<Result<(), Error>> {
+        loop {
+            while let Some(piece) = self.decode()? {
+                take(&self.bytes[piece]);
+            }
+            if self.body.is_finished() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_take_more(cx, take))?;
+        }
+    }
+
+    fn poll_take_more(&mut self, cx: &mut Context<'_>, take: &mut impl FnMut(&[u8])) -> Poll<Result<(), Error>> {
+        let (coding, mut decoded) = (self.coding, Ok(()));
+        ready!(self.poll_more(cx, |body, bytes| {
+            let mut at = 0;
+            while decoded.is_ok() && !body.is_finished() && at < bytes.len() {
+                decoded = body.decode(&bytes[at..]).map(|step| {
+                    take(if coding == Coding::Kept { &bytes[at..at + step.consumed] } else { step.data });
+                    at += step.consumed;
+                });
+            }
+            at
+        }))?;
+        Poll::Ready(decoded)
+    }
+
+    /// Reads more of the body. Where possible what comes is shown to `take`, which tells how much of it is done with; the rest
+    /// is appended to what is there.
+    fn poll_more(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Decoder, &[u8]) -> usize,
+    ) -> Poll<Result<(), Error>> {
+        // What was decoded has been seen: only the head stays.
+        self.at = self.head.head_len();
+        self.bytes.truncate(self.at);
+        let (transport, body) = (self.transport.as_mut().expect(OPEN), &mut self.body);
+        let read = transport.poll_read_with(cx, &mut self.bytes, |bytes| take(body, bytes));
+        let Poll::Ready(read) = self.count(read) else {
+            let at = (Phase::Body, self.heard);
+            return self.time.as_mut().map_or(Poll::Pending, |time| time.poll(cx, at).map(Err));
+        };
+        if read.map_err(|error| self.broke("reading the body", error))? == 0 {
+            self.may_stay = false;
+            self.body.finish_at_eof()?;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// The next piece of the body among the bytes that are there.
@@ -330,7 +427,12 @@ impl Connection {
 
     /// Appends what comes; 0 is the end of the stream.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = self.transport.poll_read(cx, &mut self.bytes);
+        let read = self.transport.as_mut().expect(OPEN).poll_read(cx, &mut self.bytes);
+        self.count(read)
+    }
+
+    #[inline]
+    fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
             self.stats.borrow_mut().bytes_in += n as u64;
@@ -349,8 +451,10 @@ impl Connection {
         Some(if self.body.is_finished() && self.head.status() > 0 { Why::Asked } else { Why::Unfinished })
     }
 
-    /// Forgets an exchange that is over.
+    /// Forgets an exchange that is over. No borrow may be live: its timer's waker goes (I3).
     pub(crate) fn clear(&mut self) {
+        self.time = None;
+        self.idle_since = Instant::FAR_FUTURE;
         self.head.clear();
         self.interims = Vec::new();
         self.at = 0;
@@ -361,6 +465,12 @@ impl Connection {
         if self.request.capacity() > KEPT_BYTES {
             (self.request, self.is_plain_get) = (Vec::new(), false);
         }
+    }
+
+    /// What the peer has said in this exchange, while there is no answer yet.
+    #[cold]
+    pub(crate) fn said_so_far(&self) -> Vec<u8> {
+        [&self.interims[..], &self.bytes].concat()
     }
 
     fn ended(&self, within: &'static str) -> Error {

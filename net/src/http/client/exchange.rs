@@ -28,12 +28,24 @@ use super::timeouts::{At, Deadlines, Phase};
 use super::upload::{Body, Header};
 use crate::http::extras::follow::{self, Extras, Redirects};
 use crate::http::wire::head::Version;
-use crate::http::wire::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use crate::http::wire::request::{Content, Ours, Said, Spacing, Start, check_head, check_method, write_head};
 use crate::http::{Error, ErrorKind, Limits, Response, Timeouts, Url};
 
 /// A request that is not sent yet.
 ///
 /// What HTTP does not allow in it is refused by [`send`](Request::send), before a connection is touched.
+///
+/// ```
+/// # use windlass_net::windlass;
+/// use windlass::http::ErrorKind;
+/// # windlass_net::doc_http(async |client, url| {
+/// let request = client.post(url).header("Accept", "text/plain").body("hello");
+/// assert_eq!(request.send().await?.status(), 200);
+///
+/// let refused = client.get(url).header("X", "two\r\nlines").send().await.unwrap_err();
+/// assert_eq!(refused.kind(), ErrorKind::Other);
+/// # Ok(()) });
+/// ```
 #[must_use = "a request does nothing until `send`"]
 pub struct Request<'a> {
     pub(crate) client: &'a Rc<Inner>,
@@ -49,6 +61,7 @@ pub(crate) struct Own {
     pub(crate) headers: Vec<Header>,
     pub(crate) body: Option<Body>,
     left_out: Vec<String>,
+    spacing: Spacing,
     version: Version,
     pub(crate) coding: Coding,
     pub(crate) limits: Option<Limits>,
@@ -111,6 +124,21 @@ impl<'a> Request<'a> {
     /// ```
     pub fn without(mut self, name: impl Into<String>) -> Self {
         self.own().left_out.push(name.into());
+        self
+    }
+
+    /// Has no space put between a header's colon and its value: the value begins where the colon ends, and brings along what
+    /// space there is to be. For a peer that minds, and for who repeats somebody else's request byte for byte. Host and what
+    /// the client writes itself have one all the same.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let heard = client.get(url).as_spaced().header("X", "y").header("Z", "  w").send().await?.text().await?;
+    /// assert!(heard.contains("\r\nX:y\r\nZ:  w\r\n"), "{heard}");
+    /// # Ok(()) });
+    /// ```
+    pub fn as_spaced(mut self) -> Self {
+        self.own().spacing = Spacing::Given;
         self
     }
 
@@ -221,8 +249,9 @@ impl<'a> Request<'a> {
     /// What becomes of a redirect, instead of the client's setting.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc_http(async |client, url| {
-    /// use windlass_net::http::Redirects;
+    /// use windlass::http::Redirects;
     /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
     /// # drop(response);
     /// # Ok(()) });
@@ -342,32 +371,40 @@ impl Inner {
     /// As [`Request::send`].
     pub(crate) async fn send_once(self: &Rc<Self>, hop: &mut Hop<'_>, time: &mut Deadlines) -> Result<Slot, Error> {
         let at = At::new();
-        let slot = {
-            let mut exchange = pin!(self.exchange(hop, &at));
+        let mut slot = None; // outlives the exchange: if the time is up, what came is still to be told
+        let outcome = {
+            let mut exchange = pin!(self.exchange(hop, &at, &mut slot));
             poll_fn(|cx| {
                 let polled = exchange.as_mut().poll(cx);
                 if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
             })
             .await
         };
-        slot.map_err(|error| error.during(format!("{} {}", doing(hop.method), hop.url)))
+        match outcome {
+            Ok(()) => Ok(slot.expect("who has an answer has a slot")),
+            Err(error) => {
+                let heard = slot.as_ref().map(|slot| slot.connection().said_so_far());
+                let error = error.having_heard(heard.unwrap_or_default());
+                Err(error.during(format!("{} {}", doing(hop.method), hop.url)))
+            }
+        }
     }
 
-    /// Gives the connection when the head of the answer is there. Says in `at` what it is at.
-    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At) -> Result<Slot, Error> {
+    /// Leaves the connection in `slot`, when the head of the answer is there. Says in `at` what it is at.
+    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At, slot: &mut Option<Slot>) -> Result<(), Error> {
         hop.check(self)?;
-        let mut slot = self.pool.acquire(hop.url.origin()).await;
+        let slot = slot.insert(self.pool.acquire(hop.url).await);
         loop {
-            let fresh = slot.connection.is_none();
+            let fresh = !slot.connection().is_open();
             if fresh {
-                slot.fill(dial(hop.url, &self.dialing, at).await?, hop.url.clone());
+                slot.fill(dial(hop.url, &self.dialing, at).await?);
                 #[cfg(feature = "proxy")]
-                (slot.connection().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
+                (slot.connection_mut().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
             }
             if let Some(hook) = hop.on_connection {
                 hook();
             }
-            let connection = slot.connection();
+            let connection = slot.connection_mut();
             connection.begin(hop, self)?;
             match poll_fn(|cx| connection.poll_answer(cx, hop, self, at)).await {
                 Err(error)
@@ -378,7 +415,7 @@ impl Inner {
                 {
                     slot.empty_again();
                 }
-                outcome => return outcome.map(|()| slot),
+                outcome => return outcome,
             }
         }
     }
@@ -423,6 +460,7 @@ impl Hop<'_> {
             start.version = own.version;
             ours.content_type = own.body.as_ref().and_then(Body::content_type);
             ours.left_out = &own.left_out;
+            ours.spacing = own.spacing;
         }
         (start, ours)
     }

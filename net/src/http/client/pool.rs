@@ -39,6 +39,17 @@ use super::transport::Transport;
 use crate::http::Url;
 
 /// How a client's connections are doing.
+///
+/// ```
+/// # windlass_net::doc_http(async |client, url| {
+/// let response = client.get(url).send().await?;
+/// let stats = client.stats();
+/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 1, 0));
+/// response.drain().await?; // at the end of the body the connection is free for another
+/// let stats = client.stats();
+/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 0, 1));
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Stats {
@@ -68,8 +79,12 @@ pub struct Stats {
 ///
 /// ```
 /// # use windlass_net::windlass;
-/// use windlass::http::Client;
-/// assert_eq!(Client::new().stats().closed.total(), 0);
+/// # windlass_net::doc_http(async |_, url| {
+/// let client = windlass::http::Client::builder().max_requests(1).build();
+/// client.get(url).send().await?.drain().await?;
+/// let closed = client.stats().closed;
+/// assert_eq!((closed.requests, closed.total()), (1, 1));
+/// # Ok(()) });
 /// ```
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 #[non_exhaustive]
@@ -127,6 +142,7 @@ pub(crate) enum Why {
     Room,
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     /// 0 for none.
     pub(crate) limit: usize,
@@ -136,6 +152,13 @@ pub(crate) struct Settings {
     pub(crate) max_lifetime: Option<Duration>,
     /// 0 for no limit.
     pub(crate) max_requests: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let idle_timeout = Duration::from_secs(15);
+        Settings { limit: 100, limit_per_host: 0, idle_timeout, max_lifetime: None, max_requests: 0 }
+    }
 }
 
 impl Settings {
@@ -185,23 +208,16 @@ struct Waiter {
     host: usize,
     arrival: u64,
     waker: Option<Waker>,
-    given: Option<Given>,
+    given: Option<Box<Connection>>,
 }
 
-/// What a waiter may have.
-enum Given {
-    Connection(Box<Connection>),
-    /// Leave to open one: the slot is counted already.
-    Leave,
-}
-
-/// A connection's place under the limits. When it is dropped, a connection that can carry another exchange goes back; any
-/// other is closed, and the next in line has its place.
+/// A connection's place under the limits, open or still to be opened. When it is dropped, a connection that can carry
+/// another exchange goes back; any other is closed, and the next in line has its place, and its memory.
 pub(crate) struct Slot {
     pool: Rc<Pool>,
     host: usize,
-    /// None while it is being opened.
-    pub(crate) connection: Option<Box<Connection>>,
+    /// None once it is dropped.
+    connection: Option<Box<Connection>>,
 }
 
 impl State {
@@ -246,16 +262,27 @@ impl State {
         self.hosts[host].open -= 1;
     }
 
-    /// If only the total stands in the way and some connection idles, takes out the one that has idled longest.
-    fn make_room(&mut self, host: usize, settings: &Settings) -> Option<Box<Connection>> {
+    /// A place for a connection to `host`, if there is room. If only the total stands in the way and some connection idles
+    /// elsewhere, the place of the one that has idled longest: it is still to be closed.
+    fn new_place(
+        &mut self,
+        host: usize,
+        settings: &Settings,
+        unopened: impl FnOnce() -> Box<Connection>,
+    ) -> Option<Box<Connection>> {
+        if self.has_room(host, settings) {
+            self.open(host);
+            return Some(unopened());
+        }
         let per_host = settings.limit_per_host;
-        if settings.limit == 0 || self.open < settings.limit || (per_host > 0 && self.hosts[host].open >= per_host) {
+        if per_host > 0 && self.hosts[host].open >= per_host {
             return None;
         }
         let oldest = self.hosts.iter().filter_map(|(host, of)| Some((of.idle.first()?.idle_since, host)));
         let (_, oldest) = oldest.min()?;
-        self.close(oldest);
         self.idle -= 1;
+        self.close(oldest);
+        self.open(host);
         Some(self.hosts[oldest].idle.remove(0))
     }
 
@@ -289,17 +316,17 @@ impl State {
 
     /// Gives the waiter what it waits for, and takes it out of the line.
     #[inline]
-    fn give(&mut self, waiter: usize, given: Given) -> Option<Waker> {
+    fn give(&mut self, waiter: usize, connection: Box<Connection>) -> Option<Waker> {
         let host = self.waiters[waiter].host;
         let first = self.hosts[host].waiting.pop_front();
         debug_assert_eq!(first, Some(waiter), "first come, first served");
         let waiter = &mut self.waiters[waiter];
-        waiter.given = Some(given);
+        waiter.given = Some(connection);
         waiter.waker.take()
     }
 
     /// What was given to the waiter, who is then one no longer.
-    fn take_given(&mut self, waiter: usize) -> Option<(usize, Given)> {
+    fn take_given(&mut self, waiter: usize) -> Option<(usize, Box<Connection>)> {
         let given = self.waiters[waiter].given.take()?;
         let host = self.waiters.remove(waiter).host; // its waker was taken when it was given something
         Some((host, given))
@@ -332,95 +359,91 @@ impl Pool {
         }
     }
 
-    /// Waits for a connection to `host`, or for leave to open one.
-    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, host: &'a str) -> Acquire<'a> {
-        Acquire { pool: self, host, waiter: None }
+    /// Waits for a connection to the host of `url`, or for leave to open one.
+    pub(crate) fn acquire<'a>(self: &'a Rc<Self>, url: &'a Url) -> Acquire<'a> {
+        Acquire { pool: self, url, waiter: None }
     }
 
     /// A connection or leave to open one, if nobody need wait for it.
-    fn try_acquire(self: &Rc<Self>, host: usize) -> Option<Slot> {
-        let mut closed = Vec::new(); // dropped when nothing is borrowed, and `host` is not used any more
-        let connection = loop {
+    fn try_acquire(self: &Rc<Self>, host: usize, url: &Url) -> Option<Slot> {
+        let mut place = None; // that of a connection which was closed
+        loop {
             let idle = self.state.borrow_mut().pop_idle(host);
-            let Some(connection) = idle else { break None };
-            let why = match () {
-                () if !connection.transport.is_quiet_of_late() => Why::ByPeer,
-                () if connection.idle_since.elapsed() >= self.settings.idle_timeout => Why::Idle,
-                () => match self.settings.wears_out(&connection) {
-                    Some(why) => why,
-                    None => break Some(connection),
-                },
-            };
-            self.state.borrow_mut().close(host);
-            closed.push(self.count_closed(connection, why));
-        };
-        if connection.is_none() {
-            let mut state = self.state.borrow_mut();
-            let oldest = state.make_room(host, &self.settings);
-            closed.extend(oldest.map(|connection| self.count_closed(connection, Why::Room)));
-            if !state.has_room(host, &self.settings) {
-                return None;
+            let Some(connection) = idle else { break };
+            // Whether it is quiet comes first: it sees to it that the loop has looked at the clock of late.
+            let why = is_disturbed(&connection).or_else(|| self.why_old(&connection, Instant::recent()));
+            let slot = self.slot(host, connection, why);
+            if why.is_none() {
+                return Some(slot);
             }
-            state.open(host);
+            place = Some(slot);
         }
-        Some(self.slot(host, connection))
+        if place.is_none() {
+            let unopened = || Connection::unopened(url, self.stats.clone());
+            let connection = self.state.borrow_mut().new_place(host, &self.settings, unopened)?;
+            let why = connection.is_open().then_some(Why::Room);
+            place = Some(self.slot(host, connection, why));
+        }
+        place
     }
 
-    /// The connection, counted as closed: it is for dropping.
-    fn count_closed(&self, connection: Box<Connection>, why: Why) -> Box<Connection> {
+    /// A place and its connection, which is closed first if there is a reason.
+    #[inline]
+    fn slot(self: &Rc<Self>, host: usize, mut connection: Box<Connection>, why_close: Option<Why>) -> Slot {
+        match why_close {
+            Some(why) => self.shut(&mut connection, why),
+            None if connection.is_open() => self.count(|stats| stats.reused += 1),
+            None => {}
+        }
+        Slot { pool: self.clone(), host, connection: Some(connection) }
+    }
+
+    fn why_old(&self, connection: &Connection, now: Instant) -> Option<Why> {
+        if now - connection.idle_since >= self.settings.idle_timeout {
+            return Some(Why::Idle);
+        }
+        self.settings.wears_out(connection)
+    }
+
+    /// Closes a connection and keeps its place. No borrow may be live: who waits for it is woken (I3).
+    fn shut(&self, connection: &mut Connection, why: Why) {
         self.count(|stats| stats.closed.count(why));
-        connection
-    }
-
-    fn slot(self: &Rc<Self>, host: usize, connection: Option<Box<Connection>>) -> Slot {
-        if connection.is_some() {
-            self.count(|stats| stats.reused += 1);
-        }
-        Slot { pool: self.clone(), host, connection }
+        connection.shut();
     }
 
     /// A connection has come to the end of an exchange and can carry another.
     #[inline]
     fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         if let Some(why) = self.settings.wears_out(&connection) {
-            drop(self.count_closed(connection, why));
-            return self.give_up(host);
+            return self.close(host, connection, why);
         }
         connection.clear();
         let mut state = self.state.borrow_mut();
-        let (waker, closed) = match state.next_after(host, &self.settings) {
+        match state.next_after(host, &self.settings) {
             // Whether it is quiet the waiter sees.
             Some(waiter) if state.waiters[waiter].host == host => {
-                (state.give(waiter, Given::Connection(connection)), None)
+                let waker = state.give(waiter, connection);
+                drop(state);
+                wake(waker);
             }
             Some(_elsewhere) => {
-                state.close(host);
-                (self.serve(&mut state), Some(self.count_closed(connection, Why::Room)))
+                drop(state);
+                self.close(host, connection, Why::Room);
             }
             None => {
                 drop(state);
-                return self.keep(host, connection);
+                self.keep(host, connection);
             }
-        };
-        drop(state);
-        drop(closed);
-        if let Some(waker) = waker {
-            waker.wake();
         }
     }
 
     /// Nobody waits for the connection: it idles, unless its peer has ended it already.
     fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         let sweeper = self.sweeper.borrow().clone();
-        let is_quiet = match &sweeper {
-            Some(sweeper) => connection.transport.stays_quiet(sweeper),
-            None => connection.transport.is_quiet(),
-        };
-        if !is_quiet {
-            drop(self.count_closed(connection, Why::ByPeer));
-            return self.give_up(host);
+        if !connection.stays_quiet(sweeper.as_ref()) {
+            return self.close(host, connection, Why::ByPeer);
         }
-        connection.idle_since = Instant::now();
+        connection.idle_since = Instant::recent(); // of this turn: earlier, if at all
         let mut state = self.state.borrow_mut();
         state.idle += 1;
         state.hosts[host].idle.push(connection);
@@ -428,29 +451,21 @@ impl Pool {
         self.sweep();
     }
 
-    /// A connection is closed, or was not opened after all.
-    fn give_up(&self, host: usize) {
-        let mut state = self.state.borrow_mut();
-        state.close(host);
-        let waker = self.serve(&mut state);
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+    fn close(&self, host: usize, mut connection: Box<Connection>, why: Why) {
+        self.shut(&mut connection, why);
+        self.pass_on(host, connection);
     }
 
-    /// Gives a free place, if there is one, to the first in line that may have it.
-    fn serve(&self, state: &mut State) -> Option<Waker> {
-        if state.waiters.is_empty() {
-            return None;
-        }
-        let waiter = state.next_in_line(&self.settings)?;
-        let host = state.waiters[waiter].host;
-        if !state.has_room(host, &self.settings) {
-            return None;
-        }
+    /// A connection is closed, or was not opened after all: gives its place to the first in line that may have it.
+    fn pass_on(&self, host: usize, connection: Box<Connection>) {
+        let mut state = self.state.borrow_mut();
+        state.close(host);
+        let next = state.next_in_line(&self.settings).map(|waiter| (waiter, state.waiters[waiter].host));
+        let Some((waiter, host)) = next.filter(|&(_, host)| state.has_room(host, &self.settings)) else { return };
         state.open(host);
-        state.give(waiter, Given::Leave)
+        let waker = state.give(waiter, connection);
+        drop(state);
+        wake(waker);
     }
 
     /// Sees to it that idle connections are closed when their time is up, or their peer ends them: a task does it, while
@@ -487,7 +502,7 @@ impl Pool {
         }
         for connection in idle.iter_mut().flatten() {
             // If it is not quiet, `close_old` sees that next.
-            let _ = connection.transport.stays_quiet(sweeper);
+            let _ = connection.stays_quiet(Some(sweeper));
         }
         for ((_, host), idle) in self.state.borrow_mut().hosts.iter_mut().zip(idle) {
             host.idle.splice(..0, idle);
@@ -497,49 +512,42 @@ impl Pool {
     /// Closes what has idled too long, or has been closed by its peer. When to look again; none if nothing idles.
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
-        let timeout = self.settings.idle_timeout;
-        let why_old = |idle: &Connection| match () {
-            () if !idle.transport.is_quiet() => Some(Why::ByPeer),
-            () if idle.idle_since + timeout <= now => Some(Why::Idle),
-            () => self.settings.wears_out(idle),
+        self.close_idle(|idle| if idle.transport().is_quiet() { self.why_old(idle, now) } else { Some(Why::ByPeer) });
+        let until = |idle: &Box<Connection>| {
+            let worn_out = self.settings.max_lifetime.map(|max| idle.born + max);
+            worn_out.into_iter().fold(idle.idle_since + self.settings.idle_timeout, Instant::min)
         };
-        let mut closed = Vec::new();
+        self.state.borrow().hosts.iter().flat_map(|(_, host)| &host.idle).map(until).min()
+    }
+
+    /// Closes those that idle and have a reason.
+    fn close_idle(&self, why: impl Fn(&Connection) -> Option<Why>) {
         let mut state = self.state.borrow_mut();
+        let mut closed = Vec::new();
         let State { hosts, open, idle, .. } = &mut *state;
         for (_, host) in hosts.iter_mut() {
             let before = closed.len();
-            for old in host.idle.extract_if(.., |idle| why_old(idle).is_some()) {
-                let why = why_old(&old).unwrap_or(Why::Idle);
-                closed.push(self.count_closed(old, why));
-            }
-            let old = closed.len() - before;
-            (host.open, *open, *idle) = (host.open - old, *open - old, *idle - old);
+            closed.extend(host.idle.extract_if(.., |idle| why(idle).is_some()));
+            let gone = closed.len() - before;
+            (host.open, *open, *idle) = (host.open - gone, *open - gone, *idle - gone);
         }
-        let until = |idle: &Connection| {
-            let worn_out = self.settings.max_lifetime.map(|max| idle.born + max);
-            worn_out.into_iter().fold(idle.idle_since + timeout, Instant::min)
-        };
-        let next = hosts.iter().flat_map(|(_, host)| &host.idle).map(|idle| until(idle)).min();
         drop(state);
-        drop(closed);
-        next
+        for mut connection in closed {
+            let why = why(&connection).unwrap_or(Why::Idle);
+            self.shut(&mut connection, why);
+        }
     }
 }
 
-impl Pool {
-    /// Closes all that idle, since nobody looks after them any more.
-    fn close_idle(&self) {
-        let mut state = self.state.borrow_mut();
-        let mut closed = Vec::new();
-        let State { hosts, open, idle, .. } = &mut *state;
-        for (_, host) in hosts.iter_mut() {
-            (host.open, *open, *idle) = (host.open - host.idle.len(), *open - host.idle.len(), *idle - host.idle.len());
-            closed.append(&mut host.idle);
-        }
-        drop(state);
-        for connection in closed {
-            drop(self.count_closed(connection, Why::Idle));
-        }
+/// Why a connection on which something has happened must not be used. No borrow may be live: others may be woken (I3).
+#[inline]
+fn is_disturbed(connection: &Connection) -> Option<Why> {
+    if connection.transport().is_quiet_of_late() { None } else { Some(Why::ByPeer) }
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -554,46 +562,46 @@ impl Drop for Sweeping {
             pool.sweeping.set(false);
             let sweeper = pool.sweeper.take();
             drop(sweeper);
-            pool.close_idle();
+            pool.close_idle(|_| Some(Why::Idle)); // nobody looks after them any more
         }
     }
 }
 
 impl Slot {
     /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, transport: Transport, url: Url) {
+    pub(crate) fn fill(&mut self, transport: Transport) {
         self.pool.count(|stats| stats.opened += 1);
-        self.connection = Some(Connection::new(transport, url, self.pool.stats.clone()));
+        self.connection_mut().open(transport);
     }
 
-    /// The connection; there is one once the slot was filled or was handed out with one.
     #[inline]
-    pub(crate) fn connection(&mut self) -> &mut Connection {
-        self.connection.as_mut().expect("a slot in an exchange has its connection")
+    pub(crate) fn connection(&self) -> &Connection {
+        self.connection.as_ref().expect("a slot has its connection until it is dropped")
+    }
+
+    #[inline]
+    pub(crate) fn connection_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("a slot has its connection until it is dropped")
     }
 
     /// Closes the connection, which its peer had closed before; the place stays.
     pub(crate) fn empty_again(&mut self) {
-        self.pool.count(|stats| {
-            stats.retries += 1;
-            stats.closed.count(Why::ByPeer);
-        });
-        self.connection = None;
+        self.pool.count(|stats| stats.retries += 1);
+        let pool = self.pool.clone();
+        pool.shut(self.connection_mut(), Why::ByPeer);
     }
 }
 
 impl Drop for Slot {
     #[inline]
     fn drop(&mut self) {
-        match self.connection.take() {
-            Some(mut connection) => match connection.ends() {
-                None => self.pool.take_back(self.host, connection),
-                Some(why) => {
-                    drop(self.pool.count_closed(connection, why));
-                    self.pool.give_up(self.host);
-                }
-            },
-            None => self.pool.give_up(self.host),
+        let Some(mut connection) = self.connection.take() else { return };
+        if !connection.is_open() {
+            return self.pool.pass_on(self.host, connection);
+        }
+        match connection.ends() {
+            None => self.pool.take_back(self.host, connection),
+            Some(why) => self.pool.close(self.host, connection, why),
         }
     }
 }
@@ -601,7 +609,7 @@ impl Drop for Slot {
 /// Waits for a [`Slot`]. Dropping it gives up the place in line, or passes on what it was given.
 pub(crate) struct Acquire<'a> {
     pool: &'a Rc<Pool>,
-    host: &'a str,
+    url: &'a Url,
     waiter: Option<usize>,
 }
 
@@ -609,19 +617,18 @@ impl Future for Acquire<'_> {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
-        let Acquire { pool, host: name, waiter: place } = &mut *self;
+        let Acquire { pool, url, waiter: place } = &mut *self;
         let Some(waiter) = *place else {
             let waker = Some(cx.waker().clone());
             let mut state = pool.state.borrow_mut();
-            let mut host = state.host(name);
+            let host = state.host(url.origin());
             // Nobody overtakes those who wait for the same host.
             if state.hosts[host].waiting.is_empty() {
                 drop(state);
-                if let Some(slot) = pool.try_acquire(host) {
+                if let Some(slot) = pool.try_acquire(host, url) {
                     return Poll::Ready(slot);
                 }
                 state = pool.state.borrow_mut();
-                host = state.host(name); // it may have been forgotten meanwhile
             }
             state.arrivals += 1;
             let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
@@ -632,30 +639,16 @@ impl Future for Acquire<'_> {
             return Poll::Pending;
         };
         let given = pool.state.borrow_mut().take_given(waiter);
-        if let Some((host, given)) = given {
+        if let Some((host, connection)) = given {
             *place = None;
-            return Poll::Ready(pool.accept(host, given));
+            let why = if connection.is_open() { is_disturbed(&connection) } else { None };
+            return Poll::Ready(pool.slot(host, connection, why));
         }
         let waker = Some(cx.waker().clone());
         let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);
         drop(before);
         waits::note(WaitReason::Connection);
         Poll::Pending
-    }
-}
-
-impl Pool {
-    fn accept(self: &Rc<Self>, host: usize, given: Given) -> Slot {
-        match given {
-            Given::Connection(connection) if connection.transport.is_quiet_of_late() => {
-                self.slot(host, Some(connection))
-            }
-            Given::Connection(ended) => {
-                drop(self.count_closed(ended, Why::ByPeer));
-                self.slot(host, None) // its place is as good
-            }
-            Given::Leave => self.slot(host, None),
-        }
     }
 }
 
@@ -678,11 +671,7 @@ impl Pool {
         }
         drop(state);
         drop(left.waker);
-        match left.given {
-            Some(Given::Connection(connection)) => self.take_back(left.host, connection),
-            Some(Given::Leave) => self.give_up(left.host),
-            None => {}
-        }
+        drop(Slot { pool: self.clone(), host: left.host, connection: left.given });
     }
 }
 

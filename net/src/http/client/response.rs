@@ -16,7 +16,7 @@ use std::task::{Context, Poll};
 
 use super::connection::Connection;
 use super::pool::Slot;
-use super::timeouts::{Deadlines, Phase};
+use super::timeouts::Deadlines;
 use super::timings::Timings;
 #[cfg(feature = "_decode")]
 use crate::http::extras::decode::Decoding;
@@ -42,19 +42,19 @@ use crate::http::{Error, ErrorKind, Url};
 /// ```
 pub struct Response {
     pub(crate) slot: Slot,
-    pub(crate) time: Deadlines,
     /// Boxed, since few have any of it.
     pub(crate) beyond: Option<Box<Beyond>>,
 }
 
 impl Response {
     #[inline]
-    pub(crate) fn new(slot: Slot, time: Deadlines) -> Response {
-        Response { slot, time, beyond: None }
+    pub(crate) fn new(mut slot: Slot, time: Deadlines) -> Response {
+        slot.connection_mut().time = Some(time);
+        Response { slot, beyond: None }
     }
 
     pub(crate) fn connection(&self) -> &Connection {
-        self.slot.connection.as_ref().expect("a response has its connection until it is dropped")
+        self.slot.connection()
     }
 
     /// The status code, 200 to 599.
@@ -121,7 +121,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn remote_addr(&self) -> Option<SocketAddr> {
-        self.connection().transport.socket().peer_addr().ok()
+        self.connection().transport().socket().peer_addr().ok()
     }
 
     /// Our end of the connection, while there is one.
@@ -133,7 +133,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn local_addr(&self) -> Option<SocketAddr> {
-        self.connection().transport.socket().local_addr().ok()
+        self.connection().transport().socket().local_addr().ok()
     }
 
     /// The headers as they came: order, case and duplicates.
@@ -221,7 +221,7 @@ impl Response {
     /// # Ok(()) });
     /// ```
     pub fn timings(&self) -> Option<Timings> {
-        self.time.timings()
+        self.connection().time.as_ref()?.timings()
     }
 
     /// The answer, unless its status says that something went wrong.
@@ -271,12 +271,15 @@ impl Response {
 
     /// Where in the connection's bytes the next piece of the body lies; none at its end.
     pub(crate) fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Range<usize>>, Error>> {
-        let mut polled = self.slot.connection().poll_piece(cx);
-        if polled.is_pending() {
-            let heard = self.connection().heard();
-            polled = self.time.poll(cx, (Phase::Body, heard)).map(Err);
-        }
-        polled.map_err(|error| self.connection().explain(error))
+        let connection = self.slot.connection_mut();
+        connection.poll_piece(cx).map_err(|error| connection.explain(error))
+    }
+
+    /// Shows what is left of the body to `take`, which calls nobody: it is shown some of it under a borrow (I3).
+    async fn take_all(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
+        let connection = self.slot.connection_mut();
+        let taken = poll_fn(|cx| connection.poll_take(cx, &mut take)).await;
+        taken.map_err(|error| connection.explain(error))
     }
 
     /// The whole body.
@@ -291,9 +294,14 @@ impl Response {
     /// ```
     pub async fn bytes(mut self) -> Result<Vec<u8>, Error> {
         let mut body = Vec::new();
-        while let Some(piece) = self.chunk().await? {
-            body.extend_from_slice(piece);
+        #[cfg(feature = "_decode")]
+        if self.decoding().is_some() {
+            while let Some(piece) = self.chunk().await? {
+                body.extend_from_slice(piece);
+            }
+            return Ok(body);
         }
+        self.take_all(|piece| body.extend_from_slice(piece)).await?;
         Ok(body)
     }
 
@@ -311,9 +319,7 @@ impl Response {
     /// ```
     pub async fn drain(mut self) -> Result<u64, Error> {
         let mut len = 0;
-        while let Some(piece) = poll_fn(|cx| self.poll_piece(cx)).await? {
-            len += piece.len() as u64;
-        }
+        self.take_all(|piece| len += piece.len() as u64).await?;
         Ok(len)
     }
 }

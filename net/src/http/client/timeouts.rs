@@ -43,7 +43,7 @@ const LEAST_WAIT: Duration = Duration::from_millis(1);
 /// | [`min_rate`](Timeouts::min_rate) | none | `timeout_read` | a crawler may want 1,024 bytes a second over 30 s |
 /// | [`total`](Timeouts::total) | 5 min | `timeout_total` | aiohttp's |
 ///
-/// The error's text names the phase: "timed out waiting for an answer".
+/// The error's text names the phase: "timed out: waiting for an answer".
 ///
 /// ```
 /// # use windlass_net::windlass;

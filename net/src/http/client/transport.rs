@@ -17,7 +17,7 @@ use windlass_reactor::{Direction, count_syscalls};
 
 #[cfg(feature = "tls")]
 use crate::http::extras::tls::TlsStream;
-use crate::http::read::poll_read;
+use crate::http::read::{poll_read, poll_read_with};
 use crate::net::TcpStream;
 
 /// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
@@ -119,6 +119,22 @@ impl Transport {
     pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         match self {
             Transport::Plain(stream) => poll_read(stream, cx, to),
+            #[cfg(feature = "tls")]
+            Transport::Tls(stream) => stream.poll_read(cx, to),
+        }
+    }
+
+    /// Reads what is there and shows it to `take`, which tells how much of it is done with; the rest is appended to `to`. What
+    /// cannot be shown is appended as a whole.
+    #[inline]
+    pub(crate) fn poll_read_with(
+        &mut self,
+        cx: &mut Context<'_>,
+        to: &mut Vec<u8>,
+        mut take: impl FnMut(&[u8]) -> usize,
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Transport::Plain(stream) => poll_read_with(stream, cx, |bytes| to.extend_from_slice(&bytes[take(bytes)..])),
             #[cfg(feature = "tls")]
             Transport::Tls(stream) => stream.poll_read(cx, to),
         }

@@ -189,8 +189,7 @@ impl Call<'_> {
         if lent == Lent::Cookies {
             self.own.headers.pop();
         }
-        let (Some(jar), Some(connection)) = (&self.extras.cookies, answer.and_then(|slot| slot.connection.as_ref()))
-        else {
+        let (Some(jar), Some(connection)) = (&self.extras.cookies, answer.map(Slot::connection)) else {
             return;
         };
         let Ok(asked) = parsed(url) else { return };

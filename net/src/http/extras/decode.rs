@@ -41,7 +41,7 @@ const PIECE_COST: usize = 8;
 /// Up to so much the ratio is not looked at: short and repetitive pages exist, and a megabyte hurts nobody.
 const RATIO_FREE: u64 = 1024 * 1024;
 /// zlib's largest window, as its exponent (RFC 1950 2.2); deflate can use no other.
-#[cfg(any(feature = "gzip", feature = "deflate"))]
+#[cfg(feature = "gzip")]
 const DEFLATE_WINDOW_BITS: u8 = 15;
 /// RFC 9659 3: decoders for HTTP need no window larger than 8 MiB.
 #[cfg(feature = "zstd")]
@@ -284,7 +284,7 @@ impl Response {
             }
             let beyond = self.beyond.as_mut().expect("only who decodes comes here");
             let Decoding { decoder, coded, len } = beyond.decoding.as_mut().expect("only who decodes comes here");
-            let connection = self.slot.connection.as_ref().expect("a response has its connection until it is dropped");
+            let connection = self.slot.connection();
             let step = decoder.decode(&connection.bytes[coded.clone()]).map(|step| (step.consumed, step.data.len()));
             let (consumed, made) = step.map_err(|error| connection.explain(error))?;
             (coded.start, *len) = (coded.start + consumed, made);

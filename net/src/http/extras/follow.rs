@@ -48,8 +48,9 @@ use crate::http::{Error, ErrorKind, Response, Timeouts, Url};
 const DRAINED_MAX: usize = 64 * 1024;
 const DRAINED_WITHIN: Duration = Duration::from_millis(100);
 
-/// What describes a body, beside all that begins with `content-`, and goes with it.
-const OF_THE_BODY: [&str; 4] = ["transfer-encoding", "te", "trailer", "expect"];
+/// What describes a body, beside all that begins with `content-`, and goes with it (RFC 9110 15.4, 9530 3).
+const OF_THE_BODY: [&str; 7] =
+    ["transfer-encoding", "te", "trailer", "expect", "last-modified", "digest", "repr-digest"];
 /// What is for one origin.
 const OF_THE_ORIGIN: [&str; 5] = ["authorization", "cookie", "proxy-authorization", "www-authenticate", "host"];
 
@@ -349,7 +350,7 @@ impl Call<'_> {
         let (mut method, mut url) = (self.method, self.url.clone());
         let mut history = Vec::new();
         loop {
-            let mut slot = self.send_once(method, &url, &mut time).await?;
+            let slot = self.send_once(method, &url, &mut time).await?;
             time.mark(Phase::Body);
             let answer = slot.connection();
             let (status, headers) = (answer.head.status(), answer.head.fields(&answer.bytes));
@@ -438,7 +439,7 @@ async fn let_go(mut slot: Slot, time: &mut Deadlines) -> Result<(), Error> {
     let mut read = 0;
     let drain = poll_fn(|cx| {
         loop {
-            let connection = slot.connection();
+            let connection = slot.connection_mut();
             match connection.poll_piece(cx) {
                 Poll::Ready(Ok(Some(piece))) if read + piece.len() <= DRAINED_MAX => read += piece.len(),
                 Poll::Ready(_) => return Poll::Ready(Ok(())),
@@ -554,7 +555,9 @@ mod tests {
 
     #[test]
     fn what_describes_a_body_is_known_by_its_name() {
-        for name in ["Content-Type", "CONTENT-LENGTH", "content-x", "Transfer-Encoding", "te", "Trailer", "Expect"] {
+        for name in
+            ["Content-Type", "CONTENT-LENGTH", "content-x", "Transfer-Encoding", "te", "Trailer", "Expect", "Digest"]
+        {
             assert!(is_of_the_body(name), "{name}");
         }
         for name in ["Accept", "Contents", "content", "Tea", "", "éééééééé"] {

@@ -108,6 +108,13 @@ impl Proxy {
     /// them (`10.0.0.0/8`), each with a port if it is for that alone; `*` is all. Commas or spaces separate.
     ///
     /// `ample.com` is no part of `example.com`. A name is not looked up to find out whether its address is in the list.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let proxy = windlass::http::Proxy::http("http://127.0.0.1:3128")?.except("localhost, example.com, 10.0.0.0/8");
+    /// # drop(proxy);
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
     pub fn except(mut self, list: &str) -> Proxy {
         let entries = list.split([',', ' ']).filter(|entry| !entry.is_empty());
         self.except.extend(entries.filter_map(Exception::parse));

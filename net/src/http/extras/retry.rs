@@ -23,7 +23,6 @@ use windlass_reactor::time::Instant;
 use super::follow::Call;
 use crate::flow::random::SplitMix64;
 use crate::flow::{Attempt, Backoff, FailedAttempt, Retry, RetryBudget};
-use crate::http::client::connection::doing;
 use crate::http::client::exchange::is_idempotent;
 use crate::http::client::upload::Body;
 use crate::http::wire::head::Fields;
@@ -33,6 +32,8 @@ use crate::http::{ClientBuilder, Error, ErrorKind, Request, Response, Timeouts};
 const STATUSES: [u16; 6] = [408, 429, 500, 502, 503, 504];
 /// What `Retry-After` may ask for: a caller waits for that, if hardly for more.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
+/// How far ahead two digits can say a year: fifty years, as many of them as can be with 13 leap days.
+const DIGITS_REACH: Duration = Duration::from_secs((50 * 365 + 13) * 24 * 60 * 60);
 
 /// When a client tries a request again, and how often.
 ///
@@ -218,7 +219,7 @@ impl Retries {
     /// # use windlass_net::windlass;
     /// use windlass::http::Retries;
     /// let retries = Retries::new(3).on_failure(|failed| {
-    ///     let error = failed.error.map_or("no time left".to_owned(), |error| error.to_string());
+    ///     let error = failed.error.expect("an attempt ends with an answer or an error");
     ///     eprintln!("attempt {}: {error}; again in {:?}", failed.attempt, failed.retry_in);
     /// });
     /// # drop(retries);
@@ -238,7 +239,7 @@ impl Retries {
             .retry_if(|failed: &Failed| failed.may_pass)
             .retry_after(self.retry_after_max, |failed| failed.retry_after);
         if let Some(total) = total {
-            policy = policy.total_timeout(total);
+            policy = policy.total_timeout_known(total);
         }
         if let Some(budget) = &self.budget {
             policy = policy.budget(budget);
@@ -301,8 +302,9 @@ impl Request<'_> {
     /// When it is tried again, instead of the client's setting; none for never.
     ///
     /// ```
+    /// # use windlass_net::windlass;
     /// # windlass_net::doc_http(async |client, url| {
-    /// use windlass_net::http::Retries;
+    /// use windlass::http::Retries;
     /// client.get(url).retries(Retries::new(2)).send().await?;
     /// client.get(url).retries(None).send().await?;
     /// # Ok(()) });
@@ -334,7 +336,6 @@ pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
     let deadline = timeouts.total.map(|total| Instant::now() + total);
     let may_repeat = retries.methods == Methods::Any || is_idempotent(call.method);
     let headers = call.own.headers.clone();
-    let (method, url) = (call.method, call.url);
     let policy = retries.policy(timeouts.total);
     let sent = policy.run(async |_: Attempt| {
         call.own.headers.clone_from(&headers);
@@ -344,10 +345,7 @@ pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
         }
         retries.judge(outcome, may_repeat && call.own.body.as_mut().is_none_or(Body::rewind))
     });
-    sent.await.or_else(|failed| match failed.into_last() {
-        Some(last) => *last.outcome,
-        None => Err(Error::new(ErrorKind::TimeoutTotal, "timed out").during(format!("{} {url}", doing(method)))),
-    })
+    sent.await.or_else(|failed| *failed.into_last().expect("an attempt ends by itself").outcome)
 }
 
 /// The time of one attempt: its own, or what is left of all.
@@ -366,11 +364,13 @@ fn may_pass(kind: ErrorKind) -> bool {
 /// What `Retry-After` asks for (RFC 9110 10.2.3): seconds, or a date. None if it says nothing that can be read, or a time
 /// that is over: then the backoff decides.
 fn retry_after(headers: Fields<'_>, now: SystemTime) -> Option<Duration> {
-    let text = std::str::from_utf8(headers.get("retry-after")?).ok()?.trim();
+    let text = std::str::from_utf8(headers.get("retry-after")?).ok()?;
     let delay = if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
         Duration::from_secs(text.parse().unwrap_or(u64::MAX)) // more digits than fit: for ever, and cut by the policy
     } else {
-        httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?
+        let delay = httpdate::parse_http_date(text).ok()?.duration_since(now).ok()?;
+        // Two digits of a year that would be further away are those of one that is over (RFC 9110 5.6.7).
+        Some(delay).filter(|delay| !text.contains('-') || *delay <= DIGITS_REACH)?
     };
     (!delay.is_zero()).then_some(delay)
 }
@@ -381,39 +381,15 @@ mod tests {
     use crate::http::Limits;
     use crate::http::head::ResponseHead;
 
-    fn asked_for(value: &str) -> Option<Duration> {
-        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
-        let buf = format!("HTTP/1.1 503 Busy\r\nRetry-After: {value}\r\n\r\n").into_bytes();
-        let mut head = ResponseHead::new();
-        assert!(head.parse(&buf, &Limits::default()).unwrap().is_some());
-        retry_after(head.fields(&buf), now)
-    }
-
     #[test]
-    fn retry_after_is_seconds_or_a_date_and_anything_else_is_nothing() {
-        for (value, seconds) in [
-            ("7", Some(7)),
-            ("0007", Some(7)),
-            ("0", None),
-            ("-1", None),
-            ("+7", None),
-            ("7.5", None),
-            ("7 s", None),
-            ("", None),
-            ("soon", None),
-            ("\u{663}", None),
-            ("99999999999", Some(99_999_999_999)),
-            ("999999999999999999999999999999", Some(u64::MAX)),
-            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
-            ("Sunday, 06-Nov-94 08:50:37 GMT", Some(60)),
-            ("Sun Nov  6 08:50:37 1994", Some(60)),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", None),
-            ("Sun, 06 Nov 1993 08:49:37 GMT", None),
-            ("Sun, 99 Nov 1994 08:50:37 GMT", None),
-        ] {
-            assert_eq!(asked_for(value).map(|delay| delay.as_secs()), seconds, "{value:?}");
+    fn every_retry_after_of_the_corpus_asks_for_what_it_should_or_for_nothing() {
+        for wait in windlass_corpus::waits() {
+            let buf = [b"HTTP/1.1 503 Busy\r\nRetry-After: ", &wait.value[..], b"\r\n\r\n"].concat();
+            let mut head = ResponseHead::new();
+            assert!(head.parse(&buf, &Limits::default()).unwrap().is_some(), "{}", wait.name);
+            let asked_for = retry_after(head.fields(&buf), SystemTime::UNIX_EPOCH + Duration::from_secs(wait.now));
+            assert_eq!(asked_for, wait.seconds.map(Duration::from_secs), "{}", wait.name);
         }
-        assert!(asked_for("Fri, 31 Dec 9999 23:59:59 GMT") > Some(Duration::from_secs(8_000 * 365 * 86_400)));
     }
 
     #[test]

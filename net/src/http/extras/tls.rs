@@ -102,7 +102,11 @@ impl Tls {
         Tls::trusting(roots)
     }
 
-    /// Trusts the certificates in `pem` and no others.
+    /// Trusts the certificates in `pem` and no others: authorities, and servers' that are signed by themselves.
+    ///
+    /// Nobody is both: a certificate that may sign others (`CA:TRUE`, which is what `openssl req -x509` makes of its own
+    /// accord) is refused when a server shows it, whether it is in here or not. One for a test is made with
+    /// `-addext basicConstraints=critical,CA:FALSE`.
     ///
     /// # Errors
     /// Of kind [`Tls`](ErrorKind::Tls), if there is none in it, or one that is malformed.
@@ -138,13 +142,17 @@ impl Tls {
 
     fn trusting(roots: RootCertStore) -> Result<Tls, Error> {
         let provider = ring::default_provider();
-        let roots = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::new(provider.clone())).build();
-        let roots = roots.map_err(|why| Error::new(ErrorKind::Tls, "tls").with_source(why))?;
-        Tls::with(Some(roots), provider)
+        let roots = Arc::new(roots);
+        let judge = WebPkiServerVerifier::builder_with_provider(roots.clone(), Arc::new(provider.clone())).build();
+        let judge = judge.map_err(|why| Error::new(ErrorKind::Tls, "tls").with_source(why))?;
+        Tls::with(Some((judge, roots)), provider)
     }
 
-    fn with(roots: Option<Arc<WebPkiServerVerifier>>, provider: CryptoProvider) -> Result<Tls, Error> {
-        let verifier = Verifier { roots, algorithms: provider.signature_verification_algorithms };
+    fn with(
+        judge: Option<(Arc<WebPkiServerVerifier>, Arc<RootCertStore>)>,
+        provider: CryptoProvider,
+    ) -> Result<Tls, Error> {
+        let verifier = Verifier { judge, algorithms: provider.signature_verification_algorithms };
         let config = ClientConfig::builder_with_provider(Arc::new(provider)).with_safe_default_protocol_versions();
         let config = config.map_err(|why| Error::new(ErrorKind::Tls, "tls").with_source(why))?;
         let config = config.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
@@ -186,7 +194,7 @@ impl ClientBuilder {
 /// [`Tls`](ErrorKind::Tls). Other failures of TLS have another source.
 ///
 /// Its text says whose certificate it is and what is wrong with it: that it has expired or is not valid yet, for which
-/// names it is, that it is signed by nobody trusted, or by itself alone.
+/// names it is, that it is signed by nobody trusted, or by itself alone, or is an authority's and no server's.
 ///
 /// ```
 /// # use windlass_net::windlass;
@@ -228,6 +236,9 @@ impl fmt::Display for CertificateError {
             Refusal::Other(other) if other.0.is::<SelfSigned>() => {
                 write!(f, "is signed by itself alone, and is not trusted here")
             }
+            Refusal::Other(other) if other.0.is::<TrustedAuthority>() => {
+                write!(f, "is that of an authority trusted here (CA:TRUE), and none for a server")
+            }
             other => write!(f, "is refused: {other}"),
         }
     }
@@ -260,10 +271,10 @@ impl fmt::Display for Span {
     }
 }
 
-/// Who judges certificates: nobody, or webpki; and if that knows no issuer, whether there was one.
+/// Who judges certificates: nobody, or webpki by what is trusted; and if that knows no issuer, whether there was one.
 #[derive(Debug)]
 struct Verifier {
-    roots: Option<Arc<WebPkiServerVerifier>>,
+    judge: Option<(Arc<WebPkiServerVerifier>, Arc<RootCertStore>)>,
     algorithms: WebPkiSupportedAlgorithms,
 }
 
@@ -278,6 +289,17 @@ impl fmt::Display for SelfSigned {
 
 impl std::error::Error for SelfSigned {}
 
+#[derive(Debug)]
+struct TrustedAuthority;
+
+impl fmt::Display for TrustedAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an authority's")
+    }
+}
+
+impl std::error::Error for TrustedAuthority {}
+
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
@@ -287,14 +309,19 @@ impl ServerCertVerifier for Verifier {
         ocsp: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
-        let Some(roots) = &self.roots else { return Ok(ServerCertVerified::assertion()) };
-        let judged = roots.verify_server_cert(certificate, intermediates, name, ocsp, now);
+        let Some((judge, roots)) = &self.judge else { return Ok(ServerCertVerified::assertion()) };
+        let judged = judge.verify_server_cert(certificate, intermediates, name, ocsp, now);
         judged.map_err(|error| match error {
             // One that may sign others as well is refused for that, before anybody looks for its issuer.
             rustls::Error::InvalidCertificate(Refusal::UnknownIssuer | Refusal::Other(_))
                 if is_self_signed(certificate) =>
             {
-                rustls::Error::InvalidCertificate(Refusal::Other(OtherError(Arc::new(SelfSigned))))
+                let why = if is_among(roots, certificate) {
+                    OtherError(Arc::new(TrustedAuthority))
+                } else {
+                    OtherError(Arc::new(SelfSigned))
+                };
+                rustls::Error::InvalidCertificate(Refusal::Other(why))
             }
             error => error,
         })
@@ -325,6 +352,10 @@ impl ServerCertVerifier for Verifier {
 
 fn is_self_signed(certificate: &CertificateDer<'_>) -> bool {
     webpki::EndEntityCert::try_from(certificate).is_ok_and(|parsed| parsed.issuer() == parsed.subject())
+}
+
+fn is_among(roots: &RootCertStore, certificate: &CertificateDer<'_>) -> bool {
+    webpki::anchor_from_trusted_cert(certificate).is_ok_and(|anchor| roots.roots.contains(&anchor.to_owned()))
 }
 
 /// A TCP connection that is spoken over in TLS. When it is dropped it tells the peer so, if that can be done at once.

@@ -90,7 +90,8 @@ impl Reply {
     /// A reply with a Content-Length. A status that is not from 200 to 599 makes it a 500.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::bytes(200, vec![0; 1024]);
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::bytes(200, vec![0; 1024]);
     /// # drop(reply);
     /// ```
     pub fn bytes(status: u16, body: impl Into<Chunk>) -> Self {
@@ -100,7 +101,8 @@ impl Reply {
     /// A status and nothing else.
     ///
     /// ```
-    /// let later = windlass_net::http::Reply::status(429).header("Retry-After", "5");
+    /// # use windlass_net::windlass;
+    /// let later = windlass::http::Reply::status(429).header("Retry-After", "5");
     /// # drop(later);
     /// ```
     pub fn status(status: u16) -> Self {
@@ -110,7 +112,8 @@ impl Reply {
     /// A plain text in UTF-8.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::text(200, "hello");
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::text(200, "hello");
     /// # drop(reply);
     /// ```
     pub fn text(status: u16, text: impl Into<Chunk>) -> Self {
@@ -120,7 +123,8 @@ impl Reply {
     /// A page in UTF-8.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::html(200, "<a href='/next'>next</a>");
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::html(200, "<a href='/next'>next</a>");
     /// # drop(reply);
     /// ```
     pub fn html(status: u16, page: impl Into<Chunk>) -> Self {
@@ -130,7 +134,8 @@ impl Reply {
     /// A JSON text, which is taken as it is.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::json(200, r#"{"ok":true}"#);
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::json(200, r#"{"ok":true}"#);
     /// # drop(reply);
     /// ```
     pub fn json(status: u16, text: impl Into<Chunk>) -> Self {
@@ -140,7 +145,8 @@ impl Reply {
     /// A redirect: 301, 302, 303, 307 or 308, with a Location as it is given (RFC 9110 10.2.2).
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::redirect(308, "/new");
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::redirect(308, "/new");
     /// # drop(reply);
     /// ```
     pub fn redirect(status: u16, location: impl Into<String>) -> Self {
@@ -150,7 +156,8 @@ impl Reply {
     /// A 404 that says so.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::not_found();
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::not_found();
     /// # drop(reply);
     /// ```
     pub fn not_found() -> Self {
@@ -160,7 +167,8 @@ impl Reply {
     /// A reply in chunks, each as it is given; to HTTP/1.0, which does not know chunks, in one piece.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::chunked(200, vec!["one".into(), "two".into()]);
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::chunked(200, vec!["one".into(), "two".into()]);
     /// # drop(reply);
     /// ```
     pub fn chunked(status: u16, chunks: Vec<Chunk>) -> Self {
@@ -218,7 +226,8 @@ impl Reply {
     /// Adds a header. One that HTTP does not allow makes the reply a 500. So does one about the framing.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::status(503).header("Retry-After", "120");
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::status(503).header("Retry-After", "120");
     /// # drop(reply);
     /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
@@ -229,7 +238,8 @@ impl Reply {
     /// Waits before answering.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::text(200, "late").delay(std::time::Duration::from_secs(1));
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::text(200, "late").delay(std::time::Duration::from_secs(1));
     /// # drop(reply);
     /// ```
     pub fn delay(mut self, delay: Duration) -> Self {
@@ -240,7 +250,8 @@ impl Reply {
     /// Closes the connection after it.
     ///
     /// ```
-    /// let reply = windlass_net::http::Reply::text(200, "good-bye").close();
+    /// # use windlass_net::windlass;
+    /// let reply = windlass::http::Reply::text(200, "good-bye").close();
     /// # drop(reply);
     /// ```
     pub fn close(mut self) -> Self {
@@ -291,7 +302,8 @@ impl Reply {
 /// Bytes of a body: static, or the reply's own.
 ///
 /// ```
-/// use windlass_net::http::Chunk;
+/// # use windlass_net::windlass;
+/// use windlass::http::Chunk;
 /// let chunks: [Chunk; 3] = ["text".into(), b"bytes".into(), vec![0; 10].into()];
 /// # drop(chunks);
 /// ```

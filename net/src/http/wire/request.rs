@@ -106,6 +106,17 @@ pub(crate) struct Ours<'a> {
     pub(crate) content_type: Option<&'a str>,
     /// Headers of ours that are to be left out.
     pub(crate) left_out: &'a [String],
+    pub(crate) spacing: Spacing,
+}
+
+/// What is between the colon and the value of a caller's header.
+#[derive(Clone, Copy, Default, PartialEq)]
+pub(crate) enum Spacing {
+    /// A space, if there is a value.
+    #[default]
+    One,
+    /// Nothing but what the value begins with.
+    Given,
 }
 
 /// As [`write_request`]; tells what the head says that matters to the exchange.
@@ -127,8 +138,12 @@ pub(crate) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
         push(out, &[b"Accept: */*\r\n"]);
     }
     for (name, value) in headers {
-        if !name.as_ref().eq_ignore_ascii_case(b"host") {
-            push_header(out, name.as_ref(), value.as_ref());
+        if name.as_ref().eq_ignore_ascii_case(b"host") {
+            continue;
+        }
+        match ours.spacing {
+            Spacing::One => push_header(out, name.as_ref(), value.as_ref()),
+            Spacing::Given => push(out, &[name.as_ref(), b":", value.as_ref(), b"\r\n"]),
         }
     }
     match content {
@@ -202,6 +217,7 @@ impl<'a> Given<'a> {
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
             check_header(name, value)?;
+            let value = value.trim_ascii(); // spaces and tabs: anything else was refused
             let is = |ours: &[u8]| name.eq_ignore_ascii_case(ours);
             if is(b"host") {
                 check_host(value)?;

@@ -105,7 +105,7 @@ impl Url {
             return Err(refuse("longer than 65536 bytes"));
         }
         if !text.is_ascii() {
-            return Err(refuse("only ASCII is supported; encode it first"));
+            return Err(refuse("only ASCII is supported without the feature `url`; encode it first"));
         }
         if text.bytes().any(|b| b <= b' ' || b == 0x7f) {
             return Err(refuse("a space or a control character; encode it first"));

@@ -38,11 +38,25 @@ pub struct Credentials {
 
 impl Credentials {
     /// The user's name, decoded; it has no colon.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let (_url, credentials) = windlass::http::Url::parse_with_credentials("http://a%40b:c@example.com/")?;
+    /// assert_eq!(credentials.unwrap().user(), "a@b");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
     pub fn user(&self) -> &str {
         &self.user
     }
 
     /// The password, decoded; empty if there was none.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// let (_url, credentials) = windlass::http::Url::parse_with_credentials("http://user@example.com/")?;
+    /// assert_eq!(credentials.unwrap().password(), "");
+    /// # Ok::<(), windlass_net::http::Error>(())
+    /// ```
     pub fn password(&self) -> &str {
         &self.password
     }

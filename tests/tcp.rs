@@ -411,6 +411,17 @@ fn a_connection_that_is_refused_says_so() {
 }
 
 #[test]
+fn a_connect_that_succeeds_is_not_asked_whether_it_failed() {
+    run_alone(async {
+        let listener = std::net::TcpListener::bind(ANY).unwrap();
+        let before = windlass::metrics().syscalls;
+        let connected = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        assert_eq!(windlass::metrics().syscalls - before, 4, "socket, connect, epoll_ctl, epoll_wait");
+        drop(connected);
+    });
+}
+
+#[test]
 fn a_name_is_looked_up_and_connected_to() {
     run(async {
         let listener = TcpListener::bind(ANY).unwrap();

@@ -513,11 +513,11 @@ impl Pool {
     fn close_old(&self) -> Option<Instant> {
         let now = Instant::now();
         self.close_idle(|idle| if idle.transport().is_quiet() { self.why_old(idle, now) } else { Some(Why::ByPeer) });
-        let until = |idle: &Box<Connection>| {
+        let until = |idle: &Connection| {
             let worn_out = self.settings.max_lifetime.map(|max| idle.born + max);
             worn_out.into_iter().fold(idle.idle_since + self.settings.idle_timeout, Instant::min)
         };
-        self.state.borrow().hosts.iter().flat_map(|(_, host)| &host.idle).map(until).min()
+        self.state.borrow().hosts.iter().flat_map(|(_, host)| &host.idle).map(|idle| until(idle)).min()
     }
 
     /// Closes those that idle and have a reason.

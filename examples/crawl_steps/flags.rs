@@ -26,7 +26,8 @@ and nothing but one call after the other; the other two have this library's clie
 
 The floor is the least time that the limits allow, whatever the loop: 100 URLs over 5 connections are 20 rounds of a \
 second. `over` is how much longer it took; a whole run is to be within 5 %. Times are printed as they would be at \
---scale 1, and behind them as they were here. The smaller the scale, the more a millisecond weighs.
+--scale 1, and behind them as they were here. The smaller the scale, the more a \
+millisecond weighs: to open a hundred connections takes some, whatever the scale.
 
 A URL succeeds if the answer is a 2xx, and not otherwise. Sizes are bytes. In --json each URL's outcome is there, in the \
 order of the URLs.

@@ -177,8 +177,15 @@ pub(crate) fn run_in_words(run: &Run) -> String {
         run.held_by
     );
     if run.within_5_percent == Some(false) {
-        words +=
-            "\n  ! more than 5 % over the floor: was this machine busy, or a millisecond no trifle at this --scale?";
+        // What opening connections takes, and a busy machine, does not shrink with the scale.
+        let over_here_s = run.here_s * run.over / (1.0 + run.over);
+        write!(
+            words,
+            "\n  ! more than 5 % over the floor, by {} here: as much would be {:.1} % at --scale 1",
+            seconds(over_here_s),
+            over_here_s / run.floor_s * 100.0
+        )
+        .expect("a string takes everything");
     }
     if let (Some(rate), Some(per_s)) = (run.limits.rate, run.site.per_s) {
         write!(words, "\n  the site was asked {per_s:.2} times a second, for a rate of {rate}")

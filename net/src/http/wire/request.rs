@@ -217,7 +217,10 @@ impl<'a> Given<'a> {
         for (name, value) in headers {
             let (name, value) = (name.as_ref(), value.as_ref());
             check_header(name, value)?;
-            let value = value.trim_ascii(); // spaces and tabs: anything else was refused
+            let value = match ours.spacing {
+                Spacing::One => value,
+                Spacing::Given => value.trim_ascii(), // spaces and tabs: anything else was refused
+            };
             let is = |ours: &[u8]| name.eq_ignore_ascii_case(ours);
             if is(b"host") {
                 check_host(value)?;

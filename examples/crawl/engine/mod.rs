@@ -1,0 +1,70 @@
+//! Who carries the requests.
+//!
+//! ```text
+//!     crawl ──► Engine::send ──► Answer: status, headers ──► chunk, chunk, … ──► took
+//!        │          ├── on_windlass    this library's client on its loop
+//!        │          └── on_tokio       reqwest on tokio's LocalRuntime
+//!        └────► spawn, sleep, yield_now: tasks and time of that loop
+//! ```
+//!
+//! An engine sends one request and gives one answer. Redirects, retries, codings, slots and delays are the crawl's, so that
+//! two engines differ in nothing else.
+//! Next: `on_windlass`.
+
+pub(crate) mod on_tokio;
+pub(crate) mod on_windlass;
+
+use std::{os::unix::net::UnixStream, time::Duration};
+
+use serde::Serialize;
+use windlass::http::{Error, Url};
+
+pub(crate) trait Engine: 'static {
+    type Answer: Answer;
+
+    /// Sends a GET, and waits for the head of the answer. Calls `connected` when it has a connection.
+    ///
+    /// # Errors
+    /// Every failure under its own kind.
+    async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Self::Answer, Error>;
+
+    /// Runs `task` beside the others.
+    fn spawn(task: impl Future<Output = ()> + 'static);
+
+    /// Completes after `span`.
+    async fn sleep(span: Duration);
+
+    /// Completes when something can be read from `stream`, which does not block.
+    async fn readable(stream: UnixStream);
+
+    /// Lets the others have their turn.
+    async fn yield_now();
+}
+
+pub(crate) trait Answer {
+    fn status(&self) -> u16;
+
+    /// The headers of this name, in their order.
+    fn headers(&self, name: &str) -> Vec<Vec<u8>>;
+
+    /// The next piece of the body, as it came; none at its end.
+    async fn chunk(&mut self) -> Result<Option<&[u8]>, Error>;
+
+    /// How long each phase took until now.
+    fn took(&self) -> Took;
+}
+
+/// How long each phase of a fetch took, in milliseconds; none where the engine does not tell.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Took {
+    pub(crate) queue: Option<f64>,
+    pub(crate) dns: Option<f64>,
+    pub(crate) connect: Option<f64>,
+    pub(crate) tls: Option<f64>,
+    pub(crate) first_byte: Option<f64>,
+    pub(crate) body: Option<f64>,
+}
+
+pub(crate) fn ms(span: Duration) -> f64 {
+    (span.as_secs_f64() * 1e6).round() / 1e3
+}

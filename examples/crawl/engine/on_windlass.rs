@@ -1,0 +1,101 @@
+//! This library's client on its loop.
+//!
+//! ```text
+//!     Client ──► pool ──► Response ──► Answer
+//! ```
+//!
+//! The client's own limits of connections are off: who may have how many is the frontier's.
+//! Next: `on_tokio`.
+
+use std::{os::unix::net::UnixStream, time::Duration};
+
+use windlass::{
+    http::{Client, Error, Limits, Response, Timeouts, Url},
+    io::AsyncFd,
+    net::dns::{AddressPolicy, Overrides},
+    time::sleep,
+};
+
+use super::{Answer, Engine, Took, ms};
+use crate::plan::Manners;
+
+#[derive(Debug)]
+pub(crate) struct OnWindlass {
+    client: Client,
+}
+
+impl OnWindlass {
+    pub(crate) fn new(manners: &Manners) -> Self {
+        let mut timeouts = Timeouts::default();
+        timeouts.total = Some(manners.timeout);
+        let mut limits = Limits::default();
+        limits.body_max = manners.max_size;
+        let policy = if manners.denies_private { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
+        let client = Client::builder().limit(0).limit_per_host(0).timeouts(timeouts).limits(limits);
+        let client = client.user_agent(manners.user_agent.clone()).address_policy(policy);
+        Self { client: client.overrides(overrides(manners)).build() }
+    }
+}
+
+fn overrides(manners: &Manners) -> Overrides {
+    let mut overrides = Overrides::new();
+    for (host, port, address) in &manners.resolve {
+        overrides.add(host, *port, vec![*address]);
+    }
+    overrides
+}
+
+impl Engine for OnWindlass {
+    type Answer = Response;
+
+    async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Response, Error> {
+        let mut request = self.client.get(url).timed().on_connection(connected);
+        for (name, value) in headers {
+            request = request.header(name.as_str(), value.as_str());
+        }
+        request.send().await
+    }
+
+    fn spawn(task: impl Future<Output = ()> + 'static) {
+        drop(windlass::spawn(task));
+    }
+
+    async fn sleep(span: Duration) {
+        sleep(span).await;
+    }
+
+    async fn readable(stream: UnixStream) {
+        let watched = AsyncFd::new(stream).expect("a connected pair of sockets can be watched");
+        watched.readable().await.expect("it is watched by this loop");
+    }
+
+    async fn yield_now() {
+        windlass::task::yield_now().await;
+    }
+}
+
+impl Answer for Response {
+    fn status(&self) -> u16 {
+        Response::status(self)
+    }
+
+    fn headers(&self, name: &str) -> Vec<Vec<u8>> {
+        Response::headers(self).get_all(name).map(<[u8]>::to_vec).collect()
+    }
+
+    async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
+        Response::chunk(self).await
+    }
+
+    fn took(&self) -> Took {
+        let timings = self.timings().expect("it was asked to take the time");
+        Took {
+            queue: Some(ms(timings.queue)),
+            dns: Some(ms(timings.dns)),
+            connect: Some(ms(timings.connect)),
+            tls: Some(ms(timings.tls)),
+            first_byte: Some(ms(timings.first_byte)),
+            body: Some(ms(timings.body)),
+        }
+    }
+}

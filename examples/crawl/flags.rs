@@ -1,0 +1,273 @@
+//! What is asked for.
+//!
+//! ```text
+//!     command line ──► Flags (clap) ──► Plan, engine, where lines go
+//! ```
+//!
+//! Next: `plan`.
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use clap::{Parser, ValueEnum};
+use regex::Regex;
+use windlass::http::Url;
+
+use crate::{
+    frontier::{Bounds, Levels},
+    plan::{Budget, Manners, Plan, Resources, Retries, Robots},
+    scope::{Reach, Scope},
+    site::Site,
+};
+
+const ABOUT: &str = "\
+Fetches pages and what they link to, politely: a queue for each host, its robots.txt heeded, its delay kept, and a report \
+that says what held the crawl back.";
+
+const AFTER: &str = "\
+Without a URL it crawls a site of its own: --site-pages pages on --site-hosts hosts, made from --site-seed, served by a \
+thread of this process.
+
+--output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
+depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
+one that was met before ends there.
+
+Private addresses are refused unless a URL that was given has one, or --allow-private says otherwise.
+
+Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one ends at once.
+
+Exit status: 0 pages were fetched; 1 none could be, or the output could not be written; 2 the command line makes no sense; \
+130 ended by Ctrl-C, with the report so far.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "crawl", version, about = ABOUT, after_help = AFTER)]
+pub(crate) struct Flags {
+    /// Where to begin; without any, a site of its own
+    #[arg(value_name = "URL", value_parser = parse_url)]
+    pub(crate) urls: Vec<Url>,
+
+    /// Write one JSON object to stdout and nothing else; progress goes to stderr
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Which loop carries the requests
+    #[arg(long, value_name = "ENGINE", value_enum, default_value = "windlass")]
+    pub(crate) engine: EngineName,
+
+    /// Write a line of JSON for each page to this file; `-` for stdout
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub(crate) output: Option<PathBuf>,
+
+    /// Fetch at most so many pages
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_pages: Option<u64>,
+
+    /// Go at most so many links deep; 0 is what was given
+    #[arg(long, value_name = "N")]
+    pub(crate) max_depth: Option<u32>,
+
+    /// Begin nothing more when so many bytes have come over the wire
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_bytes: Option<u64>,
+
+    /// Begin nothing more after so many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds)]
+    pub(crate) max_time: Option<Duration>,
+
+    /// Bytes of one page, decoded; a larger one is an error
+    #[arg(long, value_name = "BYTES", default_value_t = 10 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) max_size: u64,
+
+    /// Fetches under way at once, in all
+    #[arg(long, value_name = "C", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) concurrency: u32,
+
+    /// Fetches under way at once, from one host
+    #[arg(long, value_name = "P", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) per_host: u32,
+
+    /// Seconds between the beginnings of two fetches from one host, at least; a longer Crawl-delay counts
+    #[arg(long, value_name = "SECONDS", default_value = "0", value_parser = parse_seconds)]
+    pub(crate) delay: Duration,
+
+    /// Fetches a second, in all
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+
+    /// Fetches a second, from one host
+    #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
+    pub(crate) host_rate: Option<f64>,
+
+    /// How far links may lead
+    #[arg(long, value_name = "SCOPE", value_enum, default_value = "host")]
+    pub(crate) scope: Reach,
+
+    /// Fetch only URLs that this regular expression matches; several: any of them
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) include: Vec<Regex>,
+
+    /// Fetch no URL that this regular expression matches
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) exclude: Vec<Regex>,
+
+    /// Fetch images, scripts and style sheets, too
+    #[arg(long)]
+    pub(crate) resources: bool,
+
+    /// HOST at PORT is at ADDR
+    #[arg(long, value_name = "HOST:PORT:ADDR", value_parser = parse_resolve)]
+    pub(crate) resolve: Vec<(String, u16, IpAddr)>,
+
+    /// Ask for no robots.txt
+    #[arg(long)]
+    pub(crate) ignore_robots: bool,
+
+    /// Refuse private addresses, on every way to them
+    #[arg(long, conflicts_with = "allow_private")]
+    pub(crate) deny_private: bool,
+
+    /// Refuse no address
+    #[arg(long)]
+    pub(crate) allow_private: bool,
+
+    /// Who asks; robots.txt is read for the part before the first slash
+    #[arg(long, value_name = "NAME", default_value = concat!("windlass-crawl/", env!("CARGO_PKG_VERSION")))]
+    pub(crate) user_agent: String,
+
+    /// A header for every request
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    pub(crate) header: Vec<(String, String)>,
+
+    /// Seconds for one fetch
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    pub(crate) timeout: Duration,
+
+    /// How often a page is tried that 429, 5xx or a broken connection stood in the way of
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
+    pub(crate) attempts: u32,
+
+    /// Pages of the site of its own
+    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) site_pages: u64,
+
+    /// Hosts of the site of its own
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) site_hosts: u64,
+
+    /// What the site of its own is made from
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) site_seed: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    Windlass,
+    /// reqwest on tokio's LocalRuntime
+    Tokio,
+}
+
+impl EngineName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            EngineName::Windlass => "windlass",
+            EngineName::Tokio => "tokio",
+        }
+    }
+}
+
+impl Flags {
+    /// The site to serve; none if URLs were given.
+    pub(crate) fn site(&self) -> Option<Site> {
+        let Self { site_seed: seed, site_pages: pages, site_hosts: hosts, .. } = *self;
+        self.urls.is_empty().then_some(Site { seed, pages, hosts })
+    }
+
+    /// Whether robots.txt is heeded.
+    pub(crate) fn robots(&self) -> Robots {
+        if self.ignore_robots { Robots::Ignored } else { Robots::Heeded }
+    }
+
+    /// What is to be done; `site` is served at this port.
+    pub(crate) fn plan(&self, site: Option<(Site, u16)>) -> Plan {
+        let mut resolve = self.resolve.clone();
+        let (mut begins, mut reach) = (self.urls.clone(), self.scope);
+        if let Some((site, port)) = site {
+            begins = vec![Url::parse(&site.url(0, port)).expect("a name and a port")];
+            resolve.extend((0..site.hosts).map(|host| (site.host(host), port, Ipv4Addr::LOCALHOST.into())));
+            if reach == Reach::Host {
+                reach = Reach::Any; // all its hosts are one site
+            }
+        }
+        let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
+        Plan {
+            scope: Scope {
+                reach,
+                begins,
+                include: self.include.clone(),
+                exclude: self.exclude.clone(),
+                max_depth: self.max_depth,
+            },
+            bounds: Bounds {
+                concurrency: self.concurrency as usize,
+                per_host: self.per_host as usize,
+                delay: self.delay,
+                rate: self.rate,
+                host_rate: self.host_rate,
+                levels: if self.max_depth.is_some() { Levels::Apart } else { Levels::Mixed },
+            },
+            budget: Budget { pages: self.max_pages, bytes: self.max_bytes, time: self.max_time },
+            manners: Manners {
+                user_agent: self.user_agent.clone(),
+                headers: self.header.clone(),
+                timeout: self.timeout,
+                max_size: self.max_size,
+                resolve,
+                denies_private: self.deny_private || !(self.allow_private || is_at_home),
+                robots: self.robots(),
+                resources: if self.resources { Resources::Fetched } else { Resources::Left },
+            },
+            retries: Retries { attempts: self.attempts, pause: Duration::from_millis(500) },
+        }
+    }
+}
+
+/// Whether a URL names a private address, or a host that is said to be at one.
+fn is_private(url: &Url, resolve: &[(String, u16, IpAddr)]) -> bool {
+    let of_name = resolve.iter().filter(|(host, ..)| host.eq_ignore_ascii_case(url.host())).map(|(.., at)| *at);
+    let private = |address: IpAddr| windlass::net::dns::AddressPolicy::PublicOnly.check(address).is_err();
+    url.ip().into_iter().chain(of_name).any(private) || url.host() == "localhost"
+}
+
+fn parse_url(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "it is no number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate: f64 = text.parse().map_err(|_| "it is no number".to_owned())?;
+    if (1e-6..=1e6).contains(&rate) { Ok(rate) } else { Err("it is not between a millionth and a million".to_owned()) }
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("it has no colon")?;
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+/// `HOST:PORT:ADDR`; an address of IPv6 stands in brackets or not.
+fn parse_resolve(text: &str) -> Result<(String, u16, IpAddr), String> {
+    let mut parts = text.splitn(3, ':');
+    let (Some(host), Some(port), Some(address)) = (parts.next(), parts.next(), parts.next()) else {
+        return Err("it is not HOST:PORT:ADDR".to_owned());
+    };
+    let port = port.parse().map_err(|_| format!("{port} is no port"))?;
+    let address = address.trim_matches(['[', ']']).parse().map_err(|_| format!("{address} is no address"))?;
+    Ok((host.to_owned(), port, address))
+}

@@ -1,0 +1,261 @@
+//! A crawler.
+//!
+//! ```text
+//!     flags ─► plan ─► crawl ◄──► frontier: who is next
+//!                        │  ◄──── scope: who is let in
+//!                        ├──────► engine: windlass or tokio
+//!                        ├──────► output: a line a page
+//!                        └──────► report
+//! ```
+//!
+//! Run it: `cargo run --release --example crawl`, or with a URL behind `--`; `--help` tells the rest.
+//!
+//! | file | chapter |
+//! |---|---|
+//! | `flags`, `plan` | what is asked for; what is to be done |
+//! | `scope` | which URLs are fetched at all |
+//! | `frontier` | which of them is next |
+//! | `crawl` | from a URL to its links |
+//! | `engine` | who carries the requests |
+//! | `report` | what it was like |
+//! | `site` | a site to crawl, for who names none |
+//!
+//! Not here: any of these; this page only puts them in order. What it cannot do yet: go on after it was killed, WARC files,
+//! pages of plots, sitemaps.   Next: `flags`.
+
+mod crawl;
+mod engine;
+mod flags;
+mod frontier;
+mod plan;
+mod report;
+mod scope;
+mod site;
+
+use std::{
+    cell::{Cell, RefCell},
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    os::unix::net::UnixStream,
+    path::Path,
+    process::ExitCode,
+    rc::Rc,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use clap::Parser;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use nix::time::ClockId;
+use signal_hook::consts::SIGINT;
+use tokio::runtime::LocalOptions;
+use windlass::Loop;
+use windlass_examples::figures::thousands;
+
+use crate::{
+    crawl::{Output, crawl},
+    engine::{Engine, on_tokio::OnTokio, on_windlass::OnWindlass},
+    flags::{EngineName, Flags},
+    plan::Plan,
+    report::{Line, Tally},
+};
+
+/// What a shell says of a program that Ctrl-C ended.
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let flags = Flags::parse();
+    match run(&flags) {
+        Ok(tally) if tally.interrupted => INTERRUPTED.into(),
+        Ok(tally) if tally.ok > 0 => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::FAILURE,
+        Err(Trouble::Usage(why)) => {
+            eprintln!("crawl: {why}");
+            2.into()
+        }
+        Err(Trouble::System(error)) => {
+            eprintln!("crawl: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+enum Trouble {
+    /// It cannot be done so.
+    Usage(String),
+    System(io::Error),
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Trouble::System(error)
+    }
+}
+
+fn run(flags: &Flags) -> Result<Tally, Trouble> {
+    let stop = interrupts()?;
+    let lines = Lines::to(flags.output.as_deref(), flags.json)?;
+    let failed = lines.failed.clone();
+    let site = match flags.site() {
+        Some(site) => Some((site, site.serve()?.port())),
+        None => None,
+    };
+    let plan = flags.plan(site);
+    let (bounds, show) = (plan.bounds, Show::new());
+    let before = spent();
+    let (tally, turns) = match flags.engine {
+        EngineName::Windlass => on_windlass(plan, lines, show, stop)?,
+        EngineName::Tokio => (on_tokio(plan, lines, show, stop)?, None),
+    };
+    let busy = (spent() - before).as_secs_f64() / tally.elapsed().as_secs_f64().max(1e-9);
+    if let Some(error) = failed.take() {
+        return Err(Trouble::System(error));
+    }
+    let engine = flags.engine.as_str();
+    let text = match flags.json {
+        true => format!("{}\n", tally.json(engine, busy, bounds, turns)),
+        false => tally.words(engine, busy, bounds),
+    };
+    io::stdout().write_all(text.as_bytes())?;
+    Ok(tally)
+}
+
+/// CPU time of this thread, which is the loop's; the embedded site has its own.
+fn spent() -> Duration {
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().expect("every kernel has this clock").into()
+}
+
+type Carried = (Tally, Option<serde_json::Value>);
+
+fn on_windlass(plan: Plan, lines: Lines, show: Show, stop: UnixStream) -> Result<Carried, Trouble> {
+    let crank = Loop::new()?;
+    let engine = OnWindlass::new(&plan.manners);
+    let tally = crank.block_on(async {
+        let stop = OnWindlass::readable(stop);
+        crawl(engine, plan, Box::new(lines), move |tally, sizes| show.look(tally, sizes), stop).await
+    });
+    let sum = crank.metrics();
+    let turns = serde_json::json!({
+        "ticks": sum.ticks, "polls": sum.sum.polls, "wakes": sum.sum.wakes, "syscalls": sum.sum.syscalls,
+    });
+    Ok((tally, Some(turns)))
+}
+
+fn on_tokio(plan: Plan, lines: Lines, show: Show, stop: UnixStream) -> Result<Tally, Trouble> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    let engine = OnTokio::new(&plan.manners).map_err(Trouble::Usage)?;
+    Ok(runtime.block_on(async {
+        let stop = OnTokio::readable(stop);
+        crawl(engine, plan, Box::new(lines), move |tally, sizes| show.look(tally, sizes), stop).await
+    }))
+}
+
+/// Can be read from at the first Ctrl-C; the second one ends the process.
+fn interrupts() -> io::Result<UnixStream> {
+    let (told, teller) = UnixStream::pair()?;
+    let again = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), again.clone())?;
+    signal_hook::flag::register(SIGINT, again)?;
+    signal_hook::low_level::pipe::register(SIGINT, teller)?;
+    told.set_nonblocking(true)?;
+    Ok(told)
+}
+
+/// Writes lines, as JSON.
+struct Lines {
+    to: Option<Box<dyn Write>>,
+    /// What went wrong, when it did: nothing is written after that.
+    failed: Rc<RefCell<Option<io::Error>>>,
+}
+
+impl Lines {
+    /// # Errors
+    /// There can be no such file, or stdout is for something else.
+    fn to(path: Option<&Path>, json: bool) -> Result<Self, Trouble> {
+        let to: Option<Box<dyn Write>> = match path {
+            None => None,
+            Some(path) if path == Path::new("-") => {
+                if json {
+                    return Err(Trouble::Usage("--output - and --json both want stdout".to_owned()));
+                }
+                Some(Box::new(io::stdout())) // a line at a time
+            }
+            Some(path) => {
+                let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+                Some(Box::new(BufWriter::new(File::create(path).map_err(named)?)))
+            }
+        };
+        Ok(Self { to, failed: Rc::default() })
+    }
+}
+
+impl Output for Lines {
+    fn line(&mut self, line: &Line<'_>) {
+        let Some(to) = &mut self.to else { return };
+        let text = serde_json::to_string(line).expect("lines have only string keys and finite numbers");
+        if let Err(error) = writeln!(to, "{text}") {
+            *self.failed.borrow_mut() = Some(error);
+            self.to = None;
+        }
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.to.as_mut().map(Write::flush) {
+            *self.failed.borrow_mut() = Some(error);
+        }
+    }
+}
+
+/// Shows how far it is: on a terminal in one line that stays where it is, else in a line every ten seconds.
+struct Show {
+    bar: Option<ProgressBar>,
+    next: Cell<Duration>,
+}
+
+impl Show {
+    fn new() -> Self {
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+            let style =
+                ProgressStyle::with_template("{spinner} {msg}").expect("the template names what indicatif knows");
+            bar.set_style(style);
+            bar
+        });
+        let next = if bar.is_some() { Duration::ZERO } else { Self::LINE_EVERY };
+        Self { bar, next: Cell::new(next) }
+    }
+
+    const LINE_EVERY: Duration = Duration::from_secs(10);
+    const REDRAWN_EVERY: Duration = Duration::from_millis(100);
+
+    fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) {
+        let elapsed = tally.elapsed();
+        if elapsed < self.next.get() {
+            return;
+        }
+        self.next.set(elapsed + if self.bar.is_some() { Self::REDRAWN_EVERY } else { Self::LINE_EVERY });
+        let per_s = tally.pages as f64 / elapsed.as_secs_f64().max(1e-9);
+        let [pages, queued, hosts, errors] =
+            [tally.pages, queued as u64, hosts as u64, tally.failures()].map(thousands);
+        let line = format!(
+            "{pages} pages ({per_s:.0}/s), {in_flight} under way, {queued} queued, {hosts} hosts, {errors} errors"
+        );
+        match &self.bar {
+            Some(bar) => {
+                bar.set_message(line);
+                bar.tick();
+            }
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+impl Drop for Show {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! Which URLs are fetched at all.
+//!
+//! ```text
+//!     a link ──► normal form ──► http(s)? ──► within the scope? ──► patterns? ──► depth? ──► the frontier, once
+//!                  │                └────────────────┴────────────────┴─────────────┴──► skipped, counted by why
+//!                  └ two spellings of one URL are one page
+//! ```
+//!
+//! Not here: what robots.txt forbids (`crawl`), who comes first (`frontier`).   Next: `frontier`.
+
+use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+
+use clap::ValueEnum;
+use regex::Regex;
+use windlass::http::Url;
+
+/// How far from the URLs that it began with a crawl may go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Reach {
+    /// The same host, on any port
+    Host,
+    /// The same registered domain: all of example.co.uk
+    Domain,
+    /// The same scheme, host and port, below the folder of the URL
+    Prefix,
+    /// Wherever links lead
+    Any,
+}
+
+/// Why a URL was not fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Skipped {
+    Scope,
+    Pattern,
+    Depth,
+    Robots,
+    Nofollow,
+    Budget,
+}
+
+impl Skipped {
+    pub(crate) const ALL: [Skipped; 6] =
+        [Skipped::Scope, Skipped::Pattern, Skipped::Depth, Skipped::Robots, Skipped::Nofollow, Skipped::Budget];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Skipped::Scope => "scope",
+            Skipped::Pattern => "pattern",
+            Skipped::Depth => "depth",
+            Skipped::Robots => "robots",
+            Skipped::Nofollow => "nofollow",
+            Skipped::Budget => "budget",
+        }
+    }
+}
+
+/// What the flags let in.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    pub(crate) reach: Reach,
+    pub(crate) begins: Vec<Url>,
+    pub(crate) include: Vec<Regex>,
+    pub(crate) exclude: Vec<Regex>,
+    pub(crate) max_depth: Option<u32>,
+}
+
+impl Scope {
+    /// Why `url` is not for fetching; none if it is.
+    pub(crate) fn refuses(&self, url: &Url) -> Option<Skipped> {
+        if !self.begins.iter().any(|begin| self.is_within(begin, url)) {
+            return Some(Skipped::Scope);
+        }
+        let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(url.as_str()));
+        if matches(&self.exclude) || !(self.include.is_empty() || matches(&self.include)) {
+            return Some(Skipped::Pattern);
+        }
+        None
+    }
+
+    /// Whether so many links away is too far.
+    pub(crate) fn is_too_deep(&self, depth: u32) -> bool {
+        self.max_depth.is_some_and(|max| depth > max)
+    }
+
+    fn is_within(&self, begin: &Url, url: &Url) -> bool {
+        match self.reach {
+            Reach::Host => begin.host() == url.host(),
+            Reach::Domain => domain_of(begin.host()) == domain_of(url.host()),
+            Reach::Prefix => begin.origin() == url.origin() && url.target().starts_with(folder_of(begin.target())),
+            Reach::Any => true,
+        }
+    }
+}
+
+/// The name that somebody registered: `example.co.uk` of `www.example.co.uk`. An address, and a name without a dot, is
+/// itself.
+fn domain_of(host: &str) -> &str {
+    let is_address = host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok();
+    if is_address { host } else { psl::domain_str(host).unwrap_or(host) }
+}
+
+/// `/a/` of `/a/b?c`.
+fn folder_of(target: &str) -> &str {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    &path[..path.rfind('/').map_or(0, |at| at + 1)]
+}
+
+/// The form in which a URL is compared: without its fragment, without a `?` that nothing follows, and with `%7e` as `~` and
+/// `%c3` as `%C3` (RFC 3986 6.2.2). What the parser does anyway (case of the host, default port, dot segments) is done.
+pub(crate) fn normal(url: &Url) -> Url {
+    let text = url.as_str();
+    let text = text.split_once('#').map_or(text, |(before, _)| before);
+    let text = text.strip_suffix('?').unwrap_or(text);
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('%') {
+        let (before, code) = rest.split_at(at);
+        out.push_str(before);
+        let byte = code.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
+            Some(byte) => out.push_str(&format!("%{byte:02X}")),
+            None => out.push('%'),
+        }
+        rest = &code[if byte.is_some() { 3 } else { 1 }..];
+    }
+    out.push_str(rest);
+    Url::parse(&out).unwrap_or_else(|_| url.clone())
+}
+
+/// The URLs that were met. Of each it keeps 128 bits: that two are taken for one, among a hundred million, has a chance of
+/// one in ten to the twenty-second.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    met: HashSet<u128>,
+    keys: [RandomState; 2],
+}
+
+impl Seen {
+    /// Whether it is met for the first time.
+    pub(crate) fn is_new(&mut self, url: &Url) -> bool {
+        let [high, low] = self.keys.each_ref().map(|key| u128::from(key.hash_one(url.as_str())));
+        self.met.insert(high << 64 | low)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).expect("a URL")
+    }
+
+    fn scope(reach: Reach, begin: &str) -> Scope {
+        Scope { reach, begins: vec![url(begin)], include: vec![], exclude: vec![], max_depth: Some(3) }
+    }
+
+    #[test]
+    fn each_reach_ends_where_it_says() {
+        for (reach, inside, outside) in [
+            (Reach::Host, "http://www.a.co.uk:81/x", "http://b.a.co.uk/docs/"),
+            (Reach::Domain, "https://b.a.co.uk/x", "http://b.co.uk/docs/"),
+            (Reach::Prefix, "http://www.a.co.uk/docs/x?y", "http://www.a.co.uk/docsx"),
+            (Reach::Prefix, "http://www.a.co.uk/docs/", "https://www.a.co.uk/docs/x"),
+        ] {
+            let scope = scope(reach, "http://www.a.co.uk/docs/index.html");
+            assert_eq!(scope.refuses(&url(inside)), None, "{reach:?} {inside}");
+            assert_eq!(scope.refuses(&url(outside)), Some(Skipped::Scope), "{reach:?} {outside}");
+        }
+        assert_eq!(scope(Reach::Any, "http://a/").refuses(&url("https://b/")), None);
+    }
+
+    #[test]
+    fn addresses_are_their_own_domain() {
+        let scope = scope(Reach::Domain, "http://127.0.0.1/");
+        assert_eq!(scope.refuses(&url("http://127.0.0.1:8080/")), None);
+        assert_eq!(scope.refuses(&url("http://126.0.0.1/")), Some(Skipped::Scope));
+    }
+
+    #[test]
+    fn what_is_excluded_is_out_though_it_is_included() {
+        let mut scope = scope(Reach::Host, "http://a/");
+        (scope.include, scope.exclude) = (vec![Regex::new("/x").unwrap()], vec![Regex::new(r"\.zip$").unwrap()]);
+        for (text, refused) in
+            [("http://a/x", None), ("http://a/y", Some(Skipped::Pattern)), ("http://a/x.zip", Some(Skipped::Pattern))]
+        {
+            assert_eq!(scope.refuses(&url(text)), refused, "{text}");
+        }
+        assert_eq!([3, 4].map(|depth| scope.is_too_deep(depth)), [false, true]);
+    }
+
+    #[test]
+    fn two_spellings_of_a_url_are_one() {
+        let mut seen = Seen::default();
+        assert!(seen.is_new(&normal(&url("http://a/~b/%C3%A4?x=%2F"))));
+        for text in ["HTTP://A:80/%7eb/%c3%a4?x=%2f", "http://a/c/../~b/%c3%a4?x=%2f#part"] {
+            assert!(!seen.is_new(&normal(&url(text))), "{text}");
+        }
+        assert!(seen.is_new(&normal(&url("http://a/~b/%C3%A4?x=/"))), "an encoded slash is not a slash");
+        assert_eq!(normal(&url("http://a/b?")), url("http://a/b"));
+    }
+}

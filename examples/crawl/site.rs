@@ -1,0 +1,235 @@
+//! A site to crawl, for who names none.
+//!
+//! ```text
+//!     seed, pages, hosts ──► for each number a page: its host, its kind, its links in all their forms
+//!                                 ├──► a server on a thread of its own answers so
+//!                                 └──► what can be reached, walked without a crawler: the truth to compare with
+//! ```
+//!
+//! Nothing is stored: what a page is like follows from the seed and its number. Links make a tree, so that all could be
+//! reached, and others across it; what fails or forbids cuts parts of it off.
+//! Not here: how it is crawled (`crawl`).   Next: `main`.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeSet, HashSet, VecDeque},
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use crate::plan::Robots;
+use windlass::{
+    Loop,
+    http::{Reply, Server},
+};
+
+/// Links from a page down the tree, and across it.
+const DOWN: u64 = 4;
+const ACROSS: u64 = 3;
+/// Bytes of a huge page.
+const HUGE: usize = 3 << 20;
+/// How long a slow page takes.
+const SLOW: Duration = Duration::from_millis(200);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Site {
+    pub(crate) seed: u64,
+    pub(crate) pages: u64,
+    pub(crate) hosts: u64,
+}
+
+/// What a page is like. Of a hundred pages so many: one or two of each but the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    Missing,
+    Broken,
+    /// 429, the first time it is asked for.
+    Busy,
+    Moved,
+    /// Points to itself by way of another.
+    Circle,
+    Slow,
+    Huge,
+    Picture,
+    /// HTML that no checker would let pass.
+    Sloppy,
+    /// Forbidden by robots.txt.
+    Private,
+    /// Its links are not to be followed.
+    DeadEnd,
+}
+
+impl Site {
+    pub(crate) fn host(self, page: u64) -> String {
+        format!("h{}.test", page % self.hosts)
+    }
+
+    pub(crate) fn url(self, page: u64, port: u16) -> String {
+        format!("http://{}:{port}{}", self.host(page), self.path(page))
+    }
+
+    fn path(self, page: u64) -> String {
+        let folder = if self.kind(page) == Kind::Private { "private" } else { "p" };
+        format!("/{folder}/{page}.html")
+    }
+
+    fn kind(self, page: u64) -> Kind {
+        if page == 0 {
+            return Kind::Plain;
+        }
+        match self.random(page, 0) % 100 {
+            0 | 1 => Kind::Missing,
+            2 => Kind::Broken,
+            3 => Kind::Busy,
+            4..=6 => Kind::Moved,
+            7 => Kind::Circle,
+            8 => Kind::Slow,
+            9 if page.is_multiple_of(10) => Kind::Huge,
+            10 | 11 => Kind::Picture,
+            12..=15 => Kind::Sloppy,
+            16 | 17 => Kind::Private,
+            18 => Kind::DeadEnd,
+            _ => Kind::Plain,
+        }
+    }
+
+    /// Where the links of a page lead, in their order.
+    fn links(self, page: u64) -> Vec<u64> {
+        let down = (1..=DOWN).map(|nth| page * DOWN + nth).filter(|page| *page < self.pages);
+        let across = (1..=ACROSS).map(|nth| self.random(page, nth) % self.pages);
+        down.chain(across).collect()
+    }
+
+    fn moved_to(self, page: u64) -> u64 {
+        self.random(page, 9) % self.pages
+    }
+
+    /// A number that follows from the seed, the page and what it is for (SplitMix64, Steele and others 2014).
+    fn random(self, page: u64, what_for: u64) -> u64 {
+        let mut z = self.seed ^ page.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ what_for.wrapping_mul(0xd1b5_4a32_d192_ed03);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// What a crawl has to fetch that begins with page 0 and goes `max_depth` deep, redirects included: by their URLs.
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is what the stories compare with"))]
+    pub(crate) fn reachable(self, port: u16, max_depth: Option<u32>, robots: Robots) -> BTreeSet<String> {
+        let (mut met, mut queue) = (HashSet::from([0]), VecDeque::from([(0, 0)]));
+        let mut urls = BTreeSet::new();
+        while let Some((page, depth)) = queue.pop_front() {
+            let kind = self.kind(page);
+            if kind == Kind::Private && robots == Robots::Heeded {
+                continue;
+            }
+            urls.insert(self.url(page, port));
+            let next = match kind {
+                Kind::Missing | Kind::Broken | Kind::Picture | Kind::DeadEnd => continue,
+                Kind::Circle => {
+                    if max_depth.is_none_or(|max| depth < max) {
+                        urls.insert(format!("{}?again", self.url(page, port)));
+                    }
+                    continue;
+                }
+                Kind::Moved => vec![self.moved_to(page)],
+                _ => self.links(page),
+            };
+            if max_depth.is_none_or(|max| depth < max) {
+                queue.extend(next.into_iter().filter(|page| met.insert(*page)).map(|page| (page, depth + 1)));
+            }
+        }
+        urls
+    }
+
+    /// Serves it on a thread of its own, for as long as this process lives. Where it listens.
+    ///
+    /// # Errors
+    /// There are no descriptors or threads for it.
+    pub(crate) fn serve(self) -> io::Result<SocketAddr> {
+        let (told, tell) = mpsc::channel();
+        thread::Builder::new().name("embedded site".to_owned()).spawn(move || {
+            let served = Loop::new().and_then(|crank| {
+                crank.block_on(async {
+                    let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+                    let port = server.local_addr()?;
+                    let _ = told.send(Ok(port));
+                    let asked = RefCell::new(HashSet::new());
+                    server.run(move |request| self.answer(request.host(), request.target(), port.port(), &asked)).await
+                })
+            });
+            if let Err(error) = served {
+                let _ = told.send(Err(error));
+            }
+        })?;
+        tell.recv().map_err(io::Error::other)?
+    }
+
+    fn answer(self, host: &str, target: &str, port: u16, asked: &RefCell<HashSet<u64>>) -> Reply {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        if path == "/robots.txt" {
+            return Reply::text(200, "User-agent: *\nDisallow: /private/\nDisallow: /trap/\nAllow: /\n");
+        }
+        let number = path.strip_suffix(".html").and_then(|path| path.rsplit('/').next()).and_then(|n| n.parse().ok());
+        let Some(page) = number.filter(|page| *page < self.pages && self.path(*page) == path) else {
+            return html(404, "there is nothing here".to_owned());
+        };
+        if !host.eq_ignore_ascii_case(&format!("{}:{port}", self.host(page))) {
+            return html(404, format!("{host} is another host"));
+        }
+        match self.kind(page) {
+            Kind::Missing => html(404, "it was here once".to_owned()),
+            Kind::Broken => html(500, "something has gone wrong".to_owned()),
+            Kind::Busy if asked.borrow_mut().insert(page) => html(429, "later".to_owned()).header("Retry-After", "0"),
+            Kind::Moved => html(302, "elsewhere".to_owned()).header("Location", self.url(self.moved_to(page), port)),
+            Kind::Circle => {
+                let to = if query.is_empty() { "?again" } else { path };
+                html(302, "round and round".to_owned()).header("Location", to)
+            }
+            Kind::Slow => html(200, self.text(page, port)).delay(SLOW),
+            Kind::Huge => html(200, format!("{}{}", self.text(page, port), "<p>and on and on ".repeat(HUGE / 17))),
+            Kind::Picture => {
+                Reply::bytes(200, &b"\x89PNG\r\n\x1a\n<a href=/p/0.html>"[..]).header("Content-Type", "image/png")
+            }
+            _ => html(200, self.text(page, port)),
+        }
+    }
+
+    /// A page, with its links in one of the forms that there are.
+    fn text(self, page: u64, port: u16) -> String {
+        let (kind, mut text) = (self.kind(page), String::new());
+        if kind == Kind::DeadEnd {
+            text.push_str("<meta name=robots content=\"noindex, NOFOLLOW\">");
+        }
+        text.push_str(&format!(
+            "<!doctype html><title>page {page}</title><!-- <a href=/p/none.html> --><h1>{page}</h1>\n"
+        ));
+        for (nth, to) in self.links(page).into_iter().enumerate() {
+            let (path, url) = (self.path(to), self.url(to, port));
+            let is_here = self.host(to) == self.host(page);
+            let link = match (nth as u64 + page) % 6 {
+                0 => format!("<a href=\"{url}\">page {to}</a>"),
+                1 => format!("<A HREF='{}#part'>page {to}</A>", url.replace("http://h", "HTTP://H")),
+                2 => format!("<a class=x href={url}>page {to}</a>"),
+                3 => format!("<a href=\"  {} \">page {to}</a>", url.strip_prefix("http:").unwrap_or(&url)),
+                4 if is_here => format!("<a href=\"../p/./..{}\">page {to}</a>", path),
+                5 => format!("<a href=\"{}\" data-x='>'>page {to}</a>", url.replace("/p/", "/p&#47;")),
+                _ => format!("<iframe src=\"{url}\"></iframe>"),
+            };
+            text.push_str(&link);
+            text.push('\n');
+        }
+        text.push_str("<a rel=nofollow href=/trap/1>no</a><script>'<a href=/p/none.html>'</script><a href=mailto:me@h.test>me</a>");
+        if kind == Kind::Sloppy {
+            text = text.replace("</a>", "").replace("<h1>", "<h1 <p").replace("<!doctype html>", "\0</body></html>");
+        }
+        text
+    }
+}
+
+fn html(status: u16, text: String) -> Reply {
+    Reply::bytes(status, text.into_bytes()).header("Content-Type", "text/html; charset=utf-8")
+}

@@ -1,0 +1,15 @@
+//! The program's modules without its `main`.
+//!
+//! An example target whose own tests are run is no longer built as a program by a bare `cargo test`, and the stories in
+//! `tests/` drive that program. So the modules are compiled a second time here, where only their unit tests run.
+
+#![allow(dead_code)] // what only `main` calls
+mod crawl;
+mod engine;
+mod flags;
+mod frontier;
+mod plan;
+mod report;
+mod scope;
+mod site;
+mod tests;

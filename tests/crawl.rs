@@ -1,0 +1,121 @@
+//! crawl, as anybody would run it.
+//!
+//! Which pages are fetched is told beside the program (`examples/crawl/tests.rs`); here is what the command line promises:
+//! its report, its output, its exit codes.
+//!
+//! Not here: the crawl itself.   Next: `examples/crawl/main.rs`.
+
+#![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead, BufReader, Read},
+    process::{Command, Output, Stdio},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use windlass_tests::{program::program, servers::Folder};
+
+fn crawl(line: &str) -> Output {
+    Command::new(program("crawl")).args(line.split_whitespace()).stdin(Stdio::null()).output().unwrap()
+}
+
+fn json(line: &str) -> (Option<i32>, Value) {
+    let output = crawl(&format!("--json {line}"));
+    let text = String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {text}")))
+}
+
+fn sum(of: &Value) -> u64 {
+    of.as_object().unwrap().values().map(|count| count.as_u64().unwrap()).sum()
+}
+
+#[test]
+fn the_report_adds_up_and_has_what_its_contract_names() {
+    for engine in ["windlass", "tokio"] {
+        let (code, report) = json(&format!("--engine {engine} --site-pages 300"));
+        assert_eq!((code, &report["program"]), (Some(0), &"crawl".into()));
+        let pages = report["pages"].as_u64().unwrap();
+        assert_eq!(report["ok"].as_u64().unwrap() + sum(&report["failed"]), pages);
+        assert_eq!(sum(&report["status"]), pages, "each of them was answered");
+        let of_hosts = report["hosts"].as_array().unwrap();
+        assert_eq!(of_hosts.iter().map(|host| host["pages"].as_u64().unwrap()).sum::<u64>(), pages);
+        for name in ["elapsed_s", "pages_per_s", "bytes_wire", "bytes_decoded"] {
+            assert!(report[name].as_f64().unwrap() > 0.0, "{name}");
+        }
+        let limits = report["limits"].as_object().unwrap();
+        assert!(limits.values().all(|share| (0.0..=1.05).contains(&share.as_f64().unwrap())), "{limits:?}");
+        assert_eq!(report["loop"].is_object(), engine == "windlass");
+        assert!(report["latency_us"]["p99"].as_u64().unwrap() > 0);
+    }
+}
+
+#[test]
+fn the_output_has_a_line_for_each_page() {
+    let folder = Folder::new();
+    let file = folder.path().join("pages.jsonl");
+    let (code, report) = json(&format!("--site-pages 200 --output {}", file.display()));
+    assert_eq!(code, Some(0));
+    let text = fs::read_to_string(&file).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let urls: BTreeSet<_> = lines.iter().map(|line| line["url"].as_str().unwrap()).collect();
+    assert_eq!((lines.len(), lines.len() as u64), (urls.len(), report["pages"].as_u64().unwrap()));
+    let first = lines.iter().find(|line| line["depth"] == 0).unwrap();
+    assert_eq!((&first["status"], &first["parent"], &first["error"]), (&200.into(), &Value::Null, &Value::Null));
+    assert!(lines.iter().all(|line| line["depth"] == 0 || urls.contains(line["parent"].as_str().unwrap())));
+}
+
+#[test]
+fn so_many_pages_are_so_many_and_the_rest_is_counted() {
+    let (_, report) = json("--site-pages 1000 --max-pages 25 --concurrency 10");
+    assert_eq!(report["pages"], 25);
+    assert!(report["skipped"]["budget"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
+    for (line, words) in [
+        ("--concurrency 0", "0 is not in"),
+        ("--delay=-1", "-1"),
+        ("--resolve nonsense", "HOST:PORT:ADDR"),
+        ("--include (", "regex"),
+        ("ftp://example.com/", "must begin with http"),
+        ("--json --output -", "both want stdout"),
+        ("--engine tokio --deny-private", "no policy of addresses"),
+    ] {
+        let output = crawl(line);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(2) && said.contains(words), "{line}: {said}");
+    }
+    let output = crawl("--site-pages 2 --output /nonexistent/pages.jsonl");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("/nonexistent/pages.jsonl: "), "{said}");
+}
+
+#[test]
+fn a_private_address_is_refused_if_that_is_asked_for() {
+    let (code, report) = json("--attempts 1 --ignore-robots --deny-private http://127.0.0.1:9/");
+    assert_eq!((code, &report["failed"]["other"]), (Some(1), &1.into()));
+    let (code, report) = json("--attempts 1 --ignore-robots http://127.0.0.1:9/");
+    assert_eq!((code, &report["failed"]["connect"]), (Some(1), &1.into()));
+}
+
+#[test]
+fn ctrl_c_ends_it_with_the_report_so_far() {
+    let mut command = Command::new(program("crawl"));
+    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(line.starts_with('{') && rest.contains("left over"), "{line}{rest}");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}

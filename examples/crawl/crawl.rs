@@ -132,6 +132,8 @@ pub(crate) async fn crawl<E: Engine>(
     }
     crawl.clone().run(show, stop).await;
     let mut state = crawl.state.borrow_mut();
+    let (_, in_flight, _) = state.frontier.sizes();
+    state.tally.left += in_flight as u64; // their grace is over
     state.tally.end(crawl.now());
     std::mem::take(&mut state.tally)
 }
@@ -203,8 +205,12 @@ impl<E: Engine> Crawl<E> {
         let mut state = self.state.borrow_mut();
         state.stopping = true;
         let left = state.frontier.drain();
-        let waiting: usize =
-            state.rules.values().map(|rules| if let Rules::Awaited(pages) = rules { pages.len() } else { 0 }).sum();
+        let mut waiting = 0;
+        for rules in state.rules.values_mut() {
+            if let Rules::Awaited(pages) = rules {
+                waiting += std::mem::take(pages).len();
+            }
+        }
         state.tally.left += (left.len() + waiting) as u64;
         drop(state);
         drop(left);
@@ -280,12 +286,11 @@ impl<E: Engine> Crawl<E> {
             What::Robots(url) => (host_of(url).to_owned(), 0),
             What::Page(page) => (host_of(&page.at).to_owned(), page.depth),
         };
+        let _slot = Slot { crawl: self.clone(), host, depth };
         match what {
             What::Robots(url) => self.fetch_robots(url).await,
             What::Page(page) => self.fetch_page(page).await,
         }
-        self.state.borrow_mut().frontier.done(&host, depth);
-        self.changed.notify_one();
     }
 
     /// Asks for a host's rules, and lets in who has waited for them.
@@ -312,16 +317,8 @@ impl<E: Engine> Crawl<E> {
             let Ok(mut answer) = self.send(&url).await else { return Robots::unreachable() };
             match (answer.status(), location(&url, &answer)) {
                 (200..=299, _) => {
-                    let mut bytes = Vec::new();
-                    while bytes.len() < ROBOTS_MAX {
-                        match answer.chunk().await {
-                            Ok(Some(piece)) => bytes.extend_from_slice(piece),
-                            Ok(None) => break,
-                            Err(_) => return Robots::unreachable(),
-                        }
-                    }
-                    bytes.truncate(ROBOTS_MAX);
-                    return Robots::parse(&bytes, agent);
+                    let Ok(file) = file_of(&mut answer).await else { return Robots::unreachable() };
+                    return Robots::parse(&file, agent);
                 }
                 (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
                 (500..=599, _) => return Robots::unreachable(),
@@ -462,6 +459,22 @@ impl<E: Engine> Crawl<E> {
     }
 }
 
+/// A fetch under way. When it ends, also by a panic, its slot is free.
+struct Slot<E: Engine> {
+    crawl: Rc<Crawl<E>>,
+    host: String,
+    depth: u32,
+}
+
+impl<E: Engine> Drop for Slot<E> {
+    fn drop(&mut self) {
+        if let Ok(mut state) = self.crawl.state.try_borrow_mut() {
+            state.frontier.done(&self.host, self.depth);
+        }
+        self.crawl.changed.notify_one();
+    }
+}
+
 #[derive(PartialEq, Eq)]
 enum Wake {
     Change,
@@ -518,18 +531,7 @@ struct Taken {
 
 impl Taken {
     fn new(answer: &impl Answer, links: Option<Extractor>, max_size: u64) -> Result<Self, Error> {
-        let mut codings = answer.headers("content-encoding").into_iter();
-        let coding = match (codings.next(), codings.next()) {
-            (None, _) => None,
-            (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => None,
-            (Some(name), None) => {
-                Some(Coding::named(&name).ok_or_else(|| Error::new(ErrorKind::Protocol, "content coding: unknown"))?)
-            }
-            (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Protocol, "content coding: more than one")),
-        };
-        let mut limits = Limits::default();
-        limits.body_max = max_size;
-        let decoder = coding.map(|coding| Decoder::new(coding, &limits)).transpose()?;
+        let decoder = decoder_of(answer, max_size)?;
         Ok(Self { decoder, links, wire: 0, decoded: 0, max_size })
     }
 
@@ -566,6 +568,38 @@ impl Taken {
     fn finish(&self) -> Result<(), Error> {
         self.decoder.as_ref().map_or(Ok(()), Decoder::finish)
     }
+}
+
+/// What undoes the coding of a body, if it has one.
+fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Error> {
+    let mut codings = answer.headers("content-encoding").into_iter();
+    let coding = match (codings.next(), codings.next()) {
+        (None, _) => None,
+        (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => None,
+        (Some(name), None) => {
+            Some(Coding::named(&name).ok_or_else(|| Error::new(ErrorKind::Protocol, "content coding: unknown"))?)
+        }
+        (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Protocol, "content coding: more than one")),
+    };
+    let mut limits = Limits::default();
+    limits.body_max = max_size;
+    coding.map(|coding| Decoder::new(coding, &limits)).transpose()
+}
+
+/// The beginning of a robots.txt, as far as it counts.
+async fn file_of(answer: &mut impl Answer) -> Result<Vec<u8>, Error> {
+    let mut decoder = decoder_of(answer, u64::MAX)?;
+    let mut file = Vec::new();
+    while file.len() < ROBOTS_MAX
+        && let Some(piece) = answer.chunk().await?
+    {
+        match &mut decoder {
+            Some(decoder) => decoder.decode_all(piece, |data| file.extend_from_slice(data))?,
+            None => file.extend_from_slice(piece),
+        }
+    }
+    file.truncate(ROBOTS_MAX);
+    Ok(file)
 }
 
 /// Counts a fetch until it has a connection.

@@ -14,7 +14,7 @@ use std::{
 
 use clap::{Parser, ValueEnum};
 use regex::Regex;
-use windlass::http::Url;
+use windlass::http::{Url, decode::Coding};
 
 use crate::{
     frontier::{Bounds, Levels},
@@ -186,6 +186,16 @@ impl Flags {
         self.urls.is_empty().then_some(Site { seed, pages, hosts })
     }
 
+    /// What every request says: that bodies may come coded, too, if the caller says nothing of that.
+    fn headers(&self) -> Vec<(String, String)> {
+        let mut headers = self.header.clone();
+        if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
+            let names: Vec<_> = Coding::ALL.iter().map(|coding| coding.name()).collect();
+            headers.push(("Accept-Encoding".to_owned(), names.join(", ")));
+        }
+        headers
+    }
+
     /// Whether robots.txt is heeded.
     pub(crate) fn robots(&self) -> Robots {
         if self.ignore_robots { Robots::Ignored } else { Robots::Heeded }
@@ -222,7 +232,7 @@ impl Flags {
             budget: Budget { pages: self.max_pages, bytes: self.max_bytes, time: self.max_time },
             manners: Manners {
                 user_agent: self.user_agent.clone(),
-                headers: self.header.clone(),
+                headers: self.headers(),
                 timeout: self.timeout,
                 max_size: self.max_size,
                 resolve,

@@ -23,7 +23,7 @@ use std::{
 use crate::plan::Robots;
 use windlass::{
     Loop,
-    http::{Reply, Server},
+    http::{Incoming, Reply, Server},
 };
 
 /// Links from a page down the tree, and across it.
@@ -31,6 +31,9 @@ const DOWN: u64 = 4;
 const ACROSS: u64 = 3;
 /// Bytes of a huge page.
 const HUGE: usize = 3 << 20;
+/// What is forbidden; and the same gzipped, as one of the hosts sends it to who can read that.
+const ROBOTS: &[u8] = b"User-agent: *\nDisallow: /private/\nDisallow: /trap/\nAllow: /\n";
+const ROBOTS_CODED: &[u8] = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\x03\x0b\x2d\x4e\x2d\xd2\x4d\x4c\x4f\xcd\x2b\xb1\x52\xd0\xe2\x72\xc9\x2c\x4e\xcc\xc9\xc9\x2f\xb7\x52\xd0\x2f\x28\xca\x2c\x4b\x2c\x49\xd5\x47\x16\x2b\x29\x4a\x2c\xd0\xe7\x72\x84\xf2\xb8\x00\x30\x92\x2b\x38\x3c\x00\x00\x00";
 /// How long a slow page takes.
 const SLOW: Duration = Duration::from_millis(200);
 
@@ -158,7 +161,7 @@ impl Site {
                     let port = server.local_addr()?;
                     let _ = told.send(Ok(port));
                     let asked = RefCell::new(HashSet::new());
-                    server.run(move |request| self.answer(request.host(), request.target(), port.port(), &asked)).await
+                    server.run(move |request| self.answer(request, port.port(), &asked)).await
                 })
             });
             if let Err(error) = served {
@@ -168,10 +171,15 @@ impl Site {
         tell.recv().map_err(io::Error::other)?
     }
 
-    fn answer(self, host: &str, target: &str, port: u16, asked: &RefCell<HashSet<u64>>) -> Reply {
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    fn answer(self, request: &Incoming<'_>, port: u16, asked: &RefCell<HashSet<u64>>) -> Reply {
+        let (host, (path, query)) =
+            (request.host(), request.target().split_once('?').unwrap_or((request.target(), "")));
         if path == "/robots.txt" {
-            return Reply::text(200, "User-agent: *\nDisallow: /private/\nDisallow: /trap/\nAllow: /\n");
+            let codings = request.headers().get("accept-encoding").unwrap_or_default();
+            if codings.starts_with(b"gzip") && host.starts_with("h1.") {
+                return Reply::text(200, ROBOTS_CODED).header("Content-Encoding", "gzip");
+            }
+            return Reply::text(200, ROBOTS);
         }
         let number = path.strip_suffix(".html").and_then(|path| path.rsplit('/').next()).and_then(|n| n.parse().ok());
         let Some(page) = number.filter(|page| *page < self.pages && self.path(*page) == path) else {

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, ValueEnum, error::ErrorKind};
 use serde::Serialize;
+use windlass_examples::figures::parse_seconds;
 
 const ABOUT: &str = "\
 Fetches a hundred URLs, each of which takes the server a second, in three ways: one after the other, all at once, and \
@@ -68,7 +69,7 @@ pub(crate) struct Flags {
     attempts: u32,
 
     /// Real seconds for one exchange, from asking for a connection to the last byte
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_timeout, allow_negative_numbers = true)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
     timeout: Duration,
 
     /// The first so many URLs are answered with 503, each time
@@ -197,15 +198,6 @@ fn parse_scale(text: &str) -> Result<f64, String> {
     let problem = || "give a number from 0.001 to 10, such as 0.1".to_owned();
     let scale: f64 = text.parse().map_err(|_| problem())?;
     if (0.001..=10.0).contains(&scale) { Ok(scale) } else { Err(problem()) }
-}
-
-fn parse_timeout(text: &str) -> Result<Duration, String> {
-    let problem = || "give seconds above zero, such as 2.5".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| problem())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(span) if !span.is_zero() => Ok(span),
-        _ => Err(problem()),
-    }
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use std::{str::FromStr, time::Duration};
 
 use clap::Parser;
 use windlass::http::Url;
+use windlass_examples::figures::parse_seconds;
 
 use crate::contract::{Answer, EngineName, Settings};
 
@@ -149,15 +150,6 @@ fn parse_url(text: &str) -> Result<Url, String> {
         Ok(url) if url.scheme() == "http" => Ok(url),
         Ok(_) => Err("http only: not every engine here speaks TLS".to_owned()),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let problem = || "give seconds above zero, such as 2.5".to_owned();
-    let seconds: f64 = text.parse().map_err(|_| problem())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(span) if !span.is_zero() => Ok(span),
-        _ => Err(problem()),
     }
 }
 

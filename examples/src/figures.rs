@@ -5,9 +5,12 @@
 //! ```text
 //!     1234567   ──► 1,234,567        thousands
 //!     0.0000113 ──► 11.3 µs          seconds
+//!     2.5       ◄── "2.5"            parse_seconds
 //! ```
 //!
 //! Not here: numbers for machines, which go into JSON as they are.   Next: [`crate::process`].
+
+use std::time::Duration;
 
 /// Groups the digits of `number` by thousands: `1,234,567`.
 ///
@@ -69,4 +72,19 @@ pub fn median(values: &[f64]) -> f64 {
         odd if odd % 2 == 1 => sorted[middle],
         _ => (sorted[middle - 1] + sorted[middle]) / 2.0,
     }
+}
+
+/// A span of time as people write it: seconds above zero, also parts of one.
+///
+/// # Errors
+/// It is something else; the text says what to give.
+///
+/// ```
+/// use windlass_examples::figures::parse_seconds;
+/// assert_eq!(parse_seconds("2.5").unwrap().as_millis(), 2_500);
+/// assert_eq!(parse_seconds("0").unwrap_err(), "give seconds above zero, such as 2.5");
+/// ```
+pub fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.filter(|span| !span.is_zero()).ok_or_else(|| "give seconds above zero, such as 2.5".to_owned())
 }

@@ -33,8 +33,6 @@ use windlass_examples::story::{rehearse, write_down};
 
 /// More turns than any lesson takes from beginning to end.
 const TICKS_MAX: u64 = 20_000;
-/// Up to here a lesson is cut at each poll, and further on, where the one that goes on repeats itself, at every seventh.
-const EACH_MAX: usize = 200;
 /// Up to here it is cut twice.
 const TWICE_MAX: usize = 50;
 /// Longer than any clean-up takes, by the loop's clock, and so short that who looks around has done so when a rehearsal's
@@ -75,19 +73,15 @@ pub(crate) fn anywhere(lesson: impl Fn() -> Telling) {
         });
     }
     for how in [How::Cancel, How::Abort] {
-        each_point(all_at_first(), |polls| cut_from_outside(lesson(), &[(polls, how)]) > 0);
+        each_point(0.., |polls| cut_from_outside(lesson(), &[(polls, how)]) > 0);
     }
     for how in [How::Cancel, How::Abort] {
         each_point(0..TWICE_MAX, |polls| {
             let again = |pause| cut_from_outside(lesson(), &[(polls, How::Cancel), (pause, how)]);
             (0..).map(again).find(|cuts| *cuts < 2) != Some(0)
         });
-        each_point(all_at_first(), |point| bereave(lesson(), point, how));
+        each_point(0.., |point| bereave(lesson(), point, how));
     }
-}
-
-fn all_at_first() -> impl Iterator<Item = usize> {
-    (0..EACH_MAX).chain((EACH_MAX..).step_by(7))
 }
 
 /// Cuts at one of the points after the other, until one is beyond the lesson's end.

@@ -74,7 +74,7 @@ where
 {
     let inner = Rc::new(Inner::new());
     let guard = AbortOnDrop(&inner);
-    let (body, canceller) = scope(Caught { future: run(&inner, body) });
+    let (body, canceller) = scope(Caught::new(run(&inner, body)));
     inner.body.set(canceller).expect("a group has one body");
 
     let mut asked: Option<Cancelled> = None;
@@ -260,7 +260,7 @@ impl<T: 'static> TaskGroup<T> {
         }
         let slot = self.inner.children.borrow_mut().insert(None);
         let member = Member { group: Some(self.inner.clone()), slot };
-        let child = spawn_at(ChildFuture { future: Caught { future }, member }, name, at);
+        let child = spawn_at(ChildFuture { future: Caught::new(future), member }, name, at);
         if !child.is_finished() {
             self.inner.children.borrow_mut()[slot] = Some(child.task().clone());
         }
@@ -607,10 +607,16 @@ impl<F: Future<Output: Outcome>, T: 'static> Future for ChildFuture<F, T> {
 }
 
 pin_project! {
-    /// A future whose panic is its output.
+    /// A future whose panic is its output: that of its polls, and that of its drop when it has ended.
     struct Caught<F> {
         #[pin]
-        future: F,
+        future: Option<F>,
+    }
+}
+
+impl<F> Caught<F> {
+    fn new(future: F) -> Self {
+        Caught { future: Some(future) }
     }
 }
 
@@ -618,8 +624,15 @@ impl<F: Future> Future for Caught<F> {
     type Output = Result<F::Output, Box<dyn Any + Send>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        let mut future = self.project().future;
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = future.as_mut().as_pin_mut().expect("it has not ended").poll(cx);
+            if polled.is_ready() {
+                future.set(None);
+            }
+            polled
+        }));
+        match polled {
             Ok(polled) => polled.map(Ok),
             Err(panic) => Poll::Ready(Err(panic)),
         }

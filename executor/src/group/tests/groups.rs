@@ -206,6 +206,33 @@ fn a_panic_of_a_child_is_a_failure_with_its_task_and_its_payload() {
 }
 
 #[test]
+fn a_child_that_panics_when_it_is_dropped_at_its_end_has_failed() {
+    struct Slippery;
+    impl Drop for Slippery {
+        fn drop(&mut self) {
+            panic!("slippery");
+        }
+    }
+    /// Gives its value, and holds on to what is slippery until it is dropped.
+    struct Holds(Slippery);
+    impl Future for Holds {
+        type Output = ();
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            let _ = &self.0;
+            Poll::Ready(())
+        }
+    }
+    doc(async {
+        let failed = group(async |g| {
+            g.spawn(Holds(Slippery))?;
+            Ok::<_, GroupClosed>(())
+        });
+        let errors = failed.await.unwrap_err();
+        assert!(errors.errors()[0].to_string().ends_with("panicked: slippery"), "{errors}");
+    });
+}
+
+#[test]
 fn a_panic_of_the_body_goes_on_when_the_children_have_ended() {
     let (log, say) = log();
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -962,6 +962,29 @@ fn in_ten_seconds() -> Client {
 }
 
 #[test]
+fn nothing_of_a_broken_exchange_reaches_the_next_in_line() {
+    run_alone(async {
+        let broken = Script::start(async |mut peer: Peer| {
+            peer.hear().await;
+            peer.say("HTTP/1.1 200 OK\r\nX-First: 1\r\nContent-Length: 99\r\n\r\npart of it").await;
+        });
+        let whole = Script::start(async |mut peer: Peer| while peer.hear().await.is_some() && peer.say(HELLO).await {});
+        let client = Client::builder().limit(1).build();
+        let (first, second) = (broken.url(), whole.url());
+        for _ in 0..3 {
+            let behind_it = async {
+                let response = client.get(&second).send().await.unwrap();
+                assert_eq!((response.header("x-first"), response.url()), (None, &second));
+                response.bytes().await.unwrap()
+            };
+            let (broke_off, came) = join(get(&client, &first), behind_it).await;
+            assert_eq!((broke_off.unwrap_err().kind(), &came[..]), (ErrorKind::Truncated, &b"hello"[..]));
+        }
+        assert_eq!(client.stats().closed.unfinished, 3);
+    });
+}
+
+#[test]
 fn the_time_out_covers_connecting() {
     run_alone_paused(async {
         let (deaf, _queued) = deaf(ANY).await;

@@ -19,7 +19,7 @@ use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     rc::Rc,
     task::Poll,
     time::{Duration, SystemTime},
@@ -146,15 +146,15 @@ impl<E: Engine> Crawl<E> {
     /// Lets go what may go, until nothing is left.
     async fn run(self: Rc<Self>, show: impl Fn(&Tally, (usize, usize, usize)), stop: impl Future<Output = ()>) {
         let mut stop = pin!(stop);
-        let mut ends_by = self.plan.budget.time;
+        let (mut begins_until, mut grace_until) = (self.plan.budget.time, None);
         loop {
             let now = self.now();
-            if ends_by.is_some_and(|by| now >= by) {
-                if self.state.borrow().stopping {
-                    return; // what is still under way has had its grace
-                }
+            if grace_until.is_some_and(|until| now >= until) {
+                return;
+            }
+            if begins_until.is_some_and(|until| now >= until) {
                 self.stop();
-                ends_by = Some(now + GRACE);
+                (begins_until, grace_until) = (None, Some(now + GRACE));
             }
             let next = self.state.borrow_mut().frontier.next(now);
             match next {
@@ -166,11 +166,11 @@ impl<E: Engine> Crawl<E> {
                         let state = self.state.borrow();
                         show(&state.tally, state.frontier.sizes());
                     }
-                    let until = until.into_iter().chain(ends_by).min();
-                    if self.wait(until, stop.as_mut()).await == Wake::Stop && !self.state.borrow().stopping {
+                    let until = until.into_iter().chain(begins_until).chain(grace_until).min();
+                    if self.wait(until, stop.as_mut()).await == Wake::Stop {
                         self.state.borrow_mut().tally.interrupted = true;
                         self.stop();
-                        ends_by = Some(self.now() + GRACE);
+                        (begins_until, grace_until) = (None, Some(self.now() + GRACE));
                     }
                 }
             }
@@ -178,7 +178,7 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// Waits until something has changed, it is time, or `stop` completes.
-    async fn wait(&self, until: Option<Moment>, mut stop: std::pin::Pin<&mut impl Future<Output = ()>>) -> Wake {
+    async fn wait(&self, until: Option<Moment>, mut stop: Pin<&mut impl Future<Output = ()>>) -> Wake {
         let mut changed = pin!(self.changed.notified());
         let span = until.map(|until| until.saturating_sub(self.now()));
         let mut sleep = pin!(async {
@@ -187,20 +187,20 @@ impl<E: Engine> Crawl<E> {
                 None => std::future::pending().await,
             }
         });
-        let is_stopping = self.state.borrow().stopping;
+        let has_stopped = self.state.borrow().tally.interrupted;
         poll_fn(|cx| {
             if changed.as_mut().poll(cx).is_ready() || sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Change);
             }
-            if is_stopping {
-                return Poll::Pending; // it has completed
+            if has_stopped {
+                return Poll::Pending; // `stop` has completed
             }
             stop.as_mut().poll(cx).map(|()| Wake::Stop)
         })
         .await
     }
 
-    /// Nothing more is begun.
+    /// Nothing more is begun; to say so again changes nothing.
     fn stop(&self) {
         let mut state = self.state.borrow_mut();
         state.stopping = true;

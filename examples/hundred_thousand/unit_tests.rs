@@ -3,7 +3,8 @@
 //! An example target whose own tests are run is no longer built as a program by a bare `cargo test`, and the stories in
 //! `tests/` drive that program. So the modules are compiled a second time here, where only their unit tests run.
 
-#![allow(dead_code)] // what only `main` calls
+#![allow(dead_code, reason = "what only `main` calls")]
+
 mod binding;
 mod conduct;
 mod contract;

@@ -7,7 +7,7 @@
 //!
 //! Next: `event_loop_basics`, the first lesson.
 
-#![allow(dead_code)] // the programs' `main`
+#![allow(dead_code, reason = "the programs' `main`")]
 
 use std::rc::Rc;
 use std::sync::PoisonError;

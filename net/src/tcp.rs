@@ -8,9 +8,11 @@
 //!
 //! A stream or a listener is a descriptor in an [`AsyncFd`](windlass_reactor::AsyncFd): it may be sent to another
 //! thread, where operations are errors, and dropped anywhere.
+//! Which of several addresses it is to be: `race`.
 //! Next: `stream`, for reads and writes; `AsyncFd`, which does them.
 
 mod listener;
+pub(crate) mod race;
 mod socket;
 mod stream;
 

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   client/   exchange ──► pool ──► dial ──► transport ──► connection ──► response
-//!                 └ upload: its body    └ timeouts, timings: how long each of it may take, and took
+//!                 └ upload: its body    └ timeouts: how long each of it may take
 //! ```
 //!
 //! Not here: how a request gets its answer (`exchange`), which connection it goes out on (`pool`), what it can do beyond
@@ -19,7 +19,6 @@ pub(crate) mod exchange;
 pub(crate) mod pool;
 pub(crate) mod response;
 pub(crate) mod timeouts;
-pub(crate) mod timings;
 pub(crate) mod transport;
 pub(crate) mod upload;
 

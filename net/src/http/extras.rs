@@ -3,8 +3,8 @@
 //! ```text
 //!                       ┌─ retry ── cookies ── follow ◄──┐       tls, proxy
 //!   Request ── send ──► │            one exchange        │ ──► on the way to the host
-//!      form, auth, json └───────────────┬────────────────┘
-//!                          decode, text, json of its answer
+//!      form, auth, json, streams └──────┬────────────────┘
+//!                          decode, text, json of its answer; timings
 //! ```
 //!
 //! The client knows of them only where they are plugged in: none costs an exchange that does without it more than a look at
@@ -24,6 +24,8 @@ mod json;
 pub(crate) mod proxy;
 #[cfg(feature = "retry")]
 pub(crate) mod retry;
+pub(crate) mod streams;
 mod text;
+pub(crate) mod timings;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;

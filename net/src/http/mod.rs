@@ -122,7 +122,6 @@ pub use client::exchange::Request;
 pub use client::pool::{Closed, Stats};
 pub use client::response::Response;
 pub use client::timeouts::Timeouts;
-pub use client::timings::Timings;
 pub use client::upload::Body;
 pub use client::{Client, ClientBuilder};
 pub(crate) use echo::echo;
@@ -136,6 +135,7 @@ pub use extras::follow::{Follow, Redirect, Redirected, Redirects};
 pub use extras::proxy::Proxy;
 #[cfg(feature = "retry")]
 pub use extras::retry::Retries;
+pub use extras::timings::Timings;
 #[cfg(feature = "tls")]
 pub use extras::tls::{CertificateError, Tls};
 pub use server::{Chunk, Incoming, Reply, Server, ServerStats};

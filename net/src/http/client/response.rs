@@ -17,10 +17,10 @@ use std::task::{Context, Poll};
 use super::connection::Connection;
 use super::pool::Slot;
 use super::timeouts::Deadlines;
-use super::timings::Timings;
 #[cfg(feature = "_decode")]
 use crate::http::extras::decode::Decoding;
 use crate::http::extras::follow::{Beyond, Redirected};
+use crate::http::extras::timings::Timings;
 use crate::http::wire::head::{Fields, Version, decimal};
 use crate::http::{Error, ErrorKind, Url};
 

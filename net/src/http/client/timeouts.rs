@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
-use super::timings::{Marks, Timings};
+use crate::http::extras::timings::{Marks, Timings};
 use crate::http::{Error, ErrorKind};
 
 /// The timer is never set for less: a shorter limit of one phase would have it fire without end in the others. The wheel is

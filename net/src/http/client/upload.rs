@@ -1,40 +1,25 @@
 //! What a request brings along.
 //!
 //! ```text
-//!   bytes ──┐
-//!   file  ──┼── Body ──► poll_fill ──► the connection's buffer, a piece at a time ──► the peer
-//!   stream ─┘    └── rewind: from its beginning, for a request that is sent again
+//!   bytes ──────────┐
+//!   file, stream ───┴── Body ──► poll_fill ──► the connection's buffer, a piece at a time ──► the peer
+//!   (`streams`)          └── rewind: from its beginning, for a request that is sent again
 //! ```
 //!
-//! However long a body is, no more of it is in memory than a piece (the bytes that the caller had there anyway not
-//! counted). A length that was announced is kept to: more or less than that is an error, and the connection is closed
-//! (RFC 9112 8), since the peer would take the rest for the next request, or the next request for the rest.
 //! Not here: how it is announced (`request`), who waits for whom (`connection`).   Next: `connection`.
 
 use std::fmt;
-use std::fs::File;
-use std::io;
-use std::os::unix::fs::FileExt;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use futures_core::Stream;
-use windlass_executor::spawn_blocking;
-
-use crate::http::wire::body::{write_chunk, write_last_chunk};
+use crate::http::Error;
+use crate::http::extras::streams::Pulled;
 use crate::http::wire::request::Content;
-use crate::http::{Error, ErrorKind};
 
 /// A header of the caller's.
 pub(crate) type Header = (String, Vec<u8>);
 
 /// How much of a body is in the connection's buffer at one time: as much as is read at one time.
-const PIECE_BYTES: usize = 64 * 1024;
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-/// Gives one piece after the other.
-type Pieces = Box<dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Vec<u8>, Cause>>>>;
+pub(crate) const PIECE_BYTES: usize = 64 * 1024;
 
 /// The body of a request: bytes, a file, or a stream of pieces.
 ///
@@ -55,23 +40,6 @@ enum Kind {
     Pulled(Pulled),
 }
 
-struct Pulled {
-    pieces: Pieces,
-    /// Makes `pieces` anew, from the first one on.
-    again: Option<Box<dyn Fn() -> Pieces>>,
-    length: Option<u64>,
-    /// How many bytes of `length` are to come.
-    left: u64,
-    state: State,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum State {
-    Untouched,
-    Begun,
-    Ended,
-}
-
 impl<B: Into<Vec<u8>>> From<B> for Body {
     fn from(bytes: B) -> Body {
         Body { kind: Kind::Bytes(bytes.into(), 0), content_type: None }
@@ -79,98 +47,7 @@ impl<B: Into<Vec<u8>>> From<B> for Body {
 }
 
 impl Body {
-    /// The pieces of `stream`, as chunks: how long it will be is not known. It cannot be sent twice, so a request that
-    /// has begun to send it is not repeated.
-    ///
-    /// While the stream gives nothing, time runs: see [`Timeouts::read`](crate::http::Timeouts::read).
-    ///
-    /// # Errors
-    /// An error of the stream's ends the request, with the kind [`Other`](ErrorKind::Other).
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::Body;
-    /// # use std::{io, pin::Pin, task::{Context, Poll}};
-    /// # struct Countdown(u32);
-    /// # impl futures_core::Stream for Countdown {
-    /// #     type Item = io::Result<String>;
-    /// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<String>>> {
-    /// #         if self.0 == 0 {
-    /// #             return Poll::Ready(None);
-    /// #         }
-    /// #         self.0 -= 1;
-    /// #         Poll::Ready(Some(Ok(format!("{} ", self.0))))
-    /// #     }
-    /// # }
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let body = Body::stream(Countdown(3)); // a Stream of io::Result<String>
-    /// let heard = client.post(url).body(body).send().await?.text().await?;
-    /// assert!(heard.ends_with("\r\nTransfer-Encoding: chunked\r\n\r\n2 1 0 "), "{heard}");
-    /// # Ok(()) });
-    /// ```
-    pub fn stream<S, B, E>(stream: S) -> Body
-    where
-        S: Stream<Item = Result<B, E>> + 'static,
-        B: Into<Vec<u8>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        Body::pulled(None, pieces_of(stream), None)
-    }
-
-    /// As [`stream`](Body::stream), with a length that is announced.
-    ///
-    /// # Errors
-    /// A stream that gives more or less ends the request, with the kind [`Other`](ErrorKind::Other), and its connection.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::Body;
-    /// # struct Silence;
-    /// # impl futures_core::Stream for Silence {
-    /// #     type Item = std::io::Result<Vec<u8>>;
-    /// #     fn poll_next(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<Self::Item>> {
-    /// #         std::task::Poll::Ready(None)
-    /// #     }
-    /// # }
-    /// # let stream = Silence;
-    /// assert_eq!(Body::sized_stream(1_000, stream).length(), Some(1_000));
-    /// ```
-    pub fn sized_stream<S, B, E>(length: u64, stream: S) -> Body
-    where
-        S: Stream<Item = Result<B, E>> + 'static,
-        B: Into<Vec<u8>>,
-        E: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
-        Body::pulled(Some(length), pieces_of(stream), None)
-    }
-
-    /// All of a file, as long as it is now. It is read on the blocking pool, while the request goes out, and read again
-    /// if the request is repeated.
-    ///
-    /// # Errors
-    /// Of the file system; [`InvalidInput`](io::ErrorKind::InvalidInput) for what is no regular file, and so has no length.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::Body;
-    /// # windlass_net::doc_dir(async |dir| {
-    /// let path = dir.join("page.html");
-    /// std::fs::write(&path, "<p>hello")?;
-    /// assert_eq!(Body::file(std::fs::File::open(path)?)?.length(), Some(8));
-    /// # Ok(()) });
-    /// ```
-    pub fn file(file: File) -> io::Result<Body> {
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the body is no regular file"));
-        }
-        let (file, length) = (Arc::new(file), metadata.len());
-        let again = move || pieces_of_file(file.clone(), length);
-        Ok(Body::pulled(Some(length), again(), Some(Box::new(again))))
-    }
-
-    fn pulled(length: Option<u64>, pieces: Pieces, again: Option<Box<dyn Fn() -> Pieces>>) -> Body {
-        let pulled = Pulled { pieces, again, length, left: length.unwrap_or(0), state: State::Untouched };
+    pub(crate) fn pulled(pulled: Pulled) -> Body {
         Body { kind: Kind::Pulled(pulled), content_type: None }
     }
 
@@ -203,15 +80,12 @@ impl Body {
     /// Goes back to the beginning, so that it can be sent again. False if that cannot be done.
     pub(crate) fn rewind(&mut self) -> bool {
         match &mut self.kind {
-            Kind::Bytes(_, taken) => *taken = 0,
-            Kind::Pulled(Pulled { state: State::Untouched, .. }) => {}
-            Kind::Pulled(pulled) => {
-                let Some(again) = &pulled.again else { return false };
-                (pulled.pieces, pulled.left) = (again(), pulled.length.unwrap_or(0));
-                pulled.state = State::Untouched;
+            Kind::Bytes(_, taken) => {
+                *taken = 0;
+                true
             }
+            Kind::Pulled(pulled) => pulled.rewind(),
         }
-        true
     }
 
     /// Whether all of it has been taken.
@@ -219,16 +93,15 @@ impl Body {
     pub(crate) fn is_taken(&self) -> bool {
         match &self.kind {
             Kind::Bytes(bytes, taken) => *taken == bytes.len(),
-            Kind::Pulled(pulled) => pulled.state == State::Ended,
+            Kind::Pulled(pulled) => pulled.is_taken(),
         }
     }
 
-    /// Whether the peer has been told to expect more than has been taken. Not so if a stream has given all that was announced
-    /// and has not said yet that this was all.
+    /// Whether the peer has been told to expect more than has been taken.
     pub(crate) fn is_owed(&self) -> bool {
         match &self.kind {
-            Kind::Pulled(pulled) if pulled.length.is_some() => pulled.left > 0,
-            _ => !self.is_taken(),
+            Kind::Bytes(..) => !self.is_taken(),
+            Kind::Pulled(pulled) => pulled.is_owed(),
         }
     }
 
@@ -246,29 +119,10 @@ impl Body {
     /// # Errors
     /// The source's own, and a length that is not the one announced.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Poll<Result<(), Error>> {
-        let Kind::Pulled(pulled) = &mut self.kind else {
-            self.fill_at_hand(out);
-            return Poll::Ready(Ok(()));
-        };
-        pulled.state = State::Begun;
-        match ready!((pulled.pieces)(cx)) {
-            Some(Ok(piece)) if pulled.length.is_none() => write_chunk(out, &piece),
-            Some(Ok(piece)) => {
-                let left = pulled.left.checked_sub(piece.len() as u64);
-                pulled.left = left.ok_or_else(|| wrong_length("longer"))?;
-                out.extend_from_slice(&piece);
-            }
-            Some(Err(cause)) => {
-                return Poll::Ready(Err(Error::new(ErrorKind::Other, "the request's body").with_source(cause)));
-            }
-            None if pulled.left > 0 => return Poll::Ready(Err(wrong_length("shorter"))),
-            None => {
-                pulled.state = State::Ended;
-                if pulled.length.is_none() {
-                    write_last_chunk(out);
-                }
-            }
+        if let Kind::Pulled(pulled) = &mut self.kind {
+            return pulled.poll_fill(cx, out);
         }
+        self.fill_at_hand(out);
         Poll::Ready(Ok(()))
     }
 }
@@ -277,51 +131,4 @@ impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("length", &self.length()).finish_non_exhaustive()
     }
-}
-
-fn pieces_of<S, B, E>(stream: S) -> Pieces
-where
-    S: Stream<Item = Result<B, E>> + 'static,
-    B: Into<Vec<u8>>,
-    E: Into<Cause>,
-{
-    let mut stream = Box::pin(stream);
-    Box::new(move |cx| {
-        let item = ready!(stream.as_mut().poll_next(cx));
-        Poll::Ready(item.map(|item| item.map(B::into).map_err(E::into)))
-    })
-}
-
-/// The first `length` bytes of a file; fewer if it has become shorter.
-fn pieces_of_file(file: Arc<File>, length: u64) -> Pieces {
-    let (mut at, mut reading) = (0, None);
-    Box::new(move |cx| {
-        if at == length {
-            return Poll::Ready(None);
-        }
-        let under_way = reading.get_or_insert_with(|| {
-            let (file, len) = (file.clone(), PIECE_BYTES.min((length - at) as usize));
-            spawn_blocking(move || {
-                let mut piece = vec![0; len];
-                let n = file.read_at(&mut piece, at)?;
-                piece.truncate(n);
-                io::Result::Ok(piece)
-            })
-        });
-        let read = ready!(Pin::new(under_way).poll(cx));
-        reading = None;
-        Poll::Ready(match read {
-            Ok(Ok(piece)) if piece.is_empty() => None,
-            Ok(Ok(piece)) => {
-                at += piece.len() as u64;
-                Some(Ok(piece))
-            }
-            Ok(Err(error)) => Some(Err(error.into())),
-            Err(ended) => Some(Err(ended.into())),
-        })
-    })
-}
-
-fn wrong_length(how: &str) -> Error {
-    Error::new(ErrorKind::Other, format!("the request's body is {how} than announced"))
 }

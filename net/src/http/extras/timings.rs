@@ -7,13 +7,13 @@
 //!
 //! A phase begins where the exchange first waits for it, as for the time-outs: one that nothing waited for took no time.
 //! Who does not ask has no clock looked at.
-//! Not here: how long they may take (`timeouts`).   Next: `response`.
+//! Not here: how long they may take (`timeouts`).   Next: `follow`.
 
 use std::time::Duration;
 
 use windlass_reactor::time::Instant;
 
-use super::timeouts::Phase;
+use crate::http::client::timeouts::Phase;
 
 /// How long each phase of an exchange took, by the loop's clock. What did not happen took no time: a request that went
 /// out on a pooled connection has no `dns`, no `connect` and no `tls`.

@@ -78,6 +78,33 @@ fn so_many_pages_are_so_many_and_the_rest_is_counted() {
 }
 
 #[test]
+fn it_begins_with_all_the_urls_of_a_file_and_another_crawl_serves_them() {
+    let mut server = Command::new(program("crawl"));
+    server.args(["--serve", "--site-pages", "40", "--site-plain"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut server = server.spawn().unwrap();
+    let mut said = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let site: Value = serde_json::from_str(&said).unwrap();
+    let resolve = site["resolve"].as_array().unwrap().iter().map(|at| format!("--resolve {}", at.as_str().unwrap()));
+    let resolve = resolve.collect::<Vec<_>>().join(" ");
+    let url = site["url"].as_str().unwrap();
+    let folder = Folder::new();
+    let file = folder.path().join("urls");
+    let others = [1, 2, 3].map(|page| url.replace("h0.", &format!("h{page}.")).replace("/0.", &format!("/{page}.")));
+    fs::write(&file, format!("{}\n\n {}\n", others[..2].join("\n"), others[2])).unwrap();
+    let (code, report) = json(&format!("--urls-from {} --max-depth 0 {resolve} {url}", file.display()));
+    assert_eq!((code, &report["pages"], &report["ok"]), (Some(0), &4.into(), &4.into()));
+    let (_, report) = json(&format!("--scope any {resolve} {url}"));
+    assert_eq!((&report["pages"], &report["ok"]), (&40.into(), &40.into()));
+    fs::write(&file, "http://a/\nnonsense").unwrap();
+    let output = crawl(&format!("--urls-from {}", file.display()));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("urls:2: "), "{said}");
+    drop(server.stdin.take());
+    assert!(server.wait().unwrap().success(), "it serves until its stdin ends");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
     for (line, words) in [
         ("--concurrency 0", "0 is not in"),

@@ -7,8 +7,9 @@
 //! Next: `plan`.
 
 use std::{
+    fs, io,
     net::{IpAddr, Ipv4Addr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -20,7 +21,7 @@ use crate::{
     frontier::{Bounds, Levels},
     plan::{Budget, Manners, Plan, Resources, Retries, Robots},
     scope::{Reach, Scope},
-    site::Site,
+    site::{Mix, Site},
 };
 
 const ABOUT: &str = "\
@@ -49,6 +50,10 @@ pub(crate) struct Flags {
     /// Where to begin; without any, a site of its own
     #[arg(value_name = "URL", value_parser = parse_url)]
     pub(crate) urls: Vec<Url>,
+
+    /// Begin with the URLs of this file, too, one on each line; `-` for stdin
+    #[arg(long, value_name = "FILE")]
+    pub(crate) urls_from: Option<PathBuf>,
 
     /// Write one JSON object to stdout and nothing else; progress goes to stderr
     #[arg(long)]
@@ -161,6 +166,15 @@ pub(crate) struct Flags {
     /// What the site of its own is made from
     #[arg(long, value_name = "SEED", default_value_t = 1)]
     pub(crate) site_seed: u64,
+
+    /// All pages of the site of its own are small, quick and whole
+    #[arg(long)]
+    pub(crate) site_plain: bool,
+
+    /// Serve the site of its own and crawl nothing, until stdin ends: says in one JSON object where to begin and what to
+    /// --resolve
+    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output"])]
+    pub(crate) serve: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -183,7 +197,23 @@ impl Flags {
     /// The site to serve; none if URLs were given.
     pub(crate) fn site(&self) -> Option<Site> {
         let Self { site_seed: seed, site_pages: pages, site_hosts: hosts, .. } = *self;
-        self.urls.is_empty().then_some(Site { seed, pages, hosts })
+        let mix = if self.site_plain { Mix::Plain } else { Mix::Everything };
+        self.urls.is_empty().then_some(Site { seed, pages, hosts, mix })
+    }
+
+    /// Reads the URLs that are in a file.
+    ///
+    /// # Errors
+    /// It cannot be read, or a line of it is no URL: which.
+    pub(crate) fn read_urls(&mut self) -> Result<(), String> {
+        let Some(path) = &self.urls_from else { return Ok(()) };
+        let text = if path == Path::new("-") { io::read_to_string(io::stdin()) } else { fs::read_to_string(path) };
+        let text = text.map_err(|error| format!("{}: {error}", path.display()))?;
+        for (nth, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+            let url = parse_url(line.trim()).map_err(|why| format!("{}:{}: {why}", path.display(), nth + 1))?;
+            self.urls.push(url);
+        }
+        if self.urls.is_empty() { Err(format!("{}: there is no URL in it", path.display())) } else { Ok(()) }
     }
 
     /// What every request says: that bodies may come coded, too, if the caller says nothing of that.
@@ -214,13 +244,7 @@ impl Flags {
         }
         let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
         Plan {
-            scope: Scope {
-                reach,
-                begins,
-                include: self.include.clone(),
-                exclude: self.exclude.clone(),
-                max_depth: self.max_depth,
-            },
+            scope: Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone()),
             bounds: Bounds {
                 concurrency: self.concurrency as usize,
                 per_host: self.per_host as usize,

@@ -50,7 +50,7 @@ use nix::time::ClockId;
 use signal_hook::consts::SIGINT;
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
-use windlass_examples::figures::thousands;
+use windlass_examples::{figures::thousands, limits::Descriptors};
 
 use crate::{
     crawl::{Output, crawl},
@@ -63,12 +63,17 @@ use crate::{
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
+/// What the process has open besides a connection for each fetch: files, the loop's own, connections that idle.
+const SPARE_DESCRIPTORS: u64 = 1_000;
+
 fn main() -> ExitCode {
-    let flags = Flags::parse();
-    match run(&flags) {
-        Ok(tally) if tally.interrupted => INTERRUPTED.into(),
-        Ok(tally) if tally.ok > 0 => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::FAILURE,
+    let mut flags = Flags::parse();
+    let done = if flags.serve { serve(&flags).map(|()| None) } else { run(&mut flags).map(Some) };
+    match done {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(tally)) if tally.interrupted => INTERRUPTED.into(),
+        Ok(Some(tally)) if tally.ok > 0 => ExitCode::SUCCESS,
+        Ok(Some(_)) => ExitCode::FAILURE,
         Err(Trouble::Usage(why)) => {
             eprintln!("crawl: {why}");
             2.into()
@@ -92,7 +97,19 @@ impl From<io::Error> for Trouble {
     }
 }
 
-fn run(flags: &Flags) -> Result<Tally, Trouble> {
+/// Serves the embedded site until stdin ends.
+fn serve(flags: &Flags) -> Result<(), Trouble> {
+    let site = flags.site().expect("no URL goes with --serve");
+    let port = site.serve()?.port();
+    let resolve: Vec<_> = (0..site.hosts).map(|host| format!("{}:{port}:127.0.0.1", site.host(host))).collect();
+    writeln!(io::stdout(), "{}", serde_json::json!({ "url": site.url(0, port), "resolve": resolve }))?;
+    io::copy(&mut io::stdin().lock(), &mut io::sink())?;
+    Ok(())
+}
+
+fn run(flags: &mut Flags) -> Result<Tally, Trouble> {
+    flags.read_urls().map_err(Trouble::Usage)?;
+    Descriptors::read()?.raise(u64::from(flags.concurrency) + SPARE_DESCRIPTORS)?;
     let stop = interrupts()?;
     let lines = Lines::to(flags.output.as_deref(), flags.json)?;
     let failed = lines.failed.clone();

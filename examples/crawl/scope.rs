@@ -8,7 +8,7 @@
 //!
 //! Not here: what robots.txt forbids (`crawl`), who comes first (`frontier`).   Next: `frontier`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher, RandomState};
 
 use clap::ValueEnum;
@@ -60,15 +60,32 @@ impl Skipped {
 pub(crate) struct Scope {
     pub(crate) reach: Reach,
     pub(crate) begins: Vec<Url>,
-    pub(crate) include: Vec<Regex>,
-    pub(crate) exclude: Vec<Regex>,
-    pub(crate) max_depth: Option<u32>,
+    /// What the reach lets in: hosts, domains, or the beginnings of URLs.
+    homes: BTreeSet<Box<str>>,
+    include: Vec<Regex>,
+    exclude: Vec<Regex>,
+    max_depth: Option<u32>,
 }
 
 impl Scope {
+    pub(crate) fn new(reach: Reach, begins: Vec<Url>, max_depth: Option<u32>) -> Self {
+        let homes = begins.iter().map(|begin| match reach {
+            Reach::Host => begin.host().into(),
+            Reach::Domain => domain_of(begin.host()).into(),
+            Reach::Prefix => format!("{}{}", begin.origin(), folder_of(begin.target())).into(),
+            Reach::Any => "".into(),
+        });
+        Self { homes: homes.collect(), reach, begins, include: vec![], exclude: vec![], max_depth }
+    }
+
+    /// Of these only what a pattern of `include` matches, if there is any, and none of `exclude`.
+    pub(crate) fn only(self, include: Vec<Regex>, exclude: Vec<Regex>) -> Self {
+        Self { include, exclude, ..self }
+    }
+
     /// Why `url` is not for fetching; none if it is.
     pub(crate) fn refuses(&self, url: &Url) -> Option<Skipped> {
-        if !self.begins.iter().any(|begin| self.is_within(begin, url)) {
+        if !self.is_home(url) {
             return Some(Skipped::Scope);
         }
         let matches = |patterns: &[Regex]| patterns.iter().any(|pattern| pattern.is_match(url.as_str()));
@@ -83,11 +100,15 @@ impl Scope {
         self.max_depth.is_some_and(|max| depth > max)
     }
 
-    fn is_within(&self, begin: &Url, url: &Url) -> bool {
+    fn is_home(&self, url: &Url) -> bool {
         match self.reach {
-            Reach::Host => begin.host() == url.host(),
-            Reach::Domain => domain_of(begin.host()) == domain_of(url.host()),
-            Reach::Prefix => begin.origin() == url.origin() && url.target().starts_with(folder_of(begin.target())),
+            Reach::Host => self.homes.contains(url.host()),
+            Reach::Domain => self.homes.contains(domain_of(url.host())),
+            Reach::Prefix => {
+                let path = folder_of(url.target());
+                let mut folders = path.match_indices('/').map(|(at, _)| &path[..=at]);
+                folders.any(|folder| self.homes.contains(&*format!("{}{folder}", url.origin())))
+            }
             Reach::Any => true,
         }
     }
@@ -154,7 +175,7 @@ mod tests {
     }
 
     fn scope(reach: Reach, begin: &str) -> Scope {
-        Scope { reach, begins: vec![url(begin)], include: vec![], exclude: vec![], max_depth: Some(3) }
+        Scope::new(reach, vec![url(begin)], Some(3))
     }
 
     #[test]
@@ -181,8 +202,8 @@ mod tests {
 
     #[test]
     fn what_is_excluded_is_out_though_it_is_included() {
-        let mut scope = scope(Reach::Host, "http://a/");
-        (scope.include, scope.exclude) = (vec![Regex::new("/x").unwrap()], vec![Regex::new(r"\.zip$").unwrap()]);
+        let (include, exclude) = (vec![Regex::new("/x").unwrap()], vec![Regex::new(r"\.zip$").unwrap()]);
+        let scope = scope(Reach::Host, "http://a/").only(include, exclude);
         for (text, refused) in
             [("http://a/x", None), ("http://a/y", Some(Skipped::Pattern)), ("http://a/x.zip", Some(Skipped::Pattern))]
         {

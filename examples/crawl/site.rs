@@ -42,6 +42,16 @@ pub(crate) struct Site {
     pub(crate) seed: u64,
     pub(crate) pages: u64,
     pub(crate) hosts: u64,
+    pub(crate) mix: Mix,
+}
+
+/// What pages there are on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mix {
+    /// Of each kind some.
+    Everything,
+    /// Plain ones alone.
+    Plain,
 }
 
 /// What a page is like. Of a hundred pages so many: one or two of each but the first.
@@ -81,7 +91,7 @@ impl Site {
     }
 
     fn kind(self, page: u64) -> Kind {
-        if page == 0 {
+        if page == 0 || self.mix == Mix::Plain {
             return Kind::Plain;
         }
         match self.random(page, 0) % 100 {

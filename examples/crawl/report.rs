@@ -11,7 +11,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
 
 use serde::Serialize;
-use windlass::http::ErrorKind;
+use windlass::http::{ErrorKind, Url};
 use windlass_examples::{
     figures::thousands,
     latency::{Latency, Summary},
@@ -35,12 +35,21 @@ pub(crate) enum Limit {
     Connect,
     /// Whatever may be fetched is under way, or is to be tried again later.
     Server,
+    Store,
     Loop,
 }
 
 impl Limit {
-    const ALL: [Limit; 7] =
-        [Limit::Concurrency, Limit::PerHost, Limit::Rate, Limit::Delay, Limit::Connect, Limit::Server, Limit::Loop];
+    const ALL: [Limit; 8] = [
+        Limit::Concurrency,
+        Limit::PerHost,
+        Limit::Rate,
+        Limit::Delay,
+        Limit::Connect,
+        Limit::Server,
+        Limit::Store,
+        Limit::Loop,
+    ];
 
     fn as_str(self) -> &'static str {
         match self {
@@ -50,6 +59,7 @@ impl Limit {
             Limit::Delay => "delay",
             Limit::Connect => "connect",
             Limit::Server => "server",
+            Limit::Store => "store",
             Limit::Loop => "loop",
         }
     }
@@ -62,6 +72,7 @@ impl Limit {
             Limit::Delay => "every host that had pages left was in its delay",
             Limit::Connect => "most of what was under way was connecting",
             Limit::Server => "nothing was left to begin: answers, or the time for another attempt, were awaited",
+            Limit::Store => "what was found had to be written down first",
             Limit::Loop => "the loop's thread was busy (it is, beside the others)",
         }
     }
@@ -93,7 +104,7 @@ impl<'a> Line<'a> {
             bytes_wire: outcome.wire,
             bytes_decoded: outcome.decoded,
             depth: page.depth,
-            parent: page.parent.as_deref(),
+            parent: page.parent.as_ref().map(Url::as_str),
             ms: outcome.took,
             error: outcome.error.as_ref().map(|(kind, _)| kind.name()),
         }
@@ -112,7 +123,10 @@ pub(crate) struct Tally {
     skipped: BTreeMap<&'static str, u64>,
     hosts: BTreeMap<Box<str>, Host>,
     pub(crate) robots: u64,
+    pub(crate) sitemaps: u64,
     pub(crate) retries: u64,
+    /// Pages that earlier runs of the same state have done.
+    pub(crate) earlier: u64,
     /// Pages that were found and not fetched, since the crawl was stopped.
     pub(crate) left: u64,
     pub(crate) bytes_wire: u64,
@@ -136,6 +150,11 @@ struct Host {
 }
 
 impl Tally {
+    /// For a crawl that goes on after so many pages.
+    pub(crate) fn after(earlier: u64) -> Self {
+        Self { earlier, ..Self::default() }
+    }
+
     pub(crate) fn page(&mut self, host: &str, outcome: &Outcome) {
         self.pages += 1;
         let of_host = self.hosts.entry(host.into()).or_default();
@@ -166,8 +185,8 @@ impl Tally {
         self.hosts.entry(host.into()).or_default().delay = delay;
     }
 
-    pub(crate) fn skip(&mut self, why: Skipped) {
-        *self.skipped.entry(why.as_str()).or_default() += 1;
+    pub(crate) fn skip(&mut self, why: Skipped, count: u64) {
+        *self.skipped.entry(why.as_str()).or_default() += count;
     }
 
     /// Somebody looks: the time since the last look is put down to what held the crawl back then.
@@ -218,7 +237,9 @@ impl Tally {
             "status": (2..=5).map(class).collect::<BTreeMap<_, _>>(),
             "skipped": Skipped::ALL.into_iter().map(skipped).collect::<BTreeMap<_, _>>(),
             "left": self.left,
+            "earlier": self.earlier,
             "robots": self.robots,
+            "sitemaps": self.sitemaps,
             "retries": self.retries,
             "interrupted": self.interrupted,
             "elapsed_s": elapsed_s,
@@ -264,7 +285,11 @@ impl Tally {
         if self.left > 0 {
             say(format!("  left over    {}: the crawl was stopped", thousands(self.left)));
         }
-        say(format!("  asked again  {}; robots.txt {}", thousands(self.retries), thousands(self.robots)));
+        if self.earlier > 0 {
+            say(format!("  earlier      {} pages, by the runs that this one went on with", thousands(self.earlier)));
+        }
+        let [retries, robots, sitemaps] = [self.retries, self.robots, self.sitemaps].map(thousands);
+        say(format!("  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}"));
         say(format!(
             "  bytes        {} on the wire, {} decoded",
             thousands(self.bytes_wire),

@@ -11,6 +11,8 @@ mod flags;
 mod frontier;
 mod plan;
 mod report;
+mod rules;
 mod scope;
 mod site;
+mod store;
 mod tests;

@@ -86,7 +86,7 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    fn new(kind: Kind, url: Url, depth: u32, parent: Option<Url>) -> Self {
+    pub(crate) fn new(kind: Kind, url: Url, depth: u32, parent: Option<Url>) -> Self {
         let (at, asked) = (url.clone(), url.clone());
         Self { key: Key::none(), kind, at, asked, url, depth, parent, hops: 0, attempts: 0 }
     }
@@ -126,6 +126,8 @@ struct State {
     /// To be told to the store, and how much it was told and has not answered.
     told: Vec<Told>,
     unanswered: usize,
+    /// How much it has answered, and it may be lost.
+    uncommitted: usize,
     /// What the store says is left.
     left: u64,
     /// Pages that earlier runs have done or this one lets in, and those that there was no budget for, as far as they were
@@ -155,6 +157,7 @@ pub(crate) async fn crawl<E: Engine>(
         tally: Tally::after(store.earlier),
         told: vec![],
         unanswered: 0,
+        uncommitted: 0,
         left: 0,
         admitted: store.earlier,
         refused: VecDeque::new(),
@@ -247,11 +250,10 @@ impl<E: Engine> Crawl<E> {
         }
     }
 
-    /// What to do now: nothing new while the store has so much to write down that its memory would be the crawl's.
+    /// What to do now: nothing new while a whole batch has ended and is not committed.
     fn next(&self, now: Moment) -> Next<What> {
         let mut state = self.state.borrow_mut();
-        let (_, in_flight, _) = state.frontier.sizes();
-        if state.unanswered > 0 && in_flight + state.unanswered >= 2 * self.plan.bounds.concurrency {
+        if state.unanswered + state.uncommitted >= self.plan.batch {
             return Next::Wait { held_by: Limit::Store, until: None };
         }
         match state.frontier.next(now) {
@@ -324,7 +326,7 @@ impl<E: Engine> Crawl<E> {
     fn hear(&self, answer: store::Answer) {
         let mut state = self.state.borrow_mut();
         state.unanswered -= answer.heard;
-        state.left = answer.left;
+        (state.left, state.uncommitted) = (answer.left, answer.uncommitted);
         for (page, outcome) in &answer.ended {
             state.tally.page(host_of(&page.asked), outcome);
         }

@@ -39,8 +39,7 @@ Sitemaps that a robots.txt names are read, and those that they name: their pages
 
 --state keeps what is left to fetch, and what was met, in a folder. A crawl that Ctrl-C or a time ended, or that was killed, \
 goes on from there when it is started with the same URLs, scope and --output: each page has its line once. What was under \
-way is fetched again, at most twice --concurrency pages, and what was not written down yet, at most --batch pages. Without \
-it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
+way is fetched again, at most --concurrency pages, and what was not written down yet, at most --batch pages. Without it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
@@ -81,8 +80,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "DIR")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Write down what was done after so many pages at the latest, and four times a second
-    #[arg(long, value_name = "PAGES", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    /// Pages that may have to be fetched again after a kill, though they had been; it is written down four times a second
+    #[arg(long, value_name = "PAGES", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) batch: u32,
 
     /// Fetch at most so many pages, in all runs of one state
@@ -345,6 +344,7 @@ impl Flags {
                 },
                 resources: if self.resources { Resources::Fetched } else { Resources::Left },
             },
+            batch: self.batch as usize,
             retries: Retries { attempts: self.attempts, pause: Duration::from_millis(500) },
         }
     }

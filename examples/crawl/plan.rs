@@ -24,6 +24,8 @@ pub(crate) struct Plan {
     pub(crate) budget: Budget,
     pub(crate) manners: Manners,
     pub(crate) retries: Retries,
+    /// Pages that have ended and may have to be fetched again after a kill, at most.
+    pub(crate) batch: usize,
 }
 
 /// Who comes first.

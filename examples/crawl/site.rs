@@ -58,6 +58,7 @@ pub(crate) enum Mix {
 
 /// What becomes of the sitemap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "as `reachable`"))]
 pub(crate) enum Map {
     Read,
     Left,

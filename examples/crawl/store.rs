@@ -18,7 +18,6 @@ pub(crate) mod files;
 pub(crate) mod ledger;
 
 use std::{
-    collections::VecDeque,
     io,
     sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
@@ -74,6 +73,8 @@ pub(crate) struct Answer {
     pub(crate) skipped: Vec<Skipped>,
     /// How many pages are still to be fetched, those under way included.
     pub(crate) left: u64,
+    /// How many have ended and are not committed.
+    pub(crate) uncommitted: usize,
 }
 
 /// Why there is no crawl, or no more of it.
@@ -107,7 +108,7 @@ impl Store {
     /// There is no thread to be had.
     pub(crate) fn start(ledger: Ledger, batch: usize) -> io::Result<Self> {
         let (told, hears) = mpsc::channel();
-        let (answers, answered) = remote::channel(1_024); // never more than the loop has asked for
+        let (answers, answered) = remote::channel(1_024); // whoever does not listen for so long may be waited for
         let earlier = ledger.pages();
         let thread = thread::Builder::new().name("store".to_owned());
         let thread = thread.spawn(move || Clerk { ledger, batch, hears, answers }.run())?;
@@ -157,29 +158,30 @@ struct Clerk {
 
 impl Clerk {
     fn run(mut self) -> io::Result<()> {
-        let (mut waiting, mut due) = (VecDeque::new(), None::<Instant>);
+        let mut due = None::<Instant>;
         loop {
-            if self.ledger.uncommitted() >= self.batch || due.is_some_and(|due| due <= Instant::now()) {
+            let heard = match due {
+                None => self.hears.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(due) => self.hears.recv_timeout(due.saturating_duration_since(Instant::now())),
+            };
+            let told = match heard {
+                Ok(told) => told,
+                Err(RecvTimeoutError::Timeout) => vec![],
+                Err(RecvTimeoutError::Disconnected) => return self.ledger.commit(), // the crawl is over
+            };
+            let answer = self.ledger.take(told.into_iter().chain(self.hears.try_iter().flatten()))?;
+            let mut is_heard = self.answers.blocking_send(answer).is_ok();
+            let due_at = *due.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
+            // Half of a batch may come while the other half is committed.
+            if self.ledger.uncommitted() > self.batch / 2 || due_at <= Instant::now() {
                 self.ledger.commit()?;
                 due = None;
+                // Somebody may wait for just this.
+                let left = self.ledger.left();
+                is_heard = self.answers.blocking_send(Answer { left, ..Answer::default() }).is_ok();
             }
-            if waiting.is_empty() {
-                let heard = match due {
-                    None => self.hears.recv().map_err(|_| RecvTimeoutError::Disconnected),
-                    Some(due) => self.hears.recv_timeout(due.saturating_duration_since(Instant::now())),
-                };
-                match heard {
-                    Ok(told) => waiting.extend(told),
-                    Err(RecvTimeoutError::Timeout) => continue,
-                    Err(RecvTimeoutError::Disconnected) => return self.ledger.commit(), // and then the last answer is in
-                }
-            }
-            waiting.extend(self.hears.try_iter().flatten());
-            let room = self.batch - self.ledger.uncommitted(); // each adds one at most
-            let answer = self.ledger.take(waiting.drain(..room.min(waiting.len())))?;
-            due = due.or_else(|| Some(Instant::now() + COMMIT_EVERY));
-            if self.answers.blocking_send(answer).is_err() {
-                return self.ledger.commit(); // the crawl is over
+            if !is_heard {
+                return self.ledger.commit(); // nobody waits for the end
             }
         }
     }

@@ -27,6 +27,15 @@ pub(crate) enum Which {
     Extra,
 }
 
+/// How sure it is to be that something is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sync {
+    /// It outlives the machine's power.
+    ToDisk,
+    /// It outlives the process.
+    Never,
+}
+
 /// The files of a crawl; those that nobody asked for take nothing.
 #[derive(Debug)]
 pub(crate) struct Files([Option<Appended>; 2]);
@@ -74,16 +83,16 @@ impl Files {
         written.map_err(|error| named(&file.path, &error))
     }
 
-    /// Has what was appended on the disk. How long they are then.
+    /// Has what was appended in the files. How long they are then.
     ///
     /// # Errors
     /// Those of the disk, with the file's name.
-    pub(crate) fn sync(&mut self) -> io::Result<[u64; 2]> {
+    pub(crate) fn sync(&mut self, sync: Sync) -> io::Result<[u64; 2]> {
         for file in self.0.iter_mut().flatten() {
             let synced = match &mut file.to {
                 To::File(to) => to.flush().and_then(|()| match to.get_ref().metadata()?.is_file() {
-                    true => to.get_ref().sync_data(),
-                    false => Ok(()), // a pipe, /dev/null
+                    true if sync == Sync::ToDisk => to.get_ref().sync_data(),
+                    _ => Ok(()), // a pipe, /dev/null
                 }),
                 To::Stdout(to) => to.flush(),
             };

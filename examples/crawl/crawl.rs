@@ -633,7 +633,7 @@ impl<E: Engine> Crawl<E> {
             let entries = sitemap.advance();
             let is_over = entries.is_none();
             links.extend(entries.into_iter().flatten().filter_map(|entry| match entry {
-                Entry::Page(url) => self.link(&url, 1, None),
+                Entry::Page(url) => self.link(&url, 1, Some(&page.at)),
                 Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| sitemap_link(&url, page.depth + 1)),
             }));
             if links.len() >= LINKS_AT_ONCE || (is_over && !links.is_empty()) {

@@ -132,7 +132,7 @@ fn what_is_preferred_goes_first_and_of_that_what_the_first_pattern_says() {
         name if name.len() > 6 && name[name.len() - 7..].starts_with('1') => 1,
         _ => 2,
     };
-    let order: Vec<_> = fetched.0.iter().map(|(url, _)| preference(url)).collect();
+    let order: Vec<_> = fetched.0.iter().map(|(url, ..)| preference(url)).collect();
     for (nth, page) in fetched.0.iter().enumerate().filter(|(nth, _)| order[*nth] < 2) {
         let parent = fetched.0.iter().position(|other| page.2.as_ref() == Some(&other.0)).expect("a link led there");
         let before = order[parent + 1..nth].iter().filter(|other| **other > order[nth]).count();

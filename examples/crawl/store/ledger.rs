@@ -614,16 +614,16 @@ impl Line<'_> {
 /// Opens a database, or makes it.
 fn database(path: &Path, sync: Sync) -> Result<Database, Trouble> {
     let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    let mut file = open().map_err(|error| named(path, &error))?;
+    let file = open().map_err(|error| named(path, &error))?;
     match made_in(file.try_clone()?, sync) {
         Err(DatabaseError::DatabaseAlreadyOpen) => {
             Err(Trouble::Usage(format!("{}: another process has it open", path.display())))
         }
         Err(DatabaseError::Storage(StorageError::Io(error))) if error.kind() == io::ErrorKind::InvalidData => {
             // Its first bytes are written last: a process that was killed while it made the file has left none.
-            let mut first = [0; 9];
-            file.read_exact(&mut first)?;
-            if first != [0; 9] {
+            let mut first = Vec::new();
+            (&file).take(9).read_to_end(&mut first)?;
+            if first.iter().any(|byte| *byte != 0) {
                 return Err(Trouble::Usage(format!("{}: it is no state of a crawl", path.display())));
             }
             file.set_len(0)?;
@@ -914,7 +914,7 @@ mod tests {
         let mut ledger = opened(&folder.0).unwrap();
         let (mut now, mut committed) = (Model::default(), Model::default());
         let mut handed: BTreeMap<String, Page> = BTreeMap::new();
-        for _ in 0..400 {
+        for _ in 0..120 {
             let mut told = vec![];
             for _ in 0..random(4) {
                 let depth = random(3) as u32;
@@ -976,7 +976,7 @@ mod tests {
 
     #[test]
     fn whatever_happens_nothing_is_lost_or_done_twice() {
-        for seed in 0..8 {
+        for seed in 0..4 {
             any_history(seed);
         }
     }

@@ -10,6 +10,7 @@
 //!     python     an interpreter, where there is one
 //!     figures    numbers as people read them
 //!     out        where words go, and what becomes of them if nobody reads
+//!     plots      figures as pictures, in a page that needs nothing else
 //!     story      what a lesson says, and when
 //!     robots     what a site asks of crawlers
 //!     sitemap    what a site says it has
@@ -23,6 +24,7 @@ pub mod latency;
 pub mod limits;
 pub mod links;
 pub mod out;
+pub mod plots;
 pub mod process;
 pub mod python;
 pub mod robots;

@@ -28,11 +28,26 @@ const TIMEOUT_OF_FAULTS: Duration = Duration::from_secs(2);
 
 const ABOUT: &str = "\
 Sends a hundred thousand GETs over a hundred connections, a thousand requests at a time, and tells what it took: \
-with this library's loop, with hyper on tokio, with a hand-written GET on tokio's sockets, and, if asked to, with reqwest.";
+with this library's loop, with hyper on tokio, with a hand-written GET on tokio's sockets, and, if asked to, with reqwest, \
+with aiohttp on asyncio and on uvloop, and with epoll alone.";
 
 const AFTER: &str = "\
 Without --url a server is started for the run. Each engine's round runs in a process of its own on one core, the \
-server in another on the next core.
+server in another on the next core. Engines take turns within a round; the order alternates.
+
+Engines: windlass is this library; tokio is hyper on tokio's LocalRuntime; tokio-raw a hand-written GET on its sockets; \
+reqwest what most programs on tokio use; asyncio and uvloop are aiohttp in Python (python3, or the one that WINDLASS_PYTHON \
+names: python3 -m venv DIR && DIR/bin/pip install aiohttp uvloop && export WINDLASS_PYTHON=DIR/bin/python), and what is not \
+installed is skipped, loudly. epoll is the floor: one send and one receive for each answer and next to nothing besides, which \
+no client can beat; it has no timers, no tasks and no parser, so it refuses --rate, --faults, --batch, --chunk and \
+--max-requests, and waits for an answer until Ctrl-C.
+
+With --rate a request that finds the window full begins late and is counted so; its latency counts from when it was to \
+begin, which a client that waits for answers leaves out (coordinated omission: Tene, wrk2).
+
+With --faults of a hundred requests so many meet a reset before or in the answer, an end in the head or in the body, another \
+protocol, a head line without end, a chunk without size, silence, a 500, a 503, a redirect to itself, or an answer that nobody \
+asked for. Which of them is drawn from the seed; every request must end as the script says, and one that does not is named.
 
 With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
 strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
@@ -40,10 +55,11 @@ strace where perf may not read tracepoints. Which of them are missing is said be
 In the report, the window holds the requests under way, those that wait for a connection included; latency counts \
 from entering it, exchange from having a connection, and in flight are those that have one.
 
-In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster.
+In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster; ± is the median distance \
+of the rounds' times from their median.
 
-Exit status: 0 every request succeeded; 1 some failed, or a descriptor was left open, or a process broke down; \
-2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";
+Exit status: 0 every request succeeded, or ended as the script of faults says; 1 some did not, or a descriptor was left \
+open, or a process broke down; 2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -112,7 +128,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',', default_value = "windlass,tokio,tokio-raw")]
     pub(crate) engine: Vec<EngineName>,
 
-    /// asyncio and uvloop, too
+    /// aiohttp on asyncio and on uvloop, too
     #[arg(long)]
     pub(crate) python: bool,
 

@@ -24,6 +24,7 @@
 //! | `faults` | what if one answer in a hundred is faulty? |
 //! | `counts` | what a request costs, counted |
 //! | `contract`, `progress`, `report` | what is said aloud, how far it is, what it took |
+//! | `page` | what it took, as a page of plots |
 //!
 //! Not here: any of these; this page only puts them in order.   Next: `flags`.
 
@@ -34,6 +35,7 @@ mod counts;
 mod engine;
 mod faults;
 mod flags;
+mod page;
 mod preflight;
 mod progress;
 mod report;
@@ -207,6 +209,10 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     if flags.json {
         let report = report::contract(&target, flags, &runs, counts.as_ref());
         out::to_stdout(&format!("{}\n", serde_json::to_string(&report)?));
+    }
+    if let Some(path) = &flags.report {
+        page::write(path, &target, settings, &runs)?;
+        aside.say(&format!("plots: {}", path.display()));
     }
     if let Some(error) = broken {
         return Err(error);

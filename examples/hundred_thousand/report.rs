@@ -8,7 +8,7 @@
 //!     tokio ────┘                       the HTTP layer, by what tokio and tokio-raw differ in
 //! ```
 //!
-//! Not here: the figures themselves, which the engines' processes told.   Next: the loop itself, `src/event_loop.rs`.
+//! Not here: the figures themselves, which the engines' processes told.   Next: `page`.
 
 use std::{
     collections::BTreeMap,
@@ -136,7 +136,7 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
         writeln!(
             out,
             "  schedule     {asked_per_s} requests/s asked, {reached_per_s} reached; began late: {} since the window was \
-             full, {} since the loop was busy; latency counts from when each was to begin",
+             full, {} since the loop came late;\n               latency counts from when each was to begin",
             thousands(window_full),
             thousands(busy_loop)
         )?;
@@ -204,7 +204,7 @@ fn spans(summary: &Summary) -> String {
 }
 
 /// Runs of whole rounds by engine; interrupted ones are no measure, nor are those in which nothing succeeded.
-fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
+pub(crate) fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
     let mut by_engine: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for told in runs.iter().filter(|told| !told.interrupted && told.run.ok > 0) {
         by_engine.entry(told.run.engine).or_default().push(&told.run);
@@ -303,7 +303,7 @@ fn write_difference(out: &mut String, by_engine: &BTreeMap<EngineName, Vec<&Run>
 }
 
 /// What held each engine back, and what Little's law says of it; medians of its whole runs.
-fn held_back(runs: &[Told], settings: Settings) -> Vec<HeldBack> {
+pub(crate) fn held_back(runs: &[Told], settings: Settings) -> Vec<HeldBack> {
     let of_engine = |(engine, runs): (EngineName, Vec<&Run>)| {
         let limits = runs[0].limits.keys();
         let share = |limit: &Limit| median_of(&runs, |run| run.limits.get(limit).copied().unwrap_or(0.0));

@@ -12,6 +12,7 @@ mod counts;
 mod engine;
 mod faults;
 mod flags;
+mod page;
 mod preflight;
 mod progress;
 mod report;

@@ -26,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use mio::{Events, Interest, Poll, Token, net::TcpStream};
+use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
 use windlass::http::{ErrorKind, Url};
 use windlass_examples::latency::{Latency, now_ns};
 
@@ -104,7 +104,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
         for event in &events {
             match event.token() {
                 STOP => interrupted = true,
-                Token(index) => floor.serve(index, now_ns, &mut buffer)?,
+                Token(index) => floor.serve(index, event, now_ns, &mut buffer)?,
             }
         }
         binding.note(now_ns, floor.census(), floor.entered - floor.left, plan.settings.requests - floor.entered);
@@ -169,7 +169,7 @@ impl<'a> Floor<'a> {
     }
 
     /// Takes in what an event on connection `index` has brought.
-    fn serve(&mut self, index: usize, now_ns: u64, buffer: &mut [u8]) -> io::Result<()> {
+    fn serve(&mut self, index: usize, event: &Event, now_ns: u64, buffer: &mut [u8]) -> io::Result<()> {
         let connection = &mut self.connections[index];
         let Some((entered_ns, sent_ns)) = connection.carries else {
             return self.made(index, now_ns);
@@ -197,8 +197,8 @@ impl<'a> Floor<'a> {
                     }
                     return self.send_next(index, now_ns);
                 }
-                // The kernel had no more: it will say when there is.
-                Answer::Partly if read < buffer.len() => return Ok(()),
+                // The kernel had no more: it will say when there is. An end that is there already it has said.
+                Answer::Partly if read < buffer.len() && !event.is_read_closed() => return Ok(()),
                 Answer::Partly => {}
             }
         }

@@ -17,20 +17,25 @@
 //! | `frontier` | which of them is next |
 //! | `crawl` | from a URL to its links |
 //! | `engine` | who carries the requests |
-//! | `report` | what it was like |
+//! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
+//! | `report`, `page` | what it was like, in words, JSON and plots |
 //! | `site` | a site to crawl, for who names none |
 //!
 //! Not here: any of these; this page only puts them in order. What it cannot do yet: go on after it was killed, WARC files,
-//! pages of plots, sitemaps.   Next: `flags`.
+//! sitemaps.   Next: `flags`.
 
+mod cpu;
 mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod limits;
+mod page;
 mod plan;
 mod report;
 mod scope;
 mod site;
+mod timeline;
 
 use std::{
     cell::{Cell, RefCell},
@@ -44,9 +49,7 @@ use std::{
     time::Duration,
 };
 
-use clap::Parser;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nix::time::ClockId;
 use signal_hook::consts::SIGINT;
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
@@ -57,7 +60,7 @@ use crate::{
     engine::{Engine, on_tokio::OnTokio, on_windlass::OnWindlass},
     flags::{EngineName, Flags},
     plan::Plan,
-    report::{Line, Tally},
+    report::{Line, Report, Tally},
 };
 
 /// What a shell says of a program that Ctrl-C ended.
@@ -67,8 +70,8 @@ const INTERRUPTED: u8 = 130;
 const SPARE_DESCRIPTORS: u64 = 1_000;
 
 fn main() -> ExitCode {
-    let mut flags = Flags::parse();
-    let done = if flags.serve { serve(&flags).map(|()| None) } else { run(&mut flags).map(Some) };
+    let (mut flags, settings) = Flags::from_command_line();
+    let done = if flags.serve { serve(&flags).map(|()| None) } else { run(&mut flags, &settings).map(Some) };
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(tally)) if tally.interrupted => INTERRUPTED.into(),
@@ -107,10 +110,11 @@ fn serve(flags: &Flags) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn run(flags: &mut Flags) -> Result<Tally, Trouble> {
+fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Trouble> {
     flags.read_urls().map_err(Trouble::Usage)?;
     Descriptors::read()?.raise(u64::from(flags.concurrency) + SPARE_DESCRIPTORS)?;
     let stop = interrupts()?;
+    let page = flags.report.as_deref().map(PageFile::open).transpose()?;
     let lines = Lines::to(flags.output.as_deref(), flags.json)?;
     let failed = lines.failed.clone();
     let site = match flags.site() {
@@ -119,27 +123,22 @@ fn run(flags: &mut Flags) -> Result<Tally, Trouble> {
     };
     let plan = flags.plan(site);
     let (bounds, show) = (plan.bounds, Show::new());
-    let before = spent();
+    let before = cpu::of_this_thread();
     let (tally, turns) = match flags.engine {
         EngineName::Windlass => on_windlass(plan, lines, show, stop)?,
         EngineName::Tokio => (on_tokio(plan, lines, show, stop)?, None),
     };
-    let busy = (spent() - before).as_secs_f64() / tally.elapsed().as_secs_f64().max(1e-9);
+    let spent = cpu::of_this_thread() - before;
     if let Some(error) = failed.take() {
         return Err(Trouble::System(error));
     }
-    let engine = flags.engine.as_str();
-    let text = match flags.json {
-        true => format!("{}\n", tally.json(engine, busy, bounds, turns)),
-        false => tally.words(engine, busy, bounds),
-    };
+    let report = Report { tally: &tally, engine: flags.engine.as_str(), bounds, spent, turns };
+    let text = if flags.json { format!("{}\n", report.json()) } else { report.words() };
     io::stdout().write_all(text.as_bytes())?;
+    if let Some(page) = page {
+        page.write(&page::page(&report.json(), &tally.timeline, settings))?;
+    }
     Ok(tally)
-}
-
-/// CPU time of this thread, which is the loop's; the embedded site has its own.
-fn spent() -> Duration {
-    ClockId::CLOCK_THREAD_CPUTIME_ID.now().expect("every kernel has this clock").into()
 }
 
 type Carried = (Tally, Option<serde_json::Value>);
@@ -178,6 +177,30 @@ fn interrupts() -> io::Result<UnixStream> {
     Ok(told)
 }
 
+/// The file of `--report`, opened before the crawl begins: who cannot write it hears of it then. What is in it from before
+/// stays until there is something new.
+struct PageFile<'a> {
+    path: &'a Path,
+    file: File,
+}
+
+impl<'a> PageFile<'a> {
+    fn open(path: &'a Path) -> io::Result<Self> {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        Ok(Self { path, file: file.map_err(|error| named(path, error))? })
+    }
+
+    fn write(mut self, page: &str) -> io::Result<()> {
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all(page.as_bytes()));
+        written.map_err(|error| named(self.path, error))
+    }
+}
+
+/// Says which file an error is about.
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Writes lines, as JSON.
 struct Lines {
     to: Option<Box<dyn Write>>,
@@ -197,10 +220,7 @@ impl Lines {
                 }
                 Some(Box::new(io::stdout())) // a line at a time
             }
-            Some(path) => {
-                let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
-                Some(Box::new(BufWriter::new(File::create(path).map_err(named)?)))
-            }
+            Some(path) => Some(Box::new(BufWriter::new(File::create(path).map_err(|error| named(path, error))?))),
         };
         Ok(Self { to, failed: Rc::default() })
     }
@@ -247,10 +267,10 @@ impl Show {
     const LINE_EVERY: Duration = Duration::from_secs(10);
     const REDRAWN_EVERY: Duration = Duration::from_millis(100);
 
-    fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) {
+    fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) -> Option<Duration> {
         let elapsed = tally.elapsed();
         if elapsed < self.next.get() {
-            return;
+            return None;
         }
         self.next.set(elapsed + if self.bar.is_some() { Self::REDRAWN_EVERY } else { Self::LINE_EVERY });
         let per_s = tally.pages as f64 / elapsed.as_secs_f64().max(1e-9);
@@ -266,6 +286,7 @@ impl Show {
             }
             None => eprintln!("{line}"),
         }
+        None
     }
 }
 

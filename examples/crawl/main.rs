@@ -19,6 +19,7 @@
 //! | `engine` | who carries the requests |
 //! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
 //! | `report`, `page` | what it was like, in words, JSON and plots |
+//! | `show` | how far it is |
 //! | `site` | a site to crawl, for who names none |
 //!
 //! Not here: any of these; this page only puts them in order. What it cannot do yet: go on after it was killed, WARC files,
@@ -34,26 +35,25 @@ mod page;
 mod plan;
 mod report;
 mod scope;
+mod show;
 mod site;
 mod timeline;
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     fs::File,
-    io::{self, BufWriter, IsTerminal, Write},
+    io::{self, BufWriter, Write},
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
     rc::Rc,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use signal_hook::consts::SIGINT;
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
-use windlass_examples::{figures::thousands, limits::Descriptors};
+use windlass_examples::limits::Descriptors;
 
 use crate::{
     crawl::{Output, crawl},
@@ -61,6 +61,7 @@ use crate::{
     flags::{EngineName, Flags},
     plan::Plan,
     report::{Line, Report, Tally},
+    show::Show,
 };
 
 /// What a shell says of a program that Ctrl-C ended.
@@ -122,7 +123,7 @@ fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Troubl
         None => None,
     };
     let plan = flags.plan(site);
-    let (bounds, show) = (plan.bounds, Show::new());
+    let (bounds, show) = (plan.bounds, Show::new(flags.output.as_deref()));
     let before = cpu::of_this_thread();
     let (tally, turns) = match flags.engine {
         EngineName::Windlass => on_windlass(plan, lines, show, stop)?,
@@ -241,59 +242,6 @@ impl Drop for Lines {
     fn drop(&mut self) {
         if let Some(Err(error)) = self.to.as_mut().map(Write::flush) {
             *self.failed.borrow_mut() = Some(error);
-        }
-    }
-}
-
-/// Shows how far it is: on a terminal in one line that stays where it is, else in a line every ten seconds.
-struct Show {
-    bar: Option<ProgressBar>,
-    next: Cell<Duration>,
-}
-
-impl Show {
-    fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{spinner} {msg}").expect("the template names what indicatif knows");
-            bar.set_style(style);
-            bar
-        });
-        let next = if bar.is_some() { Duration::ZERO } else { Self::LINE_EVERY };
-        Self { bar, next: Cell::new(next) }
-    }
-
-    const LINE_EVERY: Duration = Duration::from_secs(10);
-    const REDRAWN_EVERY: Duration = Duration::from_millis(100);
-
-    fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) -> Option<Duration> {
-        let elapsed = tally.elapsed();
-        if elapsed < self.next.get() {
-            return None;
-        }
-        self.next.set(elapsed + if self.bar.is_some() { Self::REDRAWN_EVERY } else { Self::LINE_EVERY });
-        let per_s = tally.pages as f64 / elapsed.as_secs_f64().max(1e-9);
-        let [pages, queued, hosts, errors] =
-            [tally.pages, queued as u64, hosts as u64, tally.failures()].map(thousands);
-        let line = format!(
-            "{pages} pages ({per_s:.0}/s), {in_flight} under way, {queued} queued, {hosts} hosts, {errors} errors"
-        );
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(line);
-                bar.tick();
-            }
-            None => eprintln!("{line}"),
-        }
-        None
-    }
-}
-
-impl Drop for Show {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
         }
     }
 }

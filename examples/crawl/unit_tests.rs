@@ -15,6 +15,7 @@ mod page;
 mod plan;
 mod report;
 mod scope;
+mod show;
 mod site;
 mod tests;
 mod timeline;

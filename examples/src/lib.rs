@@ -9,6 +9,7 @@
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
 //!     figures    numbers as people read them
 //!     out        where words go, and what becomes of them if nobody reads
+//!     plots      figures as pictures, in a page that needs nothing else
 //!     story      what a lesson says, and when
 //!     robots     what a site asks of crawlers
 //!     sitemap    what a site says it has
@@ -22,6 +23,7 @@ pub mod latency;
 pub mod limits;
 pub mod links;
 pub mod out;
+pub mod plots;
 pub mod process;
 pub mod robots;
 pub mod sitemap;

@@ -7,6 +7,7 @@
 //!     latency    how long things took: a histogram and its summary
 //!     limits     how much the machine allows: descriptors, ports, backlog
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
+//!     python     an interpreter, where there is one
 //!     figures    numbers as people read them
 //!     out        where words go, and what becomes of them if nobody reads
 //!     plots      figures as pictures, in a page that needs nothing else
@@ -25,6 +26,7 @@ pub mod links;
 pub mod out;
 pub mod plots;
 pub mod process;
+pub mod python;
 pub mod robots;
 pub mod sitemap;
 pub mod story;

@@ -34,11 +34,12 @@ use windlass::{
 };
 use windlass_examples::{
     latency::now_ns,
-    links::{Extractor, Follow, Kind},
+    links::{Extractor, Follow, Found, Kind},
     robots::Robots,
 };
 
 use crate::{
+    cpu::{Cpu, Part},
     engine::{Answer, Engine, Took},
     frontier::{Frontier, Moment, Next},
     plan::{PAUSE_MAX, Plan, Resources, Robots as Heeds},
@@ -95,6 +96,7 @@ pub(crate) struct Crawl<E> {
     changed: Notify,
     /// Fetches that have no connection yet.
     connecting: Cell<usize>,
+    cpu: Cpu,
 }
 
 struct State {
@@ -107,12 +109,12 @@ struct State {
     output: Box<dyn Output>,
 }
 
-/// Crawls until nothing is left, a budget is spent, or `stop` completes.
+/// Crawls until nothing is left, a budget is spent, or `stop` completes. `show` says when it wants to look again.
 pub(crate) async fn crawl<E: Engine>(
     engine: E,
     plan: Plan,
     output: Box<dyn Output>,
-    show: impl Fn(&Tally, (usize, usize, usize)) + 'static,
+    show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment> + 'static,
     stop: impl Future<Output = ()>,
 ) -> Tally {
     let frontier = Frontier::new(plan.bounds);
@@ -125,8 +127,8 @@ pub(crate) async fn crawl<E: Engine>(
         stopping: false,
         output,
     };
-    let (state, connecting) = (RefCell::new(state), Cell::new(0));
-    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed: Notify::new(), connecting });
+    let (state, connecting, cpu) = (RefCell::new(state), Cell::new(0), Cpu::default());
+    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed: Notify::new(), connecting, cpu });
     for begin in crawl.plan.scope.begins.clone() {
         crawl.found(&begin, 0, None);
     }
@@ -134,7 +136,7 @@ pub(crate) async fn crawl<E: Engine>(
     let mut state = crawl.state.borrow_mut();
     let (_, in_flight, _) = state.frontier.sizes();
     state.tally.left += in_flight as u64; // their grace is over
-    state.tally.end(crawl.now());
+    state.tally.end(crawl.now(), &crawl.cpu);
     std::mem::take(&mut state.tally)
 }
 
@@ -144,7 +146,11 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// Lets go what may go, until nothing is left.
-    async fn run(self: Rc<Self>, show: impl Fn(&Tally, (usize, usize, usize)), stop: impl Future<Output = ()>) {
+    async fn run(
+        self: Rc<Self>,
+        show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment>,
+        stop: impl Future<Output = ()>,
+    ) {
         let mut stop = pin!(stop);
         let (mut begins_until, mut grace_until) = (self.plan.budget.time, None);
         loop {
@@ -156,17 +162,17 @@ impl<E: Engine> Crawl<E> {
                 self.stop();
                 (begins_until, grace_until) = (None, Some(now + GRACE));
             }
-            let next = self.state.borrow_mut().frontier.next(now);
+            let next = self.cpu.frontier.time(|| self.state.borrow_mut().frontier.next(now));
             match next {
                 Next::Fetch(what) => E::spawn(self.clone().fetch(what)),
                 Next::Over => return,
                 Next::Wait { held_by, until } => {
                     self.note(now, held_by);
-                    {
+                    let again = {
                         let state = self.state.borrow();
-                        show(&state.tally, state.frontier.sizes());
-                    }
-                    let until = until.into_iter().chain(begins_until).chain(grace_until).min();
+                        show(&state.tally, state.frontier.sizes())
+                    };
+                    let until = until.into_iter().chain(again).chain(begins_until).chain(grace_until).min();
                     if self.wait(until, stop.as_mut()).await == Wake::Stop {
                         self.state.borrow_mut().tally.interrupted = true;
                         self.stop();
@@ -219,10 +225,14 @@ impl<E: Engine> Crawl<E> {
 
     fn note(&self, now: Moment, held_by: Limit) {
         let mut state = self.state.borrow_mut();
-        let (_, in_flight, _) = state.frontier.sizes();
+        let (queued, in_flight, _) = state.frontier.sizes();
         let talks = matches!(held_by, Limit::Concurrency | Limit::Server);
-        let held_by = if talks && self.connecting.get() * 2 > in_flight { Limit::Connect } else { held_by };
-        state.tally.note(now, held_by, in_flight);
+        let held_by = match (self.engine.resolving(), self.connecting.get()) {
+            (resolving, _) if talks && resolving * 2 > in_flight => Limit::Dns,
+            (_, connecting) if talks && connecting * 2 > in_flight => Limit::Connect,
+            _ => held_by,
+        };
+        state.tally.note(now, held_by, in_flight, queued);
     }
 
     /// A link was found, or a URL given.
@@ -333,7 +343,7 @@ impl<E: Engine> Crawl<E> {
         page.asked = page.at.clone();
         let outcome = self.attempt(&page).await;
         match outcome {
-            Ok(Attempt::Done(outcome)) => self.state.borrow_mut().end(&page, &outcome),
+            Ok(Attempt::Done(outcome)) => self.cpu.store.time(|| self.state.borrow_mut().end(&page, &outcome)),
             Ok(Attempt::Elsewhere(to)) => self.follow(page, to),
             Ok(Attempt::Later { after, outcome }) => self.put_off(page, after, &outcome),
             Err(error) if may_pass(&error) => self.put_off(page, None, &Outcome::failed(&error)),
@@ -406,7 +416,7 @@ impl<E: Engine> Crawl<E> {
         let mut taken = Taken::new(&answer, links, self.plan.manners.max_size)?;
         while let Some(piece) = answer.chunk().await? {
             taken.wire += piece.len() as u64;
-            taken.take::<E>(piece).await?;
+            taken.take::<E>(piece, &self.cpu.parse).await?;
         }
         taken.finish()?;
         let outcome = Outcome {
@@ -425,17 +435,21 @@ impl<E: Engine> Crawl<E> {
             return Ok(Attempt::Later { after, outcome });
         }
         if let Some(links) = taken.links {
-            let found = links.finish();
-            let parent: Rc<str> = page.url.as_str().into();
-            for link in found.links {
-                if link.nofollow || found.follow == Follow::No {
-                    self.state.borrow_mut().tally.skip(Skipped::Nofollow);
-                } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
-                    self.found(&link.url, page.depth + 1, Some(&parent));
-                }
-            }
+            let found = self.cpu.parse.time(|| links.finish());
+            self.cpu.frontier.time(|| self.follow_links(page, found));
         }
         Ok(Attempt::Done(outcome))
+    }
+
+    fn follow_links(&self, page: &Page, found: Found) {
+        let parent: Rc<str> = page.url.as_str().into();
+        for link in found.links {
+            if link.nofollow || found.follow == Follow::No {
+                self.state.borrow_mut().tally.skip(Skipped::Nofollow);
+            } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
+                self.found(&link.url, page.depth + 1, Some(&parent));
+            }
+        }
     }
 
     /// Takes a redirect's body in, so that its connection can stay.
@@ -469,7 +483,7 @@ struct Slot<E: Engine> {
 impl<E: Engine> Drop for Slot<E> {
     fn drop(&mut self) {
         if let Ok(mut state) = self.crawl.state.try_borrow_mut() {
-            state.frontier.done(&self.host, self.depth);
+            self.crawl.cpu.frontier.time(|| state.frontier.done(&self.host, self.depth));
         }
         self.crawl.changed.notify_one();
     }
@@ -535,21 +549,21 @@ impl Taken {
         Ok(Self { decoder, links, wire: 0, decoded: 0, max_size })
     }
 
-    async fn take<E: Engine>(&mut self, mut piece: &[u8]) -> Result<(), Error> {
+    async fn take<E: Engine>(&mut self, mut piece: &[u8], parse: &Part) -> Result<(), Error> {
         if self.decoder.is_none() {
-            return self.look::<E>(piece).await;
+            return self.look::<E>(piece, parse).await;
         }
         while !piece.is_empty() {
             let Some(decoder) = &mut self.decoder else { return Ok(()) };
-            let step = decoder.decode(piece)?;
+            let step = parse.time(|| decoder.decode(piece))?;
             piece = &piece[step.consumed..];
             let data = step.data.to_vec();
-            self.look::<E>(&data).await?;
+            self.look::<E>(&data, parse).await?;
         }
         Ok(())
     }
 
-    async fn look<E: Engine>(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    async fn look<E: Engine>(&mut self, bytes: &[u8], parse: &Part) -> Result<(), Error> {
         self.decoded += bytes.len() as u64;
         if self.decoded > self.max_size {
             return Err(Error::new(ErrorKind::TooLarge, "body: larger than the limit"));
@@ -557,7 +571,7 @@ impl Taken {
         let Some(links) = &mut self.links else { return Ok(()) };
         let mut rest = bytes;
         while !rest.is_empty() {
-            rest = links.feed(rest);
+            rest = parse.time(|| links.feed(rest));
             if !rest.is_empty() {
                 E::yield_now().await; // a large page holds nobody else up
             }

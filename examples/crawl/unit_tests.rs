@@ -5,12 +5,17 @@
 
 #![allow(dead_code, reason = "what only `main` calls")]
 
+mod cpu;
 mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod limits;
+mod page;
 mod plan;
 mod report;
 mod scope;
+mod show;
 mod site;
 mod tests;
+mod timeline;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! This program is its own child: `--child ROW --side NAME` measures one row on one runtime and prints what it saw,
-//! `--echo-server` is the other end of the echo rows, and without either it is the parent, which starts the others.
+//! `--echo-server` and `--slow-server` are the other ends of some rows, and without either it is the parent, which starts the others.
 //!
 //! Not here: the workloads (`work`), how a round is run (`harness`).   Next: `harness`.
 
@@ -31,6 +31,7 @@ fn main() -> ExitCode {
         }
         Parsed::Wrong(why) => Err(why),
         Parsed::Run(Mode::EchoServer) => child::echo_server(),
+        Parsed::Run(Mode::SlowServer) => child::slow_server(),
         Parsed::Run(Mode::Child(order)) => child::run(&order),
         Parsed::Run(Mode::Parent(plan)) => parent::run(&plan),
     };

@@ -187,8 +187,11 @@ fn ctrl_c_leaves_the_rest_to_the_next_run_at_the_same_port_and_a_budget_is_for_a
     let folder = Folder::new();
     let at = |name: &str| folder.path().join(name).display().to_string();
     let line = format!("--state {} --output {} --concurrency 8", at("state"), at("pages"));
-    let mut child =
-        crawl(&format!("{line} --site-pages 300 --site-seed 5 --rate 400")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = crawl(&format!("{line} --site-pages 300 --site-seed 5 --rate 400"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     while fs::metadata(at("pages")).map_or(0, |file| file.len()) == 0 {
         assert!(child.try_wait().unwrap().is_none(), "it takes long enough");
         thread::yield_now();
@@ -233,7 +236,7 @@ fn a_state_of_another_crawl_is_refused_and_one_that_is_in_use() {
         assert!(refused.status == Some(2) && refused.stderr.contains(words), "{line}: {}", refused.stderr);
     }
     let output = format!("--state {} --output {}", at("other"), at("pages"));
-    let mut first = crawl(&format!("{output} --rate 5")).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = crawl(&format!("{output} --rate 5")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     while fs::metadata(at("pages")).map_or(0, |file| file.len()) == 0 {
         assert!(first.try_wait().unwrap().is_none(), "it takes long enough");
         thread::yield_now();

@@ -14,6 +14,7 @@
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Child, Command, Stdio},
@@ -27,9 +28,16 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use windlass_tests::program::{self, Done, program};
+use windlass_tests::{
+    program::{self, Done, program},
+    servers::{self, Folder, Tool},
+};
 
 const ENGINES: [&str; 3] = ["windlass", "tokio", "tokio-raw"];
+
+/// What asks whether a Python has what the engines in Python need.
+const AIOHTTP: [&str; 3] = ["python", "-c", "import aiohttp; print(aiohttp.__version__)"];
+const AIOHTTP_AND_UVLOOP: [&str; 3] = ["python", "-c", "import aiohttp, uvloop; print(aiohttp.__version__)"];
 
 const FAILURES: [&str; 15] = [
     "resolve",
@@ -53,6 +61,12 @@ fn start(arguments: &[&str]) -> Child {
     let mut command = Command::new(program("hundred_thousand"));
     command.env("RES_OPTIONS", "timeout:1 attempts:1"); // a resolver that is out of reach is not waited for
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Skips a story, loudly, that wants a Python with these modules.
+fn lacks_python(story: &str, modules: &'static [&'static str]) -> bool {
+    let tool = Tool { name: "a python with aiohttp", probe: modules, install: "tests/install_servers brings it" };
+    servers::lacks(story, &[&tool]).is_some()
 }
 
 fn finish(child: Child) -> Done {
@@ -319,7 +333,14 @@ fn with_no_url_a_server_is_started_and_the_json_is_the_contract() {
         assert_eq!((&run["ok"], &run["requests"]), (&json!(200), &json!(200)));
     }
     for side in report["comparison"].as_array().unwrap() {
-        assert_eq!(keys(side), ["engine", "median_s", "ratio_to"]);
+        assert_eq!(keys(side), ["engine", "median_s", "ratio_to", "spread"]);
+        let times_s: Vec<f64> = runs
+            .iter()
+            .filter(|run| run["engine"] == side["engine"])
+            .map(|run| run["elapsed_s"].as_f64().unwrap())
+            .collect();
+        let (middle, apart) = ((times_s[0] + times_s[1]) / 2.0, (times_s[0] - times_s[1]).abs());
+        assert!((side["spread"].as_f64().unwrap() - apart / 2.0 / middle).abs() < 0.001, "{side}: {times_s:?}");
         assert_eq!(side["ratio_to"].as_object().unwrap().len(), ENGINES.len() - 1);
         assert!(side["median_s"].as_f64().unwrap() > 0.0);
     }
@@ -412,6 +433,198 @@ fn reqwest_sends_the_same_requests_and_does_not_tell_of_its_connections() {
     let refused = run(&[&flags[..], &["--max-requests", "2"]].concat());
     assert!(refused.stderr.contains("reqwest keeps connections or does not"), "{refused:?}");
     assert_eq!(refused.status, Some(1));
+}
+
+#[test]
+fn at_a_rate_requests_begin_by_the_schedule_and_latency_counts_from_there() {
+    for engine in ENGINES.into_iter().chain(["reqwest"]) {
+        // Two at once that take 50 ms each are 40 a second: of 400 a second nine in ten have to wait for a place.
+        let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
+        let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
+        let run = only_run(&done);
+        assert_eq!(run["ok"], 40, "{done:?}");
+        let (pace, late) = (&run["pace"], &run["pace"]["late"]);
+        assert_eq!(pace["asked_per_s"], 400.0, "{run}");
+        assert!(pace["reached_per_s"].as_f64().unwrap() < 45.0, "{run}");
+        assert!(late["window_full"].as_u64().unwrap() >= 36, "{run}");
+        assert!(run["exchange_us"]["p50"].as_u64().unwrap() < 400_000, "no answer took long: {run}");
+        // The last was due after a tenth of a second and began after nine tenths of the whole.
+        assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "what waited is in the latencies: {run}");
+        assert!(run["limits"]["concurrency"].as_f64().unwrap() > 0.8, "{run}");
+        assert_eq!(report(&done)["settings"]["rate"], 400.0);
+    }
+}
+
+#[test]
+fn a_rate_that_can_be_kept_is_kept_and_holds_the_work_back_itself() {
+    for engine in ENGINES {
+        let done = run(&["--json", "--engine", engine, "--requests", "100", "--rate", "200"]);
+        let run = only_run(&done);
+        let elapsed_s = run["elapsed_s"].as_f64().unwrap();
+        assert!(elapsed_s >= 99.0 / 200.0, "a hundred requests at two hundred a second take half a second: {run}");
+        assert_eq!(run["pace"]["late"]["window_full"], 0, "{run}");
+        assert!(run["limits"]["rate"].as_f64().unwrap() > 0.5, "{run}");
+    }
+}
+
+#[test]
+fn every_request_that_meets_a_fault_ends_as_the_servers_script_says() {
+    let engines = "windlass,tokio,tokio-raw,reqwest";
+    let flags = ["--requests", "1500", "--concurrency", "50", "--faults", "12", "--seed", "7", "--timeout", "1.5"];
+    let done = run(&[&["--json", "--engine", engines], &flags[..]].concat());
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(done.stderr.contains("12 are faulty, by the script of --seed 7"), "{done:?}");
+    for run in report(&done)["runs"].as_array().unwrap() {
+        assert_adds_up(run);
+        assert_eq!(run["faults"]["differ"], 0, "{run}");
+        let scripted = run["faults"]["scripted"].as_object().unwrap();
+        assert_eq!(scripted.len(), 12);
+        assert!(scripted.values().all(|count| count.as_u64().unwrap() > 0), "every kind there was: {run}");
+        let count = |name: &str| scripted[name].as_u64().unwrap();
+        assert_eq!(run["failed"]["reset"], count("reset_at_once") + count("reset_in_body"), "{run}");
+        assert_eq!(run["failed"]["truncated"], count("end_in_head") + count("end_in_body"), "{run}");
+        assert_eq!(run["failed"]["timeout_total"], count("silence"), "{run}");
+    }
+    assert_left_nothing_open(&done);
+}
+
+#[test]
+fn a_request_that_ends_otherwise_than_the_script_says_fails_the_run_and_is_named() {
+    // Whoever is given no time at all ends all of them with a time-out.
+    let flags = ["--json", "--engine", "windlass", "--requests", "100", "--faults", "50", "--timeout", "0.000001"];
+    let done = run(&flags);
+    assert_eq!(done.status, Some(1), "{done:?}");
+    assert!(done.stderr.contains("met a good answer and had to end as 200: it ended as timeout_total"), "{done:?}");
+    let run = only_run(&done);
+    let silent = run["faults"]["scripted"]["silence"].as_u64().unwrap();
+    assert_eq!(run["faults"]["differ"], 100 - silent, "{run}");
+    assert_adds_up(&run);
+}
+
+#[test]
+fn as_the_article_has_it_a_thousand_at_once_are_a_hundred_and_its_latency_is_none() {
+    let done = run(&["--json", "--article", "--requests", "2000", "--engine", "windlass", "--delay", "0.02"]);
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let report = report(&done);
+    assert_eq!(report["settings"]["batch"], 1000);
+    let (row, run) = (&report["held_back"][0], &report["runs"][0]);
+    let figure = |value: &Value| value.as_f64().unwrap();
+    assert_eq!((&row["little"]["in_window"], &row["little"]["connections"]), (&json!(1000), &json!(100)));
+    assert_eq!(row["little"]["requests_per_s_max"], 5_000.0, "a hundred connections, a fiftieth of a second each");
+    assert!(figure(&run["requests_per_s"]) <= 5_000.0, "{run}");
+    assert!(figure(&row["in_flight_mean"]) <= 100.0, "{row}");
+    assert!(figure(&row["limits"]["per_host"]) > 0.5, "{row}");
+    // What the law says of the hundred that have a connection is what was measured, but for the ends of batches.
+    let (by_law, measured) = (figure(&row["little"]["exchange_s"]), figure(&row["exchange_s"]));
+    assert!(measured <= by_law && measured >= 0.02, "{row}");
+    assert!(figure(&row["little"]["elapsed_by_requests_s"]) < measured / 50.0, "{row}");
+
+    let done = self::run(&["--article", "--requests", "2000", "--engine", "windlass"]);
+    for words in ["what held the work back", "per_host", "By Little's law", "that time itself is no latency"] {
+        assert!(done.stdout.contains(words), "{words:?} is missing in\n{}", done.stdout);
+    }
+}
+
+#[test]
+fn the_floor_takes_answers_of_any_length_in_and_counts_what_fails() {
+    for body in ["0", "128", "200000"] {
+        let done = run(&["--json", "--engine", "epoll", "--requests", "300", "--per-host", "7", "--body", body]);
+        let run = only_run(&done);
+        assert_eq!((&run["ok"], done.status), (&json!(300), Some(0)), "{done:?}");
+        assert_eq!(run["connections"], json!({"opened": 7, "reused": 293}), "{done:?}");
+        assert!(run["bytes_in"].as_u64().unwrap() > 300 * body.parse::<u64>().unwrap(), "{run}");
+        assert_run_keeps_the_contract(&run);
+        assert_left_nothing_open(&done);
+    }
+    let server = Server::saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.");
+    all_fail_as("truncated", "epoll", &server.url(), &[]);
+    let server = Server::always_saying(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+    all_fail_as("status", "epoll", &server.url(), &[]);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    drop(listener);
+    all_fail_as("connect", "epoll", &url, &[]);
+}
+
+#[test]
+fn the_floor_says_that_it_cannot_cut_what_has_no_length() {
+    let server = Server::always_saying(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
+    let done = run(&["--json", "--engine", "epoll", "--requests", "10", "--url", &server.url()]);
+    assert_eq!(done.status, Some(1), "{done:?}");
+    assert!(done.stderr.contains("cuts answers by their Content-Length, and this one has none"), "{done:?}");
+}
+
+#[test]
+fn aiohttp_stands_in_the_same_table_where_there_is_one() {
+    if lacks_python("aiohttp_stands_in_the_same_table_where_there_is_one", &AIOHTTP_AND_UVLOOP) {
+        return;
+    }
+    let flags = ["--requests", "300", "--concurrency", "50", "--per-host", "5", "--batch", "100"];
+    let done = run(&[&["--json", "--engine", "windlass", "--python"], &flags[..]].concat());
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let report = report(&done);
+    let engines: Vec<_> = report["comparison"].as_array().unwrap().iter().map(|side| &side["engine"]).collect();
+    assert_eq!(engines, ["windlass", "asyncio", "uvloop"]);
+    for run in &report["runs"].as_array().unwrap()[1..] {
+        assert_run_keeps_the_contract(run);
+        assert_eq!((&run["ok"], &run["in_flight"]["max"]), (&json!(300), &json!(5)), "{run}");
+        assert_eq!(run["connections"], json!({"opened": 5, "reused": 295}), "{run}");
+        assert!(run["limits"]["per_host"].as_f64().unwrap() > 0.5, "{run}");
+        assert!(run["latency_us"]["p50"].as_u64() >= run["exchange_us"]["p50"].as_u64(), "{run}");
+    }
+    assert_left_nothing_open(&done);
+}
+
+#[test]
+fn aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says() {
+    if lacks_python("aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says", &AIOHTTP) {
+        return;
+    }
+    let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
+    let run = only_run(&self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat()));
+    assert!(run["pace"]["late"]["window_full"].as_u64().unwrap() >= 36, "{run}");
+    assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "{run}");
+
+    let flags = ["--requests", "1500", "--concurrency", "50", "--faults", "12", "--seed", "7"];
+    let done = self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat());
+    assert_eq!((done.status, &only_run(&done)["faults"]["differ"]), (Some(0), &json!(0)), "{done:?}");
+    assert_adds_up(&only_run(&done));
+}
+
+#[test]
+fn without_python_the_others_run_and_who_is_missing_is_named() {
+    let mut command = Command::new(program("hundred_thousand"));
+    command.args(["--json", "--requests", "50", "--engine", "windlass", "--python"]);
+    let done = program::run(command.env("WINDLASS_PYTHON", "/nowhere/python"));
+    assert_eq!(done.status, Some(0), "{done:?}");
+    for engine in ["asyncio", "uvloop"] {
+        assert!(done.stderr.contains(&format!("SKIPPED: {engine}: /nowhere/python cannot be started")), "{done:?}");
+    }
+    assert_eq!(only_run(&done)["engine"], "windlass");
+    command = Command::new(program("hundred_thousand"));
+    let alone = program::run(command.args(["--engine", "asyncio"]).env("WINDLASS_PYTHON", "/nowhere/python"));
+    assert_eq!((alone.status, alone.stdout.as_str()), (Some(2), ""), "nothing is left to run: {alone:?}");
+}
+
+#[test]
+fn a_page_of_plots_needs_nothing_but_a_browser() {
+    let folder = Folder::new();
+    let file = folder.path().join("page.html");
+    let flags = ["--requests", "200", "--engine", "windlass,tokio,epoll", "--rounds", "2", "--report"];
+    let done = run(&[&flags[..], &[file.to_str().unwrap()]].concat());
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let page = fs::read_to_string(file).unwrap();
+    for words in
+        ["Requests a second", "p99.9", "Round by round", "What held the work back", "per_host", "epoll", "<svg"]
+    {
+        assert!(page.contains(words), "{words:?} is missing");
+    }
+    for outside in ["<script", "src=", "<link", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside:?} is in it");
+    }
+    let nowhere = run(&["--requests", "5", "--engine", "epoll", "--report", "/nowhere/page.html"]);
+    assert_eq!(nowhere.status, Some(1), "{nowhere:?}");
+    assert!(nowhere.stderr.contains("--report /nowhere/page.html"), "{nowhere:?}");
 }
 
 #[test]
@@ -523,7 +736,7 @@ fn killing_the_program_ends_its_children_too() {
 
 #[test]
 fn what_makes_no_sense_is_refused_in_words() {
-    let nonsense: [&[&str]; 8] = [
+    let nonsense: [&[&str]; 15] = [
         &["--requests", "0"],
         &["--concurrency", "none"],
         &["--batch", "0"],
@@ -532,6 +745,13 @@ fn what_makes_no_sense_is_refused_in_words() {
         &["--url", "https://example.org/"],
         &["--url", "/path"],
         &["--timeout", "-1"],
+        &["--rate", "0"],
+        &["--rate", "10", "--batch", "5"],
+        &["--faults", "101"],
+        &["--faults", "1", "--url", "http://127.0.0.1/"],
+        &["--seed", "1"],
+        &["--engine", "epoll", "--rate", "10"],
+        &["--engine", "epoll", "--faults", "1"],
     ];
     for flags in nonsense {
         let done = run(flags);
@@ -544,7 +764,10 @@ fn what_makes_no_sense_is_refused_in_words() {
 fn help_and_version_are_there() {
     let help = run(&["--help"]);
     assert_eq!(help.status, Some(0));
-    for flag in ["--json", "--url", "--requests", "--concurrency", "--per-host", "--batch", "--engine", "--rounds"] {
+    let flags = ["--json", "--url", "--requests", "--concurrency", "--per-host", "--batch", "--engine", "--rounds"];
+    for flag in
+        flags.into_iter().chain(["--rate", "--article", "--faults", "--seed", "--python", "--report", "asyncio"])
+    {
         assert!(help.stdout.contains(flag), "{flag}: {help:?}");
     }
     let version = run(&["--version"]);

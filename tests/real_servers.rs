@@ -29,9 +29,11 @@ use windlass::http::{Client, ErrorKind, Tls, Url};
 use windlass_tests::beside_curl::{Ask, Beside, CURL, FORM, ask, get};
 use windlass_tests::run;
 use windlass_tests::sealed::{Authority, Certificate, GOOD};
-use windlass_tests::servers::{Folder, Server, Tool, free_ports, lacks, say};
+use windlass_tests::servers::{
+    Folder, HTTPBIN, NGINX, NGINX_ALONE, NGINX_FOLDERS, Server, Tool, free_ports, lacks, say, start_httpbin,
+    start_nginx,
+};
 
-const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], install: "apt-get install nginx-light" };
 const APACHE: Tool = Tool { name: "Apache", probe: &["apache2", "-v"], install: "apt-get install apache2-bin" };
 const PYTHON: Tool = Tool {
     name: "Python",
@@ -39,16 +41,6 @@ const PYTHON: Tool = Tool {
     install: "apt-get install python3",
 };
 const NODE: Tool = Tool { name: "Node", probe: &["node", "--version"], install: "apt-get install nodejs" };
-const HTTPBIN: Tool = Tool {
-    name: "gunicorn with httpbin",
-    probe: &[
-        "python",
-        "-c",
-        "import brotlicffi, gunicorn, httpbin; print(f'gunicorn {gunicorn.__version__}, httpbin {httpbin.version}')",
-    ],
-    install: "tests/install_servers DIR; export WINDLASS_PYTHON=DIR/bin/python",
-};
-
 /// All codings that both can undo.
 const CODINGS: &str = "gzip, deflate, br";
 
@@ -212,17 +204,6 @@ fn nginx_gives_us_what_it_gives_curl() {
         let stats = beside.client().stats();
         assert!(stats.reused > stats.opened, "{stats:?}");
     });
-}
-
-/// One process, in the folder that it is started in.
-const NGINX_ALONE: &str = "daemon off; master_process off; pid pid; error_log stderr; events { }";
-const NGINX_FOLDERS: &str =
-    "access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
-    scgi_temp_path t5;";
-
-fn start_nginx(folder: &Folder, port: u16) -> Server {
-    let prefix = folder.path().to_str().unwrap();
-    Server::start(folder, port, &["nginx", "-p", prefix, "-e", "stderr", "-c", "conf"])
 }
 
 #[test]
@@ -506,22 +487,7 @@ fn httpbin_on_gunicorn_gives_us_what_it_gives_curl() {
     }
     let folder = Folder::new();
     let [port] = free_ports();
-    let bind = format!("127.0.0.1:{port}");
-    let gunicorn = [
-        "python",
-        "-m",
-        "gunicorn",
-        "-b",
-        &bind,
-        "-k",
-        "gthread",
-        "--threads",
-        "8",
-        "--control-socket",
-        "ctl",
-        "httpbin:app",
-    ];
-    let _gunicorn = Server::start(&folder, port, &gunicorn);
+    let _gunicorn = start_httpbin(&folder, port);
     run(async move {
         let beside = Beside::new(at(port));
         for status in [

@@ -36,6 +36,27 @@ pub struct Tool {
     pub install: &'static str,
 }
 
+/// nginx, of any build.
+pub const NGINX: Tool = Tool { name: "nginx", probe: &["nginx", "-v"], install: "apt-get install nginx-light" };
+
+/// httpbin, which answers as it is asked to, on gunicorn.
+pub const HTTPBIN: Tool = Tool {
+    name: "gunicorn with httpbin",
+    probe: &[
+        "python",
+        "-c",
+        "import brotlicffi, gunicorn, httpbin; print(f'gunicorn {gunicorn.__version__}, httpbin {httpbin.version}')",
+    ],
+    install: "tests/install_servers DIR; export WINDLASS_PYTHON=DIR/bin/python",
+};
+
+/// One process, in the folder that it is started in.
+pub const NGINX_ALONE: &str = "daemon off; master_process off; pid pid; error_log stderr; events { }";
+/// No log, and all that it keeps in that folder: for the inside of `http`.
+pub const NGINX_FOLDERS: &str =
+    "access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4;
+    scgi_temp_path t5;";
+
 impl Tool {
     /// The version that is there, as it says itself.
     pub fn version(&self) -> Option<String> {
@@ -163,4 +184,24 @@ impl Drop for Server {
         drop(self.shell.stdin.take());
         let _ = self.shell.wait(); // it was killed, like the rest of its group
     }
+}
+
+/// nginx with the configuration that is in the file `conf` of `folder`, listening at `port`.
+///
+/// # Panics
+/// As [`Server::start`].
+pub fn start_nginx(folder: &Folder, port: u16) -> Server {
+    let prefix = folder.path().to_str().expect("temporary folders have names in UTF-8");
+    Server::start(folder, port, &["nginx", "-p", prefix, "-e", "stderr", "-c", "conf"])
+}
+
+/// httpbin, listening at `port`.
+///
+/// # Panics
+/// As [`Server::start`].
+pub fn start_httpbin(folder: &Folder, port: u16) -> Server {
+    let bind = format!("127.0.0.1:{port}");
+    let threads = ["-k", "gthread", "--threads", "8", "--control-socket", "ctl"];
+    let gunicorn = [&["python", "-m", "gunicorn", "-b", &bind][..], &threads, &["httpbin:app"]].concat();
+    Server::start(folder, port, &gunicorn)
 }

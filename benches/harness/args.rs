@@ -22,6 +22,7 @@ pub(crate) enum Mode {
     Parent(Plan),
     Child(Order),
     EchoServer,
+    SlowServer,
 }
 
 /// What the parent is to run.
@@ -101,6 +102,7 @@ pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Parsed {
                     .unwrap_or_else(Parsed::Wrong);
             }
             "--echo-server" => return Parsed::Run(Mode::EchoServer),
+            "--slow-server" => return Parsed::Run(Mode::SlowServer),
             "--help" | "-h" => return Parsed::Help(HELP.to_owned()),
             "--list" => return Parsed::Help(super::table::list()),
             _ => take(&argument, &mut arguments, &mut plan),

@@ -20,7 +20,7 @@ use crate::work::cores::{self, Core};
 use crate::work::meter::{Cost, resident_peak};
 use crate::work::timers::Lateness;
 use crate::work::wakes::Wakes;
-use crate::work::{channel, echo, memory, quantile, spawn, timers, turns, wakes};
+use crate::work::{channel, crawl, echo, memory, quantile, spawn, timers, turns, wakes};
 
 /// What the parent asks of a child.
 #[derive(Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ pub(crate) fn run(order: &Order) -> Result<(), String> {
         Side::Mio => vec_of_idle(timers::idle_bare(order.operations), order.operations),
         side => match row.work {
             Work::Exchange(exchange) => costs(exchange.run(side, order.operations), order.operations),
+            Work::Crawl(crawl) => crawl.run(side, order.operations)?,
             _ => with_runtime!(side, R => measure::<R>(row, order)),
         },
     };
@@ -56,6 +57,12 @@ pub(crate) fn echo_server() -> Result<(), String> {
     cores::pin(Core::Other);
     raise_descriptor_limit();
     echo::serve().map_err(|error| format!("echo server: {error}"))
+}
+
+/// The other end of the rows about slow servers, until it is killed.
+pub(crate) fn slow_server() -> Result<(), String> {
+    raise_descriptor_limit();
+    crawl::serve_slowly().map_err(|error| format!("slow server: {error}"))
 }
 
 fn measure<R: Runtime>(row: &Row, order: &Order) -> Seen {
@@ -106,7 +113,9 @@ fn measure<R: Runtime>(row: &Row, order: &Order) -> Seen {
             let cost = echo::idle::<R>(server, connections, Duration::from_secs(n));
             vec![("cpu_ms", cost.cpu.as_secs_f64() * 1e3)]
         }
-        Work::Exchange(_) => unreachable!("its sides are libraries, not runtimes: `run` has seen to it"),
+        Work::Exchange(_) | Work::Crawl(_) => {
+            unreachable!("its sides are libraries or programs, not runtimes: `run` has seen to it")
+        }
         Work::WakesAwake => vec_of_wakes(&wakes::awake::<R>(n)),
         Work::WakesParked => vec_of_wakes(&wakes::parked::<R>(n)),
         Work::WakesLost => vec![("lost", wakes::lost::<R>(n) as f64)],

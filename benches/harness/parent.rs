@@ -22,6 +22,7 @@ use super::rows::{Counts, ROWS, Row, Work};
 use super::samples::Measured;
 use super::{machine, table};
 use crate::runtimes::Side;
+use crate::work::crawl;
 
 /// A child that has not ended by now never will. The slowest, under callgrind, takes about a minute.
 const HUNG_AFTER: Duration = Duration::from_secs(300);
@@ -33,6 +34,9 @@ pub(crate) fn run(plan: &Plan) -> Result<(), String> {
         // No error: criterion's target, which was given the same words, may well have run something.
         eprintln!("sides: no row has {} in its name; --list names them", plan.only.join(" or "));
         return Ok(());
+    }
+    if rows.iter().any(|row| matches!(row.work, Work::Crawl(_))) {
+        crawl::build()?;
     }
     let load_before = machine::load();
     let counters = Counters::find();

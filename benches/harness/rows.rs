@@ -7,6 +7,7 @@
 //! Next: `child`.
 
 use crate::runtimes::Side;
+use crate::work::crawl::Crawl;
 use crate::work::echo::{Buffer, Thought};
 use crate::work::sync::Exchange;
 
@@ -40,6 +41,7 @@ pub(crate) enum Work {
     WakesAwake,
     WakesParked,
     WakesLost,
+    Crawl(Crawl),
 }
 
 /// Operations and rounds, in the full run and in the quick one.
@@ -93,6 +95,7 @@ impl Row {
         match self.work {
             Work::IdleSleeps => Side::WITH_BARE_LOOP,
             Work::Exchange(exchange) => exchange.sides(),
+            Work::Crawl(crawl) => crawl.sides(),
             _ => Side::RUNTIMES,
         }
     }
@@ -353,6 +356,54 @@ pub(crate) const ROWS: &[Row] = &[
         size: once(300_000, 30_000),
         counts: Counts::Nothing,
         lines: &[line("lost", "wakes lost", &[Floor::Exactly(0.0)])],
+    },
+    Row {
+        name: "crawl_plain",
+        about: "the program `crawl`, 20,000 small pages on 4 hosts; its engines `windlass` and `tokio`",
+        work: Work::Crawl(Crawl::Plain),
+        size: long(20_000, 5_000),
+        counts: Counts::Nothing,
+        lines: &[
+            line("wall_us", "µs/page", &[Floor::Faster(1.1)]),
+            line("cpu_us", "CPU µs/page (loop)", &[]),
+            line("pages", "pages", &[]),
+        ],
+    },
+    Row {
+        name: "crawl_docs",
+        about: "the same with the documentation of std, as rustup ships it, served by nginx (quick: 500 pages of it)",
+        work: Work::Crawl(Crawl::Documentation),
+        size: long(0, 500),
+        counts: Counts::Nothing,
+        lines: &[
+            line("wall_us", "µs/page", &[Floor::NoWorse]),
+            line("cpu_us", "CPU µs/page (loop)", &[]),
+            line("pages", "pages", &[]),
+        ],
+    },
+    Row {
+        name: "crawl_10k_sleepers",
+        about: "the same with 10,000 URLs of 1 s each, all at once; beside hyper, which fetches and does not crawl (quick: 2,000)",
+        work: Work::Crawl(Crawl::Sleepers),
+        size: long(10_000, 2_000),
+        counts: Counts::Nothing,
+        lines: &[line("seconds", "s", &[Floor::NoWorse]), line("peak_rss_mb", "MB peak RSS", &[Floor::AtMost(60.0)])],
+    },
+    Row {
+        name: "crawl_20_slots",
+        about: "the same with 100 URLs of 1 s each in 20 slots: 5 s, if no slot is ever empty",
+        work: Work::Crawl(Crawl::TwentySlots),
+        size: long(100, 100),
+        counts: Counts::Nothing,
+        lines: &[line("seconds", "s", &[Floor::AtMost(5.1)])],
+    },
+    Row {
+        name: "crawl_rate",
+        about: "the same, 1,000 pages at 250 a second: how far off it is",
+        work: Work::Crawl(Crawl::Rate),
+        size: long(1_000, 1_000),
+        counts: Counts::Nothing,
+        lines: &[line("percent_off", "% off", &[Floor::AtMost(5.0)])],
     },
 ];
 

@@ -62,8 +62,13 @@ pub(crate) fn resident() -> u64 {
 
 /// The most this process has had resident, in bytes.
 pub(crate) fn resident_peak() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    kilobytes(&status, "VmHWM:").expect("Linux tells a process its peak RSS") * 1024
+    peak_of("self").expect("Linux tells a process its peak RSS")
+}
+
+/// The same of another process, by its number; none if it has ended.
+pub(crate) fn peak_of(process: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    Some(kilobytes(&status, "VmHWM:")? * 1024)
 }
 
 fn kilobytes(text: &str, name: &str) -> Option<u64> {

@@ -8,12 +8,13 @@
 //!                                           └──────────────── Cost ──────────────────┘
 //! ```
 //!
-//! Read in this order: `spawn`, `turns`, `channel`, `timers`, `memory`, `sync`, `echo`, `wakes`.
+//! Read in this order: `spawn`, `turns`, `channel`, `timers`, `memory`, `sync`, `echo`, `wakes`, `crawl`.
 //!
 //! Not here: how often, pinned to what, against which floor (`harness`).   Next: `spawn`.
 
 pub(crate) mod channel;
 pub(crate) mod cores;
+pub(crate) mod crawl;
 pub(crate) mod echo;
 pub(crate) mod memory;
 pub(crate) mod meter;

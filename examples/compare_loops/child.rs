@@ -16,7 +16,7 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use windlass_examples::{out, process};
+use windlass_examples::{out, process, python};
 
 use crate::{
     engine::{self, Told},
@@ -48,7 +48,7 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Told> {
     let mut command = match engine {
         EngineName::Asyncio | EngineName::Uvloop => {
             let core = plan.core.map_or_else(|| "any".to_owned(), |core| core.to_string());
-            let mut command = python();
+            let mut command = python::command();
             command.args(["-c", SCRIPT, &engine.to_string(), &plan.tasks.to_string(), &core]);
             command
         }
@@ -101,20 +101,5 @@ pub(crate) fn probe(engine: EngineName) -> Result<(), String> {
             return engine::run(engine, 1).map(drop).map_err(|error| error.to_string());
         }
     };
-    let mut command = python();
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.args(["-c", &format!("import {module}")]).stdin(Stdio::null()).output();
-    match output {
-        Ok(output) if output.status.success() => Ok(()),
-        Ok(output) => {
-            let words = String::from_utf8_lossy(&output.stderr);
-            let last = words.trim_end().lines().next_back().unwrap_or("it does not say why").to_owned();
-            Err(format!("{name} says: {last} (WINDLASS_PYTHON may name another interpreter)"))
-        }
-        Err(error) => Err(format!("{name} cannot be started: {error}")),
-    }
-}
-
-fn python() -> Command {
-    Command::new(env::var_os("WINDLASS_PYTHON").unwrap_or_else(|| "python3".into()))
+    python::probe(module)
 }

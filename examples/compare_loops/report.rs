@@ -7,7 +7,7 @@
 //! Not here: what is measured (`engine`).   Next: the loop itself, `src/event_loop.rs`.
 
 use serde::Serialize;
-use windlass_examples::figures::{median, percent, seconds, thousands};
+use windlass_examples::figures::{median, percent, seconds, spread, thousands};
 
 use crate::{
     choose::{Fallback, Skipped},
@@ -117,13 +117,6 @@ impl Report {
     }
 }
 
-/// The median distance from the median, as a share of it.
-fn spread(values: &[f64]) -> f64 {
-    let middle = median(values);
-    let distances: Vec<_> = values.iter().map(|value| (value - middle).abs()).collect();
-    median(&distances) / middle
-}
-
 fn promised(engine: EngineName, tasks: u64) -> Option<f64> {
     let of_engine = PROMISED_S.iter().find(|(named, _)| *named == engine);
     of_engine.filter(|_| tasks == 10_000).map(|(_, promised_s)| *promised_s)
@@ -187,12 +180,6 @@ fn python_in_words(report: &Report) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_spread_is_the_median_distance_by_the_median() {
-        assert_eq!(spread(&[8.0, 10.0, 11.0]), 0.1);
-        assert_eq!(spread(&[5.0]), 0.0);
-    }
 
     #[test]
     fn what_is_promised_is_promised_for_ten_thousand() {

@@ -36,16 +36,18 @@ use windlass::{
 };
 use windlass_examples::{
     latency::now_ns,
-    links::{Extractor, Follow, Kind as LinkKind},
+    links::{Extractor, Follow, Found, Kind as LinkKind},
     robots::Robots,
     sitemap::{self, Entry, Sitemap},
 };
 
 use crate::{
+    cpu::{Cpu, Part},
     engine::{Answer, Engine, Took},
     frontier::{Frontier, Moment, Next, Rank},
+    limits::Limit,
     plan::{PAUSE_MAX, Plan, Resources, Robots as Heeds, Sitemaps},
-    report::{Limit, Tally},
+    report::Tally,
     rules::{Rules, Verdict},
     scope::{Skipped, normal},
     store::{self, Link, Store, Told, ledger::Key},
@@ -117,6 +119,7 @@ pub(crate) struct Crawl<E> {
     answered: Notify,
     /// Fetches that have no connection yet.
     connecting: Cell<usize>,
+    cpu: Cpu,
 }
 
 struct State {
@@ -140,7 +143,7 @@ struct State {
     stopping: bool,
 }
 
-/// Crawls until nothing is left, a budget is spent, or `stop` completes.
+/// Crawls until nothing is left, a budget is spent, or `stop` completes. `show` says when it wants to look again.
 ///
 /// # Errors
 /// The store failed.
@@ -148,7 +151,7 @@ pub(crate) async fn crawl<E: Engine>(
     engine: E,
     plan: Plan,
     mut store: Store,
-    show: impl Fn(&Tally, (usize, usize, usize)) + 'static,
+    show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment> + 'static,
     stop: impl Future<Output = ()>,
 ) -> io::Result<Tally> {
     let state = State {
@@ -165,8 +168,9 @@ pub(crate) async fn crawl<E: Engine>(
         sitemaps_waiting: VecDeque::new(),
         stopping: false,
     };
-    let (state, connecting, [changed, answered]) = (RefCell::new(state), Cell::new(0), [Notify::new(), Notify::new()]);
-    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed, answered, connecting });
+    let (state, connecting, cpu) = (RefCell::new(state), Cell::new(0), Cpu::default());
+    let [changed, answered] = [Notify::new(), Notify::new()];
+    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed, answered, connecting, cpu });
     crawl.begin();
     crawl.clone().run(&mut store, show, stop).await;
     // A fetch whose grace is over says nothing any more.
@@ -180,7 +184,7 @@ pub(crate) async fn crawl<E: Engine>(
         true => state.tally.left = left,
         false => state.tally.skip(Skipped::Budget, left),
     }
-    state.tally.end(crawl.now());
+    state.tally.end(crawl.now(), &crawl.cpu);
     Ok(mem::take(&mut state.tally))
 }
 
@@ -203,7 +207,7 @@ impl<E: Engine> Crawl<E> {
     async fn run(
         self: Rc<Self>,
         store: &mut Store,
-        show: impl Fn(&Tally, (usize, usize, usize)),
+        show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment>,
         stop: impl Future<Output = ()>,
     ) {
         let mut stop = pin!(stop);
@@ -217,27 +221,17 @@ impl<E: Engine> Crawl<E> {
                 self.stop();
                 (begins_until, grace_until) = (None, Some(now + GRACE));
             }
-            while let Some(answer) = store.try_answer() {
-                self.hear(answer);
-            }
-            let told = mem::take(&mut self.state.borrow_mut().told);
-            if !told.is_empty() {
-                store.tell(told);
-            }
-            match self.next(now) {
+            self.cpu.store.time(|| self.exchange(store));
+            match self.cpu.frontier.time(|| self.next(now)) {
                 Next::Fetch(what) => E::spawn(self.clone().fetch(what)),
                 Next::Over => return,
                 Next::Wait { held_by, until } => {
                     self.note(now, held_by);
-                    {
-                        let state = self.state.borrow();
-                        let (_, in_flight, hosts) = state.frontier.sizes();
-                        show(&state.tally, ((state.left as usize).saturating_sub(in_flight), in_flight, hosts));
-                    }
-                    let until = until.into_iter().chain(begins_until).chain(grace_until).min();
+                    let again = show(&self.state.borrow().tally, self.state.borrow().sizes());
+                    let until = until.into_iter().chain(again).chain(begins_until).chain(grace_until).min();
                     match self.wait(until, store, stop.as_mut()).await {
                         Wake::Change => {}
-                        Wake::Answer(answer) => self.hear(answer),
+                        Wake::Answer(answer) => self.cpu.store.time(|| self.hear(answer)),
                         Wake::Failed => return,
                         Wake::Stop => {
                             self.state.borrow_mut().tally.interrupted = true;
@@ -308,10 +302,14 @@ impl<E: Engine> Crawl<E> {
 
     fn note(&self, now: Moment, held_by: Limit) {
         let mut state = self.state.borrow_mut();
-        let (_, in_flight, _) = state.frontier.sizes();
+        let (queued, in_flight, _) = state.sizes();
         let talks = matches!(held_by, Limit::Concurrency | Limit::Server);
-        let held_by = if talks && self.connecting.get() * 2 > in_flight { Limit::Connect } else { held_by };
-        state.tally.note(now, held_by, in_flight);
+        let held_by = match (self.engine.resolving(), self.connecting.get()) {
+            (resolving, _) if talks && resolving * 2 > in_flight => Limit::Dns,
+            (_, connecting) if talks && connecting * 2 > in_flight => Limit::Connect,
+            _ => held_by,
+        };
+        state.tally.note(now, held_by, in_flight, queued);
     }
 
     fn tell(&self, told: Told) {
@@ -320,6 +318,17 @@ impl<E: Engine> Crawl<E> {
         state.unanswered += 1;
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// Hears what the store has to say, and says what it is to know.
+    fn exchange(&self, store: &mut Store) {
+        while let Some(answer) = store.try_answer() {
+            self.hear(answer);
+        }
+        let told = mem::take(&mut self.state.borrow_mut().told);
+        if !told.is_empty() {
+            store.tell(told);
+        }
     }
 
     /// The store has written something down, and hands something over.
@@ -531,7 +540,7 @@ impl<E: Engine> Crawl<E> {
         let mut taken = Taken::new(&answer, links, self.plan.manners.max_size)?;
         while let Some(piece) = answer.chunk().await? {
             taken.wire += piece.len() as u64;
-            taken.take::<E>(piece).await?;
+            taken.take::<E>(piece, &self.cpu.parse).await?;
         }
         taken.finish()?;
         let outcome = Outcome {
@@ -549,17 +558,27 @@ impl<E: Engine> Crawl<E> {
             let after = asked_for.and_then(|value| retry_after(&value, SystemTime::now()));
             return Ok(Attempt::Later { after, outcome });
         }
+        let links = match taken.links {
+            Some(links) => {
+                let found = self.cpu.parse.time(|| links.finish());
+                self.cpu.frontier.time(|| self.links(page, found))
+            }
+            None => vec![],
+        };
+        Ok(Attempt::Done { outcome, links })
+    }
+
+    /// What of a page's links is for the store.
+    fn links(&self, page: &Page, found: Found) -> Vec<Link> {
         let mut links = vec![];
-        if let Some(found) = taken.links.map(Extractor::finish) {
-            for link in found.links {
-                if link.nofollow || found.follow == Follow::No {
-                    self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
-                } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
-                    links.extend(self.link(&link.url, page.depth + 1, Some(&page.url)));
-                }
+        for link in found.links {
+            if link.nofollow || found.follow == Follow::No {
+                self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
+            } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
+                links.extend(self.link(&link.url, page.depth + 1, Some(&page.url)));
             }
         }
-        Ok(Attempt::Done { outcome, links })
+        links
     }
 
     /// Takes a redirect's body in, so that its connection can stay.
@@ -663,7 +682,7 @@ struct Slot<E: Engine> {
 impl<E: Engine> Drop for Slot<E> {
     fn drop(&mut self) {
         if let Ok(mut state) = self.crawl.state.try_borrow_mut() {
-            state.frontier.done(&self.host);
+            self.crawl.cpu.frontier.time(|| state.frontier.done(&self.host));
         }
         self.crawl.changed.notify_one();
     }
@@ -678,6 +697,12 @@ enum Wake {
 }
 
 impl State {
+    /// How many are in line, in memory or not, how many are under way, and of how many hosts something is known.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let (_, in_flight, hosts) = self.frontier.sizes();
+        ((self.left as usize).saturating_sub(in_flight), in_flight, hosts)
+    }
+
     /// Nothing more becomes of a page: it has its line, and its links are found.
     fn end(&mut self, page: Page, outcome: Outcome, links: Vec<Link>) {
         self.tell(match page.kind {
@@ -753,21 +778,21 @@ impl Taken {
         Ok(Self { decoder, links, wire: 0, decoded: 0, max_size })
     }
 
-    async fn take<E: Engine>(&mut self, mut piece: &[u8]) -> Result<(), Error> {
+    async fn take<E: Engine>(&mut self, mut piece: &[u8], parse: &Part) -> Result<(), Error> {
         if self.decoder.is_none() {
-            return self.look::<E>(piece).await;
+            return self.look::<E>(piece, parse).await;
         }
         while !piece.is_empty() {
             let Some(decoder) = &mut self.decoder else { return Ok(()) };
-            let step = decoder.decode(piece)?;
+            let step = parse.time(|| decoder.decode(piece))?;
             piece = &piece[step.consumed..];
             let data = step.data.to_vec();
-            self.look::<E>(&data).await?;
+            self.look::<E>(&data, parse).await?;
         }
         Ok(())
     }
 
-    async fn look<E: Engine>(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    async fn look<E: Engine>(&mut self, bytes: &[u8], parse: &Part) -> Result<(), Error> {
         self.decoded += bytes.len() as u64;
         if self.decoded > self.max_size {
             return Err(Error::new(ErrorKind::TooLarge, "body: larger than the limit"));
@@ -775,7 +800,7 @@ impl Taken {
         let Some(links) = &mut self.links else { return Ok(()) };
         let mut rest = bytes;
         while !rest.is_empty() {
-            rest = links.feed(rest);
+            rest = parse.time(|| links.feed(rest));
             if !rest.is_empty() {
                 E::yield_now().await; // a large page holds nobody else up
             }

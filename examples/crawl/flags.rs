@@ -14,7 +14,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use windlass::http::{Url, decode::Coding};
@@ -75,6 +75,10 @@ pub(crate) struct Flags {
     /// Write a line of JSON for each page to this file; `-` for stdout
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) output: Option<PathBuf>,
+
+    /// Write a page of plots to this file at the end, also after Ctrl-C
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
 
     /// Keep what is left to do in this folder, and go on with what is in it
     #[arg(long, value_name = "DIR")]
@@ -202,7 +206,7 @@ pub(crate) struct Flags {
 
     /// Serve the site of its own and crawl nothing, until stdin ends: says in one JSON object where to begin and what to
     /// --resolve
-    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output"])]
+    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output", "report", "state"])]
     pub(crate) serve: bool,
 }
 
@@ -223,6 +227,26 @@ impl EngineName {
 }
 
 impl Flags {
+    /// The command line, and what each setting is in the end: those that nothing was said of, too. What headers say is left
+    /// out: it may be a password.
+    pub(crate) fn from_command_line() -> (Self, Vec<(String, String)>) {
+        let command = Self::command();
+        let matches = command.clone().get_matches();
+        let flags = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+        let value = |arg: &Arg| match arg.get_id().as_str() {
+            "header" => flags.header.iter().map(|(name, _)| format!("{name}: …")).collect(),
+            "urls" => flags.urls.iter().map(ToString::to_string).collect(),
+            id => matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect(),
+        };
+        let told = command.get_arguments().filter_map(|arg| {
+            let values: Vec<String> = value(arg);
+            let name = arg.get_long().unwrap_or("URL").to_owned();
+            (!values.is_empty()).then(|| (name, values.join(", ")))
+        });
+        let told = told.collect();
+        (flags, told)
+    }
+
     /// The site to serve, and at which port if that is not all the same; none if URLs were given. What is not said is as
     /// before.
     pub(crate) fn site(&self, before: Option<SiteAt>) -> Option<(Site, u16)> {

@@ -19,49 +19,54 @@
 //! | `store` | what outlives the process, and has no room in memory |
 //! | `crawl` | from a URL to its links |
 //! | `engine` | who carries the requests |
-//! | `report` | what it was like |
+//! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
+//! | `report`, `page` | what it was like, in words, JSON and plots |
+//! | `show` | how far it is |
 //! | `site` | a site to crawl, for who names none |
 //!
-//! Not here: any of these; this page only puts them in order. What it cannot do yet: WARC files,
-//! pages of plots.   Next: `flags`.
+//! Not here: any of these; this page only puts them in order. What it cannot do yet: WARC files.
+//!   Next: `flags`.
 
+mod cpu;
 mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod limits;
+mod page;
 mod plan;
 mod report;
 mod rules;
 mod scope;
+mod show;
 mod site;
 mod store;
+mod timeline;
 
 use std::{
-    cell::Cell,
-    io::{self, IsTerminal, Write},
+    fs::File,
+    io::{self, Write},
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
     sync::{Arc, atomic::AtomicBool},
-    time::Duration,
 };
 
-use clap::Parser;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use nix::time::ClockId;
 use signal_hook::consts::SIGINT;
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
-use windlass_examples::{figures::thousands, limits::Descriptors};
+use windlass_examples::limits::Descriptors;
 
 use crate::{
     crawl::crawl,
     engine::{Engine, on_tokio::OnTokio, on_windlass::OnWindlass},
     flags::{EngineName, Flags},
     plan::Plan,
-    report::Tally,
+    report::{Report, Tally},
+    show::Show,
     store::{
         Store, Trouble,
+        files::named,
         ledger::{Ledger, Window},
     },
 };
@@ -73,8 +78,8 @@ const INTERRUPTED: u8 = 130;
 const SPARE_DESCRIPTORS: u64 = 1_000;
 
 fn main() -> ExitCode {
-    let mut flags = Flags::parse();
-    let done = if flags.serve { serve(&flags).map(|()| None) } else { run(&mut flags).map(Some) };
+    let (mut flags, settings) = Flags::from_command_line();
+    let done = if flags.serve { serve(&flags).map(|()| None) } else { run(&mut flags, &settings).map(Some) };
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(tally)) if tally.interrupted => INTERRUPTED.into(),
@@ -101,24 +106,25 @@ fn serve(flags: &Flags) -> Result<(), Trouble> {
     Ok(())
 }
 
-fn run(flags: &mut Flags) -> Result<Tally, Trouble> {
+fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Trouble> {
     flags.read_urls().map_err(Trouble::Usage)?;
     Descriptors::read()?.raise(u64::from(flags.concurrency) + SPARE_DESCRIPTORS)?;
     let stop = interrupts()?;
+    let page = flags.report.as_deref().map(PageFile::open).transpose()?;
     let (plan, store) = prepared(flags)?;
-    let (bounds, show) = (plan.bounds, Show::new());
-    let before = spent();
+    let (bounds, show) = (plan.bounds, Show::new(flags.output.as_deref()));
+    let before = cpu::of_this_thread();
     let (tally, turns) = match flags.engine {
         EngineName::Windlass => on_windlass(plan, store, show, stop)?,
         EngineName::Tokio => (on_tokio(plan, store, show, stop)?, None),
     };
-    let busy = (spent() - before).as_secs_f64() / tally.elapsed().as_secs_f64().max(1e-9);
-    let engine = flags.engine.as_str();
-    let text = match flags.json {
-        true => format!("{}\n", tally.json(engine, busy, bounds, turns)),
-        false => tally.words(engine, busy, bounds),
-    };
+    let spent = cpu::of_this_thread() - before;
+    let report = Report { tally: &tally, engine: flags.engine.as_str(), bounds, spent, turns };
+    let text = if flags.json { format!("{}\n", report.json()) } else { report.words() };
     io::stdout().write_all(text.as_bytes())?;
+    if let Some(page) = page {
+        page.write(&page::page(&report.json(), &tally.timeline, settings))?;
+    }
     Ok(tally)
 }
 
@@ -141,11 +147,6 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
     let window = Window::for_bounds(&plan.bounds);
     ledger.begin(flags.began(&plan, site), [flags.output.as_deref(), None], window)?;
     Ok((plan, Store::start(ledger, flags.batch as usize)?))
-}
-
-/// CPU time of this thread, which is the loop's; the embedded site has its own.
-fn spent() -> Duration {
-    ClockId::CLOCK_THREAD_CPUTIME_ID.now().expect("every kernel has this clock").into()
 }
 
 type Carried = (Tally, Option<serde_json::Value>);
@@ -185,54 +186,21 @@ fn interrupts() -> io::Result<UnixStream> {
     Ok(told)
 }
 
-/// Shows how far it is: on a terminal in one line that stays where it is, else in a line every ten seconds.
-struct Show {
-    bar: Option<ProgressBar>,
-    next: Cell<Duration>,
+/// The file of `--report`, opened before the crawl begins: who cannot write it hears of it then. What is in it from before
+/// stays until there is something new.
+struct PageFile<'a> {
+    path: &'a Path,
+    file: File,
 }
 
-impl Show {
-    fn new() -> Self {
-        let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-            let style =
-                ProgressStyle::with_template("{spinner} {msg}").expect("the template names what indicatif knows");
-            bar.set_style(style);
-            bar
-        });
-        let next = if bar.is_some() { Duration::ZERO } else { Self::LINE_EVERY };
-        Self { bar, next: Cell::new(next) }
+impl<'a> PageFile<'a> {
+    fn open(path: &'a Path) -> io::Result<Self> {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        Ok(Self { path, file: file.map_err(|error| named(path, &error))? })
     }
 
-    const LINE_EVERY: Duration = Duration::from_secs(10);
-    const REDRAWN_EVERY: Duration = Duration::from_millis(100);
-
-    fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) {
-        let elapsed = tally.elapsed();
-        if elapsed < self.next.get() {
-            return;
-        }
-        self.next.set(elapsed + if self.bar.is_some() { Self::REDRAWN_EVERY } else { Self::LINE_EVERY });
-        let per_s = tally.pages as f64 / elapsed.as_secs_f64().max(1e-9);
-        let [pages, queued, hosts, errors] =
-            [tally.pages, queued as u64, hosts as u64, tally.failures()].map(thousands);
-        let line = format!(
-            "{pages} pages ({per_s:.0}/s), {in_flight} under way, {queued} queued, {hosts} hosts, {errors} errors"
-        );
-        match &self.bar {
-            Some(bar) => {
-                bar.set_message(line);
-                bar.tick();
-            }
-            None => eprintln!("{line}"),
-        }
-    }
-}
-
-impl Drop for Show {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+    fn write(mut self, page: &str) -> io::Result<()> {
+        let written = self.file.set_len(0).and_then(|()| self.file.write_all(page.as_bytes()));
+        written.map_err(|error| named(self.path, &error))
     }
 }

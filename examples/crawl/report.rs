@@ -1,14 +1,19 @@
 //! What a crawl was like.
 //!
 //! ```text
-//!     each page ──► a line of JSON, and ──► Tally ──► the report in words, or in JSON
+//!     each page ──► a line of JSON, and ──► Tally ──► Report ──► in words, or in JSON ──► a page of plots
 //!     each look at the frontier: who holds the work back ──┘
 //! ```
 //!
 //! Outcomes add up: every page that was fetched is counted once, under its class of status or under the error that ended it.
-//! Not here: where lines and reports are written (`main`).   Next: `main`.
+//! Not here: what the limits would allow (`limits`), plots (`page`), where lines and reports are written (`main`).
+//! Next: `page`.
 
-use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    time::Duration,
+};
 
 use serde::Serialize;
 use windlass::http::{ErrorKind, Url};
@@ -17,66 +22,16 @@ use windlass_examples::{
     latency::{Latency, Summary},
 };
 
+pub(crate) use crate::limits::Limit;
 use crate::{
+    cpu::{self, Cpu},
     crawl::{Outcome, Page},
     engine::Took,
     frontier::{Bounds, Moment},
+    limits::Given,
     scope::Skipped,
+    timeline::{Step, Timeline},
 };
-
-/// What can hold a crawl back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Limit {
-    Concurrency,
-    PerHost,
-    Rate,
-    Delay,
-    Connect,
-    /// Whatever may be fetched is under way, or is to be tried again later.
-    Server,
-    Store,
-    Loop,
-}
-
-impl Limit {
-    const ALL: [Limit; 8] = [
-        Limit::Concurrency,
-        Limit::PerHost,
-        Limit::Rate,
-        Limit::Delay,
-        Limit::Connect,
-        Limit::Server,
-        Limit::Store,
-        Limit::Loop,
-    ];
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Limit::Concurrency => "concurrency",
-            Limit::PerHost => "per_host",
-            Limit::Rate => "rate",
-            Limit::Delay => "delay",
-            Limit::Connect => "connect",
-            Limit::Server => "server",
-            Limit::Store => "store",
-            Limit::Loop => "loop",
-        }
-    }
-
-    fn about(self) -> &'static str {
-        match self {
-            Limit::Concurrency => "all slots were taken",
-            Limit::PerHost => "every host that had pages left had all its slots taken",
-            Limit::Rate => "the rate was spent",
-            Limit::Delay => "every host that had pages left was in its delay",
-            Limit::Connect => "most of what was under way was connecting",
-            Limit::Server => "nothing was left to begin: answers, or the time for another attempt, were awaited",
-            Limit::Store => "what was found had to be written down first",
-            Limit::Loop => "the loop's thread was busy (it is, beside the others)",
-        }
-    }
-}
 
 /// A page, as the output has it.
 #[derive(Debug, Serialize)]
@@ -132,13 +87,56 @@ pub(crate) struct Tally {
     pub(crate) bytes_wire: u64,
     bytes_decoded: u64,
     latency: Latency,
+    phases: Phases,
     pub(crate) interrupted: bool,
-    /// When somebody last looked, and what held the crawl back then.
+    /// When somebody last looked, and how it was then.
     since: Moment,
     held_by: Option<Limit>,
     in_flight: usize,
+    queued: usize,
+    pages_noted: u64,
     held: BTreeMap<Limit, Duration>,
     in_flight_s: f64,
+    pub(crate) timeline: Timeline,
+    /// When somebody last read the clock of the loop's thread, and what it said.
+    busy_since: Option<(Moment, Duration)>,
+    /// CPU time of parse, frontier and store.
+    cpu: [Duration; 3],
+}
+
+/// How long each phase took, by name.
+#[derive(Debug, Default)]
+struct Phases([Latency; Phases::NAMES.len()], [u64; Phases::NAMES.len()]);
+
+impl Phases {
+    const NAMES: [&str; 6] = ["queue", "dns", "connect", "tls", "first_byte", "body"];
+
+    /// A page that went over a connection that was there already had no need of a name, a connection or a handshake: it
+    /// does not count there.
+    fn record(&mut self, took: &Took) {
+        let needed = |span_ms: Option<f64>| span_ms.filter(|span_ms| *span_ms > 0.0);
+        let spans = [took.queue, needed(took.dns), needed(took.connect), needed(took.tls), took.first_byte, took.body];
+        for (nth, span_ms) in spans.into_iter().enumerate() {
+            let Some(span_ms) = span_ms else { continue };
+            self.0[nth].record((span_ms * 1e6) as u64);
+            self.1[nth] += 1;
+        }
+    }
+
+    /// Those that there were.
+    fn told(&self) -> impl Iterator<Item = (&'static str, Phase)> {
+        let all = Self::NAMES.into_iter().zip(self.0.iter().zip(self.1));
+        all.filter(|(_, (_, pages))| *pages > 0)
+            .map(|(name, (spans, pages))| (name, Phase { pages, spans: spans.summary() }))
+    }
+}
+
+#[derive(Debug, Serialize)]
+struct Phase {
+    /// How many had it.
+    pages: u64,
+    #[serde(flatten)]
+    spans: Summary,
 }
 
 #[derive(Debug, Default)]
@@ -176,6 +174,7 @@ impl Tally {
             None => {
                 self.ok += 1;
                 self.latency.record(outcome.total.as_nanos() as u64); // less than five hundred years
+                self.phases.record(&outcome.took);
             }
         }
     }
@@ -190,17 +189,41 @@ impl Tally {
     }
 
     /// Somebody looks: the time since the last look is put down to what held the crawl back then.
-    pub(crate) fn note(&mut self, now: Moment, held_by: Limit, in_flight: usize) {
+    pub(crate) fn note(&mut self, now: Moment, held_by: Limit, in_flight: usize, queued: usize) {
         let span = now.saturating_sub(self.since);
+        let span_s = span.as_secs_f64();
+        let mut step = Step {
+            pages: (self.pages - self.pages_noted) as f64,
+            in_flight_s: span_s * self.in_flight as f64,
+            queued_s: span_s * self.queued as f64,
+            ..Step::default()
+        };
         if let Some(limit) = self.held_by {
             *self.held.entry(limit).or_default() += span;
+            step.held_s[limit as usize] = span_s;
         }
-        self.in_flight_s += span.as_secs_f64() * self.in_flight as f64;
-        (self.since, self.held_by, self.in_flight) = (now, Some(held_by), in_flight);
+        self.in_flight_s += step.in_flight_s;
+        self.timeline.add(self.since, now, &step);
+        (self.since, self.held_by, self.in_flight, self.queued) = (now, Some(held_by), in_flight, queued);
+        self.pages_noted = self.pages;
+        self.note_busy(now);
     }
 
-    pub(crate) fn end(&mut self, now: Moment) {
-        self.note(now, Limit::Server, 0);
+    /// Reads the clock of this thread, the loop's, once in a step: that takes a system call.
+    fn note_busy(&mut self, now: Moment) {
+        if self.busy_since.is_some_and(|(since, _)| now < since + self.timeline.step()) {
+            return;
+        }
+        let spent = cpu::of_this_thread();
+        if let Some((since, before)) = self.busy_since.replace((now, spent)) {
+            let busy_s = (spent - before).as_secs_f64();
+            self.timeline.add(since, now, &Step { busy_s, ..Step::default() });
+        }
+    }
+
+    pub(crate) fn end(&mut self, now: Moment, cpu: &Cpu) {
+        self.note(now, Limit::Server, 0, 0);
+        self.cpu = [&cpu.parse, &cpu.frontier, &cpu.store].map(|part| part.spent());
     }
 
     pub(crate) fn elapsed(&self) -> Duration {
@@ -211,126 +234,193 @@ impl Tally {
         self.failed.values().sum()
     }
 
+    /// Whom robots.txt asks for a longer delay has it.
+    fn delays_s(&self, delay: Duration) -> Vec<f64> {
+        self.hosts.values().map(|host| host.delay.max(delay).as_secs_f64()).collect()
+    }
+}
+
+/// A crawl that is over, and what is known of it besides.
+#[derive(Debug)]
+pub(crate) struct Report<'a> {
+    pub(crate) tally: &'a Tally,
+    pub(crate) engine: &'static str,
+    pub(crate) bounds: Bounds,
+    /// CPU time of the loop's thread.
+    pub(crate) spent: Duration,
+    /// What the loop counted, if it counts.
+    pub(crate) turns: Option<serde_json::Value>,
+}
+
+impl Report<'_> {
     /// As the contract of `--json` has it.
-    pub(crate) fn json(
-        &self,
-        engine: &str,
-        busy: f64,
-        bounds: Bounds,
-        turns: Option<serde_json::Value>,
-    ) -> serde_json::Value {
-        let elapsed_s = self.elapsed().as_secs_f64();
-        let of_kind = |kind: &ErrorKind| (kind.name(), self.failed.get(kind.name()).copied().unwrap_or(0));
-        let class = |class: u16| (format!("{class}xx"), self.classes.get(&class).copied().unwrap_or(0));
-        let skipped = |why: Skipped| (why.as_str(), self.skipped.get(why.as_str()).copied().unwrap_or(0));
-        let hosts = self.hosts.iter().map(|(name, host)| {
-            let delay_s = host.delay.max(bounds.delay).as_secs_f64();
+    pub(crate) fn json(&self) -> serde_json::Value {
+        let tally = self.tally;
+        let elapsed_s = tally.elapsed().as_secs_f64();
+        let of_kind = |kind: &ErrorKind| (kind.name(), tally.failed.get(kind.name()).copied().unwrap_or(0));
+        let class = |class: u16| (format!("{class}xx"), tally.classes.get(&class).copied().unwrap_or(0));
+        let skipped = |why: Skipped| (why.as_str(), tally.skipped.get(why.as_str()).copied().unwrap_or(0));
+        let hosts = tally.hosts.iter().map(|(name, host)| {
+            let delay_s = host.delay.max(self.bounds.delay).as_secs_f64();
             serde_json::json!({ "host": name, "pages": host.pages, "errors": host.errors, "delay_s": delay_s })
         });
+        let given = self.given();
+        let allowed = |limit: Limit| (limit.as_str(), given.allows(limit));
         serde_json::json!({
             "program": "crawl",
             "version": env!("CARGO_PKG_VERSION"),
-            "engine": engine,
-            "pages": self.pages,
-            "ok": self.ok,
+            "engine": self.engine,
+            "pages": tally.pages,
+            "ok": tally.ok,
             "failed": ErrorKind::ALL.iter().map(of_kind).collect::<BTreeMap<_, _>>(),
             "status": (2..=5).map(class).collect::<BTreeMap<_, _>>(),
             "skipped": Skipped::ALL.into_iter().map(skipped).collect::<BTreeMap<_, _>>(),
-            "left": self.left,
-            "earlier": self.earlier,
-            "robots": self.robots,
-            "sitemaps": self.sitemaps,
-            "retries": self.retries,
-            "interrupted": self.interrupted,
+            "left": tally.left,
+            "earlier": tally.earlier,
+            "robots": tally.robots,
+            "sitemaps": tally.sitemaps,
+            "retries": tally.retries,
+            "interrupted": tally.interrupted,
             "elapsed_s": elapsed_s,
-            "pages_per_s": self.pages as f64 / elapsed_s.max(1e-9),
-            "bytes_wire": self.bytes_wire,
-            "bytes_decoded": self.bytes_decoded,
-            "latency_us": self.latency.summary(),
-            "in_flight_mean": self.in_flight_s / elapsed_s.max(1e-9),
-            "limits": self.shares(busy).into_iter().map(|(limit, share)| (limit.as_str(), share)).collect::<BTreeMap<_, _>>(),
+            "pages_per_s": self.pages_per_s(),
+            "bytes_wire": tally.bytes_wire,
+            "bytes_decoded": tally.bytes_decoded,
+            "latency_us": tally.latency.summary(),
+            "phases_us": tally.phases.told().collect::<BTreeMap<_, _>>(),
+            "in_flight_mean": self.in_flight_mean(),
+            "in_flight_by_littles_law": given.in_flight(self.pages_per_s()),
+            "limits": self.shares().into_iter().map(|(limit, share)| (limit.as_str(), share)).collect::<BTreeMap<_, _>>(),
+            "allowed_per_s": Limit::ALL.into_iter().map(allowed).collect::<BTreeMap<_, _>>(),
+            "least": given.least().map(|(limit, _)| limit),
+            "cpu_us_per_page": self.cpu_us_per_page().into_iter().collect::<BTreeMap<_, _>>(),
             "hosts": hosts.collect::<Vec<_>>(),
-            "loop": turns,
+            "loop": self.turns,
         })
     }
 
-    fn shares(&self, busy: f64) -> Vec<(Limit, f64)> {
-        let elapsed_s = self.elapsed().as_secs_f64().max(1e-9);
+    fn elapsed_s(&self) -> f64 {
+        self.tally.elapsed().as_secs_f64().max(1e-9)
+    }
+
+    fn pages_per_s(&self) -> f64 {
+        self.tally.pages as f64 / self.elapsed_s()
+    }
+
+    fn in_flight_mean(&self) -> f64 {
+        self.tally.in_flight_s / self.elapsed_s()
+    }
+
+    fn shares(&self) -> Vec<(Limit, f64)> {
         let share = |limit: Limit| match limit {
-            Limit::Loop => busy,
-            limit => self.held.get(&limit).map_or(0.0, |held| held.as_secs_f64() / elapsed_s),
+            Limit::Loop => self.spent.as_secs_f64() / self.elapsed_s(),
+            limit => self.tally.held.get(&limit).map_or(0.0, |held| held.as_secs_f64() / self.elapsed_s()),
         };
         Limit::ALL.into_iter().map(|limit| (limit, share(limit))).collect()
     }
 
+    fn given(&self) -> Given {
+        Given {
+            bounds: self.bounds,
+            delays_s: self.tally.delays_s(self.bounds.delay),
+            page_s: self.tally.latency.summary().mean / 1e6,
+            cpu_s: self.spent.as_secs_f64() / self.tally.pages as f64,
+        }
+    }
+
+    /// What is not timed by itself is the fetch: the loop, its sockets, the client.
+    fn cpu_us_per_page(&self) -> [(&'static str, f64); 5] {
+        let [parse, frontier, store] = self.tally.cpu;
+        let fetch = self.spent.saturating_sub(parse + frontier + store);
+        let a_page = |span: Duration| span.as_secs_f64() * 1e6 / self.tally.pages.max(1) as f64;
+        let all = [("fetch", fetch), ("parse", parse), ("frontier", frontier), ("store", store), ("total", self.spent)];
+        all.map(|(name, span)| (name, a_page(span)))
+    }
+
     /// For people.
-    pub(crate) fn words(&self, engine: &str, busy: f64, bounds: Bounds) -> String {
-        let elapsed_s = self.elapsed().as_secs_f64();
-        let per_s = self.pages as f64 / elapsed_s.max(1e-9);
+    pub(crate) fn words(&self) -> String {
         let mut out = String::new();
-        let mut say = |line: String| _ = writeln!(out, "{line}");
-        say(format!("{} pages in {elapsed_s:.2} s ({per_s:.0} pages/s), by {engine}", thousands(self.pages)));
-        say(format!("  ok           {}", thousands(self.ok)));
-        for (kind, count) in &self.failed {
-            let first = self.first_failures.get(kind).map_or(String::new(), |first| format!("   first: {first}"));
-            say(format!("  {kind:<12} {}{first}", thousands(*count)));
-        }
-        let classes: Vec<_> =
-            self.classes.iter().map(|(class, count)| format!("{class}xx {}", thousands(*count))).collect();
-        say(format!("  by status    {}", classes.join(", ")));
-        let skipped: Vec<_> = self.skipped.iter().map(|(why, count)| format!("{why} {}", thousands(*count))).collect();
-        if !skipped.is_empty() {
-            say(format!("  not fetched  {}", skipped.join(", ")));
-        }
-        if self.left > 0 {
-            say(format!("  left over    {}: the crawl was stopped", thousands(self.left)));
-        }
-        if self.earlier > 0 {
-            say(format!("  earlier      {} pages, by the runs that this one went on with", thousands(self.earlier)));
-        }
-        let [retries, robots, sitemaps] = [self.retries, self.robots, self.sitemaps].map(thousands);
-        say(format!("  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}"));
-        say(format!(
-            "  bytes        {} on the wire, {} decoded",
-            thousands(self.bytes_wire),
-            thousands(self.bytes_decoded)
-        ));
-        let Summary { mean, p50, p90, p99, max, .. } = self.latency.summary();
-        let ms = |us: u64| us as f64 / 1e3;
-        say(format!(
-            "  latency      mean {:.1} ms, p50 {:.1}, p90 {:.1}, p99 {:.1}, max {:.1}",
-            mean / 1e3,
-            ms(p50),
-            ms(p90),
-            ms(p99),
-            ms(max)
-        ));
-        say("what held it back, by its share of the time".to_owned());
-        for (limit, share) in self.shares(busy).into_iter().filter(|(_, share)| *share >= 0.001) {
-            say(format!("  {:<12} {:>5.1} %   {}", limit.as_str(), share * 100.0, limit.about()));
-        }
-        say(self.littles_law(bounds, mean / 1e6));
-        let mut hosts: Vec<_> = self.hosts.iter().collect();
-        hosts.sort_by_key(|(_, host)| std::cmp::Reverse(host.pages));
-        say(format!("hosts, {} in all; those with most pages", thousands(hosts.len() as u64)));
-        for (name, host) in hosts.into_iter().take(10) {
-            say(format!("  {:>9} pages  {:>7} errors  {name}", thousands(host.pages), thousands(host.errors)));
-        }
+        self.write_pages(&mut out).expect(TAKES_ALL);
+        self.write_spans(&mut out).expect(TAKES_ALL);
+        self.write_limits(&mut out).expect(TAKES_ALL);
+        self.write_hosts(&mut out).expect(TAKES_ALL);
         out
     }
 
-    /// Pages a second = pages under way / the time of one (Little 1961).
-    fn littles_law(&self, bounds: Bounds, mean_s: f64) -> String {
-        let elapsed_s = self.elapsed().as_secs_f64().max(1e-9);
-        let hosts = self.hosts.len() as f64;
-        let slots = (bounds.concurrency as f64).min(hosts * bounds.per_host as f64);
-        let by_slots = slots / mean_s.max(1e-9);
-        let by_delay = if bounds.delay.is_zero() { f64::INFINITY } else { hosts / bounds.delay.as_secs_f64() };
-        let at_most = by_slots.min(by_delay).min(bounds.rate.unwrap_or(f64::INFINITY));
-        format!(
-            "by Little's law {slots:.0} slots and {:.1} ms a page allow {at_most:.0} pages/s; on average {:.1} were under way",
-            mean_s * 1e3,
-            self.in_flight_s / elapsed_s,
+    fn write_pages(&self, out: &mut String) -> fmt::Result {
+        let tally = self.tally;
+        let (pages, elapsed_s, per_s) = (thousands(tally.pages), self.elapsed_s(), self.pages_per_s());
+        writeln!(out, "{pages} pages in {elapsed_s:.2} s ({per_s:.0} pages/s), by {}", self.engine)?;
+        writeln!(out, "  ok           {}", thousands(tally.ok))?;
+        for (kind, count) in &tally.failed {
+            let first = tally.first_failures.get(kind).map_or(String::new(), |first| format!("   first: {first}"));
+            writeln!(out, "  {kind:<12} {}{first}", thousands(*count))?;
+        }
+        let classes: Vec<_> =
+            tally.classes.iter().map(|(class, count)| format!("{class}xx {}", thousands(*count))).collect();
+        writeln!(out, "  by status    {}", classes.join(", "))?;
+        let skipped: Vec<_> = tally.skipped.iter().map(|(why, count)| format!("{why} {}", thousands(*count))).collect();
+        if !skipped.is_empty() {
+            writeln!(out, "  not fetched  {}", skipped.join(", "))?;
+        }
+        if tally.left > 0 {
+            writeln!(out, "  left over    {}: the crawl was stopped", thousands(tally.left))?;
+        }
+        if tally.earlier > 0 {
+            writeln!(out, "  earlier      {} pages, by the runs that this one goes on with", thousands(tally.earlier))?;
+        }
+        let [retries, robots, sitemaps] = [tally.retries, tally.robots, tally.sitemaps].map(thousands);
+        writeln!(out, "  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}")?;
+        let [wire, decoded] = [tally.bytes_wire, tally.bytes_decoded].map(thousands);
+        writeln!(out, "  bytes        {wire} on the wire, {decoded} decoded")
+    }
+
+    fn write_spans(&self, out: &mut String) -> fmt::Result {
+        writeln!(out, "how long a page took, in ms")?;
+        writeln!(out, "                   mean        p50        p90        p99        max      pages")?;
+        let all = ("all of it", Phase { pages: self.tally.ok, spans: self.tally.latency.summary() });
+        for (name, Phase { pages, spans }) in [all].into_iter().chain(self.tally.phases.told()) {
+            let ms = |us: u64| us as f64 / 1e3;
+            let [p50, p90, p99, max] = [spans.p50, spans.p90, spans.p99, spans.max].map(ms);
+            let (mean, pages) = (spans.mean / 1e3, thousands(pages));
+            writeln!(out, "  {name:<12} {mean:>8.2} {p50:>10.2} {p90:>10.2} {p99:>10.2} {max:>10.2} {pages:>10}")?;
+        }
+        let parts = self.cpu_us_per_page().map(|(name, us)| format!("{name} {us:.1}"));
+        writeln!(out, "CPU time a page, in µs: {}", parts.join(", "))
+    }
+
+    fn write_limits(&self, out: &mut String) -> fmt::Result {
+        let given = self.given();
+        writeln!(out, "what held it back, by its share of the time, and how many pages/s it would allow alone")?;
+        for (limit, share) in self.shares() {
+            let allowed = given.allows(limit).map_or("-".to_owned(), |per_s| thousands(per_s.round() as u64));
+            let (name, share, about) = (limit.as_str(), share * 100.0, limit.about());
+            writeln!(out, "  {name:<12} {share:>5.1} % {allowed:>10}   {about}")?;
+        }
+        if let Some((limit, per_s)) = given.least() {
+            writeln!(out, "  least: {}, {} pages/s", limit.as_str(), thousands(per_s.round() as u64))?;
+        }
+        writeln!(
+            out,
+            "by Little's law {:.0} pages/s of {:.2} ms each are {:.1} under way; on average {:.1} were, with robots.txt, \
+             redirects and what was asked again",
+            self.pages_per_s(),
+            given.page_s * 1e3,
+            given.in_flight(self.pages_per_s()),
+            self.in_flight_mean(),
         )
     }
+
+    fn write_hosts(&self, out: &mut String) -> fmt::Result {
+        let mut hosts: Vec<_> = self.tally.hosts.iter().collect();
+        hosts.sort_by_key(|(_, host)| std::cmp::Reverse(host.pages));
+        writeln!(out, "hosts, {} in all; those with most pages", thousands(hosts.len() as u64))?;
+        for (name, host) in hosts.into_iter().take(10) {
+            let [pages, errors] = [host.pages, host.errors].map(thousands);
+            writeln!(out, "  {pages:>9} pages  {errors:>7} errors  {name}")?;
+        }
+        Ok(())
+    }
 }
+
+/// Why writing a report does not fail.
+const TAKES_ALL: &str = "a string takes everything";

@@ -140,6 +140,9 @@ pub(crate) fn normal(url: &Url) -> Url {
     let text = url.as_str();
     let text = text.split_once('#').map_or(text, |(before, _)| before);
     let text = text.strip_suffix('?').unwrap_or(text);
+    if text.len() == url.as_str().len() && !text.contains('%') {
+        return url.clone(); // nearly always
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('%') {

@@ -69,13 +69,13 @@ fn crawled(line: &str) -> (Fetched, Tally, BTreeSet<String>) {
     let tally = match flags.engine {
         EngineName::Windlass => {
             let engine = OnWindlass::new(&plan.manners);
-            Loop::new().unwrap().block_on(crawl(engine, plan, store, |_, _| {}, pending()))
+            Loop::new().unwrap().block_on(crawl(engine, plan, store, |_, _| None, pending()))
         }
         EngineName::Tokio => {
             let engine = OnTokio::new(&plan.manners).unwrap();
             let runtime = tokio::runtime::Builder::new_current_thread();
             let runtime = { runtime }.enable_all().build_local(Default::default()).unwrap();
-            runtime.block_on(crawl(engine, plan, store, |_, _| {}, pending()))
+            runtime.block_on(crawl(engine, plan, store, |_, _| None, pending()))
         }
     };
     let fetched = Fetched::read(&fs::read_to_string(&output).unwrap());

@@ -5,14 +5,19 @@
 
 #![allow(dead_code, reason = "what only `main` calls")]
 
+mod cpu;
 mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod limits;
+mod page;
 mod plan;
 mod report;
 mod rules;
 mod scope;
+mod show;
 mod site;
 mod store;
 mod tests;
+mod timeline;

@@ -12,6 +12,7 @@
 //!
 //! The children have process groups of their own, so that Ctrl-C in a terminal reaches this process alone; should it be
 //! killed, the kernel kills them (`die_with`).
+//! Two engines are a script that Python runs; all the same they are told by the same plan and answer by the same words.
 //! Not here: what a child does (`engine`, `server`).   Next: `window`.
 
 use std::{
@@ -32,7 +33,7 @@ use signal_hook::{
     consts::{SIGINT, SIGTERM},
     iterator::Signals,
 };
-use windlass_examples::process;
+use windlass_examples::{process, python};
 
 use crate::contract::{Plan, ServerPlan, Told, Word};
 
@@ -41,6 +42,9 @@ pub(crate) const ENGINE_ROLE: &str = "__engine";
 
 /// The first argument that makes this program the server's process; its plan follows as JSON.
 pub(crate) const SERVER_ROLE: &str = "__server";
+
+/// The engines in Python; the plan follows as JSON, too.
+const SCRIPT: &str = include_str!("engine/on_aiohttp.py");
 
 /// Hears of Ctrl-C and passes it on to the engine that runs.
 #[derive(Debug, Clone)]
@@ -114,7 +118,7 @@ pub(crate) fn run_engine(
         if interrupt.signal().is_some() {
             return Ok(None);
         }
-        let child = start(tool, ENGINE_ROLE, plan)?;
+        let child = start(engine_command(tool, plan)?, plan)?;
         *running = Some(child.process.id());
         child
     };
@@ -149,7 +153,7 @@ impl Server {
     /// # Errors
     /// The process cannot be started, or ends before it listens.
     pub(crate) fn start(plan: &ServerPlan) -> io::Result<Self> {
-        let mut child = start(&[], SERVER_ROLE, plan)?;
+        let mut child = start(itself(SERVER_ROLE)?, plan)?;
         match child.next_word()? {
             Some(Word::Listening(address)) => Ok(Self { child, url: format!("http://{address}/") }),
             _ => Err(io::Error::other("the embedded server ended before it listened")),
@@ -193,18 +197,33 @@ impl Drop for Running {
     }
 }
 
-fn start(tool: &[String], role: &str, plan: &impl Serialize) -> io::Result<Running> {
-    let itself = env::current_exe()?;
+fn engine_command(tool: &[String], plan: &Plan) -> io::Result<Command> {
+    if plan.engine.is_python() {
+        let mut command = python::command();
+        command.args(["-c", SCRIPT]);
+        return Ok(command);
+    }
     let mut command = match tool {
-        [] => Command::new(itself),
+        [] => return itself(ENGINE_ROLE),
         [tool, arguments @ ..] => {
             let mut command = Command::new(tool);
-            command.args(arguments).arg(itself);
+            command.args(arguments);
             command
         }
     };
+    command.arg(env::current_exe()?).arg(ENGINE_ROLE);
+    Ok(command)
+}
+
+/// This program, in a role of a child's.
+fn itself(role: &str) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.arg(role);
+    Ok(command)
+}
+
+fn start(mut command: Command, plan: &impl Serialize) -> io::Result<Running> {
     let mut process = command
-        .arg(role)
         .arg(serde_json::to_string(plan)?)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

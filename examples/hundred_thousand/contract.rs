@@ -21,7 +21,7 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use windlass_examples::{latency::Summary, out};
 
-use crate::counts::Counts;
+use crate::{binding::Little, counts::Counts, faults::script::Script};
 
 /// Who carries the requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
@@ -35,6 +35,12 @@ pub(crate) enum EngineName {
     TokioRaw,
     /// reqwest, the client that most programs on tokio use, on the same runtime.
     Reqwest,
+    /// aiohttp on asyncio's own loop, in Python.
+    Asyncio,
+    /// aiohttp on uvloop: libuv under asyncio's interface.
+    Uvloop,
+    /// The floor: epoll by hand, and as little else as possible.
+    Epoll,
 }
 
 impl EngineName {
@@ -45,7 +51,15 @@ impl EngineName {
             Self::Tokio => "tokio",
             Self::TokioRaw => "tokio-raw",
             Self::Reqwest => "reqwest",
+            Self::Asyncio => "asyncio",
+            Self::Uvloop => "uvloop",
+            Self::Epoll => "epoll",
         }
+    }
+
+    /// Whether it runs in Python, and is no part of this program.
+    pub(crate) fn is_python(self) -> bool {
+        matches!(self, Self::Asyncio | Self::Uvloop)
     }
 }
 
@@ -56,7 +70,7 @@ impl Display for EngineName {
 }
 
 /// What may hold the work back; the names in `limits`. Only what this program has or can measure is reported: it knows
-/// no request rate and no delay.
+/// no delay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Limit {
@@ -66,12 +80,29 @@ pub(crate) enum Limit {
     PerHost,
     /// Share of the run in which requests waited and most connections were still being made.
     Connect,
+    /// Share of the run in which nothing but the schedule of `--rate` kept requests from beginning.
+    Rate,
     /// CPU time of the embedded server by the run's time; 1.0 is a core of its own, fully used.
     Server,
     /// CPU time of the engine by the run's time.
     Loop,
     /// Share of the run in which a batch had nothing left to start and connections stood idle.
     BatchBarrier,
+}
+
+impl Limit {
+    /// As in the report.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Concurrency => "concurrency",
+            Self::PerHost => "per_host",
+            Self::Connect => "connect",
+            Self::Rate => "rate",
+            Self::Server => "server",
+            Self::Loop => "loop",
+            Self::BatchBarrier => "batch_barrier",
+        }
+    }
 }
 
 /// What one engine is to do in one round, handed to its process.
@@ -99,6 +130,8 @@ pub(crate) struct ServerPlan {
     pub(crate) core: Option<usize>,
     pub(crate) parent: u32,
     pub(crate) answer: Answer,
+    /// Which requests it answers faultily.
+    pub(crate) faults: Option<Script>,
 }
 
 /// What a child process says, one JSON value a line.
@@ -134,7 +167,14 @@ pub(crate) struct Told {
     pub(crate) would_block: Option<u64>,
     /// Of all the time that connections had, the share in which they stood idle behind a batch's barrier.
     pub(crate) barrier_idle: f64,
+    /// With `--faults`: how each request ended that did not end with a 200, by its number.
+    #[serde(default)]
+    pub(crate) endings: Endings,
 }
+
+/// How requests ended, by their numbers: with which status, or as which kind of failure. One that is not in it ended with
+/// a 200.
+pub(crate) type Endings = BTreeMap<u64, String>;
 
 /// The size and shape of the work.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -149,6 +189,12 @@ pub(crate) struct Settings {
     /// What the program's own server answers; none if it is another's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) answer: Option<Answer>,
+    /// Requests that begin in a second, whatever the answers do; none if each begins when another ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rate: Option<f64>,
+    /// Which requests the program's own server answers faultily.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) faults: Option<Script>,
 }
 
 /// What the program's own server answers to every request.
@@ -170,6 +216,19 @@ impl Answer {
 }
 
 impl Settings {
+    /// What the program does if nothing is said; the tests begin with it.
+    #[cfg(test)]
+    pub(crate) const DEFAULT: Settings = Settings {
+        requests: 100_000,
+        concurrency: 1000,
+        per_host: 100,
+        batch: None,
+        max_requests: None,
+        answer: None,
+        rate: None,
+        faults: None,
+    };
+
     /// The most connections that can be in use at once.
     pub(crate) fn connections(self) -> u64 {
         self.per_host.min(self.in_window())
@@ -209,6 +268,12 @@ pub(crate) struct Run {
     pub(crate) user_s: f64,
     pub(crate) sys_s: f64,
     pub(crate) peak_rss_kb: u64,
+    /// How it kept to the schedule of `--rate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) pace: Option<Pace>,
+    /// With `--faults`: whether every request ended as the server's script says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) faults: Option<Judged>,
 }
 
 impl Run {
@@ -237,6 +302,35 @@ pub(crate) struct Connections {
     pub(crate) reused: u64,
 }
 
+/// How an engine kept to a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Pace {
+    /// Requests a second that were to begin, and that did.
+    pub(crate) asked_per_s: f64,
+    pub(crate) reached_per_s: f64,
+    /// How many began late, and why.
+    pub(crate) late: Late,
+}
+
+/// Requests that began later than they were to, beyond what a timer's precision explains.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Late {
+    /// All of the window was taken when they were due.
+    pub(crate) window_full: u64,
+    /// The loop was busy with others and came to them late.
+    #[serde(rename = "loop")]
+    pub(crate) busy_loop: u64,
+}
+
+/// What came of a server's script.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Judged {
+    /// How many faults of each kind there were, all present.
+    pub(crate) scripted: BTreeMap<String, u64>,
+    /// How many requests did not end as the script says; zero, or something is wrong.
+    pub(crate) differ: u64,
+}
+
 /// What the loop counted itself.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Turns {
@@ -255,6 +349,9 @@ pub(crate) struct Report<'a> {
     pub(crate) settings: Settings,
     pub(crate) runs: Vec<&'a Run>,
     pub(crate) comparison: Vec<Comparison>,
+    /// Only with `--article`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) held_back: Option<Vec<HeldBack>>,
     /// Only with `--counts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) counts: Option<&'a Counts>,
@@ -265,6 +362,21 @@ pub(crate) struct Report<'a> {
 pub(crate) struct Comparison {
     pub(crate) engine: EngineName,
     pub(crate) median_s: f64,
+    /// The median distance of the rounds' times from `median_s`, as a share of it.
+    pub(crate) spread: f64,
     /// The other's median time by this one's: above one, this one is faster.
     pub(crate) ratio_to: BTreeMap<&'static str, f64>,
+}
+
+/// What held one engine back, beside what follows from the settings; medians of its rounds.
+#[derive(Debug, Serialize)]
+pub(crate) struct HeldBack {
+    pub(crate) engine: EngineName,
+    pub(crate) limits: BTreeMap<Limit, f64>,
+    /// What Little's law says.
+    pub(crate) little: Little,
+    /// What was measured: requests that had a connection, and the means of latency and exchange in seconds.
+    pub(crate) in_flight_mean: f64,
+    pub(crate) latency_s: f64,
+    pub(crate) exchange_s: f64,
 }

@@ -6,21 +6,48 @@
 //!
 //! Not here: whether the machine can do it (`preflight`).   Next: `preflight`.
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    hash::{BuildHasher, RandomState},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::Parser;
 use windlass::http::Url;
 use windlass_examples::figures::parse_seconds;
 
-use crate::contract::{Answer, EngineName, Settings};
+use crate::{
+    contract::{Answer, EngineName, Settings},
+    faults::script::Script,
+};
+
+/// How long a request may take, and how long where some are never answered: long beside what a good answer takes.
+const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT_OF_FAULTS: Duration = Duration::from_secs(2);
 
 const ABOUT: &str = "\
 Sends a hundred thousand GETs over a hundred connections, a thousand requests at a time, and tells what it took: \
-with this library's loop, with hyper on tokio, with a hand-written GET on tokio's sockets, and, if asked to, with reqwest.";
+with this library's loop, with hyper on tokio, with a hand-written GET on tokio's sockets, and, if asked to, with reqwest, \
+with aiohttp on asyncio and on uvloop, and with epoll alone.";
 
 const AFTER: &str = "\
 Without --url a server is started for the run. Each engine's round runs in a process of its own on one core, the \
-server in another on the next core.
+server in another on the next core. Engines take turns within a round; the order alternates.
+
+Engines: windlass is this library; tokio is hyper on tokio's LocalRuntime; tokio-raw a hand-written GET on its sockets; \
+reqwest what most programs on tokio use; asyncio and uvloop are aiohttp in Python (python3, or the one that WINDLASS_PYTHON \
+names: python3 -m venv DIR && DIR/bin/pip install aiohttp uvloop && export WINDLASS_PYTHON=DIR/bin/python), and what is not \
+installed is skipped, loudly. epoll is the floor: one send and one receive for each answer and next to nothing besides, which \
+no client can beat; it has no timers, no tasks and no parser, so it refuses --rate, --faults, --batch, --chunk and \
+--max-requests, and waits for an answer until Ctrl-C.
+
+With --rate a request that finds the window full begins late and is counted so; its latency counts from when it was to \
+begin, which a client that waits for answers leaves out (coordinated omission: Tene, wrk2).
+
+With --faults of a hundred requests so many meet a reset before or in the answer, an end in the head or in the body, another \
+protocol, a head line without end, a chunk without size, silence, a 500, a 503, a redirect to itself, or an answer that nobody \
+asked for. Which of them is drawn from the seed; every request must end as the script says, and one that does not is named.
 
 With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
 strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
@@ -28,10 +55,11 @@ strace where perf may not read tracepoints. Which of them are missing is said be
 In the report, the window holds the requests under way, those that wait for a connection included; latency counts \
 from entering it, exchange from having a connection, and in flight are those that have one.
 
-In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster.
+In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster; ± is the median distance \
+of the rounds' times from their median.
 
-Exit status: 0 every request succeeded; 1 some failed, or a descriptor was left open, or a process broke down; \
-2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";
+Exit status: 0 every request succeeded, or ended as the script of faults says; 1 some did not, or a descriptor was left \
+open, or a process broke down; 2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";
 
 /// The command line.
 #[derive(Debug, Parser)]
@@ -74,12 +102,35 @@ pub(crate) struct Flags {
     pub(crate) delay: Option<Duration>,
 
     /// Work in batches of so many requests and wait for each to end; `none` keeps the window full
-    #[arg(long, value_name = "B|none", default_value = "none")]
+    #[arg(long, value_name = "B|none", default_value = "none", default_value_if("article", "true", "1000"))]
     pub(crate) batch: Batch,
+
+    /// Begin so many requests a second, whatever the answers do, and count latency from when each was to begin
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "batch", value_parser = parse_rate, allow_negative_numbers = true)]
+    pub(crate) rate: Option<f64>,
+
+    /// As the article has it that this experiment comes from: batches of a thousand, each awaited; and what Little's law
+    /// says of it
+    #[arg(long, conflicts_with = "rate")]
+    pub(crate) article: bool,
+
+    /// Of a hundred requests so many meet a fault of the program's own server, of twelve kinds; and every request's end is
+    /// held against the server's script
+    #[arg(long, value_name = "PER_CENT", conflicts_with_all = ["url", "body", "chunk", "delay", "counts"], value_parser = parse_per_cent,
+        num_args = 0..=1, default_missing_value = "1", allow_negative_numbers = true)]
+    pub(crate) faults: Option<f64>,
+
+    /// Which script of faults [default: drawn anew, and told]
+    #[arg(long, value_name = "N", requires = "faults")]
+    pub(crate) seed: Option<u64>,
 
     /// Which engines, with commas between them
     #[arg(long, value_name = "LIST", value_enum, value_delimiter = ',', default_value = "windlass,tokio,tokio-raw")]
     pub(crate) engine: Vec<EngineName>,
+
+    /// aiohttp on asyncio and on uvloop, too
+    #[arg(long)]
+    pub(crate) python: bool,
 
     /// How often each engine has its turn; the order alternates
     #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -91,17 +142,64 @@ pub(crate) struct Flags {
         value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) counts: Option<u64>,
 
-    /// Seconds for one request, from entering the window to the last byte of the body
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds, allow_negative_numbers = true)]
-    pub(crate) timeout: Duration,
+    /// Seconds for one request, from entering the window to the last byte of the body [default: 30, with --faults 2]
+    #[arg(long, value_name = "SECONDS", value_parser = parse_seconds, allow_negative_numbers = true)]
+    timeout: Option<Duration>,
+
+    /// Write a page with plots to this file, too; it needs nothing but a browser
+    #[arg(long, value_name = "FILE.html")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 impl Flags {
+    /// What clap cannot check; and a seed is drawn where one is wanted and none was given.
+    pub(crate) fn checked(mut self) -> Result<Flags, String> {
+        if self.python {
+            let missing =
+                [EngineName::Asyncio, EngineName::Uvloop].into_iter().filter(|name| !self.engine.contains(name));
+            self.engine.extend(missing.collect::<Vec<_>>());
+        }
+        if let Some(twice) = self.engine_named_twice() {
+            return Err(format!("--engine names {twice} twice: use --rounds to run it more often"));
+        }
+        if self.engine.contains(&EngineName::Epoll)
+            && let Some(cannot) = self.beyond_the_floor()
+        {
+            return Err(format!(
+                "--engine epoll has no {cannot}: it sends, receives and cuts answers by their Content-Length, and no more"
+            ));
+        }
+        if self.faults.is_some() {
+            self.seed.get_or_insert_with(drawn_seed);
+        }
+        Ok(self)
+    }
+
+    /// What the engine `epoll` cannot do of what is asked for.
+    fn beyond_the_floor(&self) -> Option<&'static str> {
+        [
+            (self.rate.is_some(), "timers, so no --rate"),
+            (self.faults.is_some(), "parser, so no --faults"),
+            (self.chunk.is_some(), "parser, so no --chunk"),
+            (self.batch.0.is_some(), "barrier, so no --batch"),
+            (self.max_requests.is_some(), "pool, so no --max-requests"),
+        ]
+        .into_iter()
+        .find_map(|(asked, cannot)| asked.then_some(cannot))
+    }
+
+    /// How long one request may take.
+    pub(crate) fn timeout(&self) -> Duration {
+        let default = if self.faults.is_some() { TIMEOUT_OF_FAULTS } else { TIMEOUT };
+        self.timeout.unwrap_or(default)
+    }
+
     /// The part that the report repeats.
     pub(crate) fn settings(&self) -> Settings {
-        let Self { requests, concurrency, per_host, max_requests, .. } = *self;
+        let Self { requests, concurrency, per_host, max_requests, rate, .. } = *self;
         let answer = self.answer().filter(|answer| *answer != Answer::DEFAULT);
-        Settings { requests, concurrency, per_host, batch: self.batch.0, max_requests, answer }
+        let faults = self.faults.zip(self.seed).map(|(per_cent, seed)| Script { per_cent, seed });
+        Settings { requests, concurrency, per_host, batch: self.batch.0, max_requests, answer, rate, faults }
     }
 
     /// What the program's own server is to answer; none if there is none.
@@ -113,20 +211,20 @@ impl Flags {
         Some(Answer { body, chunk: self.chunk, delay_s: self.delay.map(|delay| delay.as_secs_f64()) })
     }
 
-    /// Who runs in `round`, in which order: to and fro, so that no engine always comes first.
-    pub(crate) fn turns(&self, round: u32) -> Vec<EngineName> {
-        let mut engines = self.engine.clone();
-        if round.is_multiple_of(2) {
-            engines.reverse();
-        }
-        engines
-    }
-
     /// The first engine that is named twice.
-    pub(crate) fn engine_named_twice(&self) -> Option<EngineName> {
+    fn engine_named_twice(&self) -> Option<EngineName> {
         let mut named = self.engine.iter().enumerate();
         named.find(|(position, engine)| self.engine[..*position].contains(engine)).map(|(_, engine)| *engine)
     }
+}
+
+/// Who runs in `round`, in which order: to and fro, so that no engine always comes first.
+pub(crate) fn in_turn(engines: &[EngineName], round: u32) -> Vec<EngineName> {
+    let mut engines = engines.to_vec();
+    if round.is_multiple_of(2) {
+        engines.reverse();
+    }
+    engines
 }
 
 /// A batch size, or none.
@@ -153,6 +251,21 @@ fn parse_url(text: &str) -> Result<Url, String> {
     }
 }
 
+fn parse_rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=10_000_000.0).contains(rate));
+    rate.ok_or_else(|| "give requests a second, from 0.001 to 10,000,000".to_owned())
+}
+
+fn parse_per_cent(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|&share: &f64| share > 0.0 && share <= 100.0);
+    share.ok_or_else(|| "give a share of a hundred, above 0 and at most 100".to_owned())
+}
+
+/// Another one each time; no larger than a person can copy.
+fn drawn_seed() -> u64 {
+    RandomState::new().hash_one(0) % 1_000_000
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -163,16 +276,7 @@ mod tests {
 
     #[test]
     fn nothing_said_means_a_hundred_thousand_over_a_hundred_connections() {
-        let settings = flags(&[]).unwrap().settings();
-        let expected = Settings {
-            requests: 100_000,
-            concurrency: 1000,
-            per_host: 100,
-            batch: None,
-            max_requests: None,
-            answer: None,
-        };
-        assert_eq!(settings, expected);
+        assert_eq!(flags(&[]).unwrap().settings(), Settings::DEFAULT);
     }
 
     #[test]
@@ -186,15 +290,63 @@ mod tests {
 
     #[test]
     fn engines_take_turns_to_and_fro() {
-        let flags = flags(&["--engine", "windlass,tokio"]).unwrap();
-        assert_eq!(flags.turns(1), [EngineName::Windlass, EngineName::Tokio]);
-        assert_eq!(flags.turns(2), [EngineName::Tokio, EngineName::Windlass]);
+        let engines = flags(&["--engine", "windlass,tokio"]).unwrap().engine;
+        assert_eq!(in_turn(&engines, 1), [EngineName::Windlass, EngineName::Tokio]);
+        assert_eq!(in_turn(&engines, 2), [EngineName::Tokio, EngineName::Windlass]);
     }
 
     #[test]
     fn an_engine_named_twice_is_found() {
         assert_eq!(flags(&["--engine", "tokio,tokio"]).unwrap().engine_named_twice(), Some(EngineName::Tokio));
         assert_eq!(flags(&[]).unwrap().engine_named_twice(), None);
+    }
+
+    #[test]
+    fn python_is_added_to_whoever_is_asked_for_and_nobody_is_added_twice() {
+        let engines = |line: &[&str]| flags(line).unwrap().checked().unwrap().engine;
+        assert_eq!(engines(&["--python"])[3..], [EngineName::Asyncio, EngineName::Uvloop]);
+        assert_eq!(engines(&["--engine", "uvloop", "--python"]), [EngineName::Uvloop, EngineName::Asyncio]);
+    }
+
+    #[test]
+    fn the_article_works_in_batches_of_a_thousand_unless_another_size_is_given() {
+        let batch = |line: &[&str]| flags(line).unwrap().settings().batch;
+        assert_eq!(batch(&["--article"]), Some(1000));
+        assert_eq!(batch(&["--article", "--batch", "50"]), Some(50));
+        assert!(flags(&["--article", "--rate", "5"]).is_err(), "batches and a schedule contradict each other");
+        assert!(flags(&["--batch", "5", "--rate", "5"]).is_err(), "batches and a schedule contradict each other");
+        assert_eq!(flags(&["--rate", "5"]).unwrap().settings().rate, Some(5.0));
+    }
+
+    #[test]
+    fn faults_have_a_seed_and_a_shorter_time_out_unless_told_otherwise() {
+        let checked = |line: &[&str]| flags(line).unwrap().checked().unwrap();
+        let drawn = checked(&["--faults"]);
+        assert_eq!(
+            (drawn.settings().faults.map(|script| script.per_cent), drawn.timeout()),
+            (Some(1.0), TIMEOUT_OF_FAULTS)
+        );
+        let given = checked(&["--faults", "2.5", "--seed", "7", "--timeout", "9"]);
+        assert_eq!(given.settings().faults, Some(Script { per_cent: 2.5, seed: 7 }));
+        assert_eq!((given.timeout(), flags(&[]).unwrap().timeout()), (Duration::from_secs(9), TIMEOUT));
+        for line in [&["--seed", "7"][..], &["--faults", "0"], &["--faults", "101"], &["--faults", "--body", "5"]] {
+            assert!(flags(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_floor_refuses_what_it_cannot_do_in_words() {
+        for (line, word) in [
+            (&["--rate", "5"][..], "--rate"),
+            (&["--faults"], "--faults"),
+            (&["--chunk", "5"], "--chunk"),
+            (&["--article"], "--batch"),
+            (&["--max-requests", "1"], "--max-requests"),
+        ] {
+            let refused = flags(&[&["--engine", "windlass,epoll"], line].concat()).unwrap().checked().unwrap_err();
+            assert!(refused.contains("epoll has no") && refused.contains(word), "{refused}");
+        }
+        assert!(flags(&["--engine", "epoll", "--body", "5"]).unwrap().checked().is_ok());
     }
 
     #[test]
@@ -219,8 +371,15 @@ mod tests {
 
     #[test]
     fn sizes_and_spans_of_nothing_are_refused() {
-        for line in [["--batch", "0"], ["--requests", "0"], ["--timeout", "0"], ["--timeout", "NaN"], ["--rounds", "0"]]
-        {
+        for line in [
+            ["--batch", "0"],
+            ["--requests", "0"],
+            ["--timeout", "0"],
+            ["--timeout", "NaN"],
+            ["--rounds", "0"],
+            ["--rate", "0"],
+            ["--rate", "NaN"],
+        ] {
             assert!(flags(&line).is_err(), "{line:?}");
         }
     }

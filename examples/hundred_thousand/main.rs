@@ -17,11 +17,14 @@
 //! | `preflight` | can it work here? |
 //! | `conduct` | one process for each side |
 //! | `window` | who asks next |
+//! | `schedule` | when requests begin |
 //! | `binding` | what held the work back |
 //! | `engine` | who carries the requests |
 //! | `server` | who answers |
+//! | `faults` | what if one answer in a hundred is faulty? |
 //! | `counts` | what a request costs, counted |
 //! | `contract`, `progress`, `report` | what is said aloud, how far it is, what it took |
+//! | `page` | what it took, as a page of plots |
 //!
 //! Not here: any of these; this page only puts them in order.   Next: `flags`.
 
@@ -30,10 +33,13 @@ mod conduct;
 mod contract;
 mod counts;
 mod engine;
+mod faults;
 mod flags;
+mod page;
 mod preflight;
 mod progress;
 mod report;
+mod schedule;
 mod server;
 mod window;
 
@@ -43,13 +49,14 @@ use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde::de::DeserializeOwned;
 use windlass_examples::{
     out::{self, Aside},
-    process,
+    process, python,
 };
 
 use crate::{
     conduct::{Interrupt, Server},
-    contract::{Answer, EngineName, Plan, ServerPlan, Told},
+    contract::{Answer, EngineName, Plan, ServerPlan, Settings, Told},
     counts::Tools,
+    faults::script::Script,
     flags::Flags,
     progress::Progress,
 };
@@ -84,12 +91,24 @@ fn as_child<P: DeserializeOwned>(
 }
 
 fn parse_flags() -> Flags {
-    let flags = Flags::parse();
-    if let Some(twice) = flags.engine_named_twice() {
-        let message = format!("--engine names {twice} twice: use --rounds to run it more often");
-        Flags::command().error(ErrorKind::ValueValidation, message).exit();
-    }
-    flags
+    let checked = Flags::parse().checked();
+    checked.unwrap_or_else(|message| Flags::command().error(ErrorKind::ValueValidation, message).exit())
+}
+
+/// Those of `engines` that are to be had here. What is not is said aloud: who compares engines must know who is missing.
+fn to_be_had(engines: &[EngineName], settings: Settings) -> Vec<EngineName> {
+    let is_there = |engine: &EngineName| {
+        let probed = match engine {
+            _ if !engine.is_python() => Ok(()),
+            _ if settings.max_requests.is_some_and(|most| most > 1) => {
+                Err("aiohttp keeps connections or does not: --max-requests 1, or none".to_owned())
+            }
+            EngineName::Uvloop => python::probe("aiohttp, uvloop"),
+            _ => python::probe("aiohttp"),
+        };
+        probed.inspect_err(|reason| eprintln!("SKIPPED: {engine}: {reason}")).is_ok()
+    };
+    engines.iter().copied().filter(is_there).collect()
 }
 
 /// Runs everything and yields the exit status.
@@ -102,13 +121,23 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
         }
         return Ok(REFUSED);
     }
+    let engines = to_be_had(&flags.engine, settings);
+    if engines.is_empty() {
+        eprintln!("hundred_thousand: none of the engines asked for is to be had here");
+        return Ok(REFUSED);
+    }
     let interrupt = Interrupt::listen()?;
     let cores = Cores::choose(&process::cores()?, flags.url.is_none());
     let own_server = match flags.url {
         Some(_) => None,
         None => {
             let answer = flags.answer().unwrap_or(Answer::DEFAULT);
-            Some(Server::start(&ServerPlan { core: cores.server, parent: std::process::id(), answer })?)
+            Some(Server::start(&ServerPlan {
+                core: cores.server,
+                parent: std::process::id(),
+                answer,
+                faults: settings.faults,
+            })?)
         }
     };
     let target = match (&flags.url, &own_server) {
@@ -121,23 +150,31 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     aside.say(&format!("{} GETs of {target}", windlass_examples::figures::thousands(settings.requests)));
     preflight.notes.iter().for_each(|note| aside.say(&format!("  {note}")));
     aside.say(&format!("  {}", cores.in_words));
+    if let Some(Script { per_cent, seed }) = settings.faults {
+        aside.say(&format!("  of a hundred answers {per_cent} are faulty, by the script of --seed {seed}"));
+    }
+    if flags.counts.is_some() && engines.iter().any(|engine| engine.is_python()) {
+        aside.say("  ! counts: of compiled engines alone");
+    }
     let tools = flags.counts.map(|_| Tools::find());
     tools.iter().flat_map(Tools::missing).for_each(|missing| aside.say(&format!("  ! {missing}")));
 
     let mut runs: Vec<Told> = Vec::new();
-    let mut broken = None;
+    let (mut broken, mut is_well) = (None, true);
     'rounds: for round in 1..=flags.rounds {
-        for engine in flags.turns(round) {
+        for engine in flags::in_turn(&engines, round) {
             let plan = plan(flags, engine, round, &target, &cores, own_server.as_ref());
             let progress = Progress::new(engine, settings.requests, aside);
             let told = conduct::run_engine(&[], &plan, &interrupt, |word| progress.hear(word));
             drop(progress);
             match told {
-                Ok(Some(told)) => {
+                Ok(Some(mut told)) => {
+                    let complaints = report::judge(&mut told, settings);
                     if !flags.json {
                         out::to_stdout(&report::run_in_words(&told, settings));
                     }
-                    report::complaints(&told).iter().for_each(|complaint| aside.say(&format!("  ! {complaint}")));
+                    complaints.iter().for_each(|complaint| aside.say(&format!("  ! {complaint}")));
+                    is_well &= complaints.is_empty();
                     runs.push(told);
                 }
                 Ok(None) => {}
@@ -149,13 +186,17 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
         }
     }
     if !flags.json {
-        out::to_stdout(&report::comparison_in_words(&runs));
+        out::to_stdout(&report::comparison_in_words(&runs, settings));
+        if flags.article {
+            out::to_stdout(&report::little_in_words(&runs, settings));
+        }
     }
     let mut counts = None;
     if let (Some(tools), Some(requests), None, None) = (&tools, flags.counts, &broken, interrupt.signal()) {
         let plan = |engine| plan(flags, engine, 1, &target, &cores, own_server.as_ref());
         let server = if own_server.is_some() { counts::Server::Own } else { counts::Server::Given };
-        match counts::count(tools, server, requests, &flags.engine, plan, &interrupt, aside) {
+        let compiled: Vec<_> = engines.iter().copied().filter(|engine| !engine.is_python()).collect();
+        match counts::count(tools, server, requests, &compiled, plan, &interrupt, aside) {
             Ok(counted) => counts = counted,
             Err(error) => broken = Some(error),
         }
@@ -166,20 +207,21 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     drop(own_server);
 
     if flags.json {
-        let report = report::contract(&target, settings, &runs, counts.as_ref());
+        let report = report::contract(&target, flags, &runs, counts.as_ref());
         out::to_stdout(&format!("{}\n", serde_json::to_string(&report)?));
+    }
+    if let Some(path) = &flags.report {
+        page::write(path, &target, settings, &runs)?;
+        aside.say(&format!("plots: {}", path.display()));
     }
     if let Some(error) = broken {
         return Err(error);
     }
-    Ok(exit_status(&interrupt, &runs))
-}
-
-fn exit_status(interrupt: &Interrupt, runs: &[Told]) -> u8 {
-    if let Some(signal) = interrupt.signal() {
-        return 128 + u8::try_from(signal).expect("signals are below 65");
-    }
-    if runs.iter().all(|told| report::complaints(told).is_empty()) { SUCCESS } else { FAILURE }
+    Ok(match interrupt.signal() {
+        Some(signal) => 128 + u8::try_from(signal).expect("signals are below 65"),
+        None if is_well => SUCCESS,
+        None => FAILURE,
+    })
 }
 
 fn plan(flags: &Flags, engine: EngineName, round: u32, url: &str, cores: &Cores, own_server: Option<&Server>) -> Plan {
@@ -188,7 +230,7 @@ fn plan(flags: &Flags, engine: EngineName, round: u32, url: &str, cores: &Cores,
         round,
         url: url.to_owned(),
         settings: flags.settings(),
-        timeout: flags.timeout,
+        timeout: flags.timeout(),
         progress_every: progress::words_every(flags.requests),
         core: cores.engine,
         server: own_server.map(Server::pid),

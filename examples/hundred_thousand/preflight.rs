@@ -137,8 +137,7 @@ fn too_few_descriptors(needed_text: &str, besides: u64, limit: Descriptors) -> S
 mod tests {
     use super::*;
 
-    const SEED: Settings =
-        Settings { requests: 100_000, concurrency: 1000, per_host: 100, batch: None, max_requests: None, answer: None };
+    const PLAIN: Settings = Settings::DEFAULT;
 
     fn machine(descriptors: u64) -> Machine {
         let descriptors = Descriptors { soft: descriptors, hard: descriptors };
@@ -151,7 +150,7 @@ mod tests {
 
     #[test]
     fn sixty_four_descriptors_are_too_few_for_a_hundred_connections() {
-        let told = judged(SEED, machine(64));
+        let told = judged(PLAIN, machine(64));
         assert_eq!(told.shortages.len(), 1);
         assert!(told.shortages[0].contains("needs 121 descriptors"), "{}", told.shortages[0]);
         assert!(told.shortages[0].contains("--per-host to at most 43"), "{}", told.shortages[0]);
@@ -159,34 +158,34 @@ mod tests {
 
     #[test]
     fn what_the_refusal_proposes_is_accepted() {
-        let told = judged(Settings { per_host: 43, ..SEED }, machine(64));
+        let told = judged(Settings { per_host: 43, ..PLAIN }, machine(64));
         assert!(told.shortages.is_empty(), "{:?}", told.shortages);
     }
 
     #[test]
     fn a_small_window_needs_no_more_connections_than_it_holds() {
-        assert!(judged(Settings { concurrency: 20, ..SEED }, machine(64)).shortages.is_empty());
-        assert!(judged(Settings { requests: 20, ..SEED }, machine(64)).shortages.is_empty());
-        assert!(judged(Settings { batch: Some(20), ..SEED }, machine(64)).shortages.is_empty());
+        assert!(judged(Settings { concurrency: 20, ..PLAIN }, machine(64)).shortages.is_empty());
+        assert!(judged(Settings { requests: 20, ..PLAIN }, machine(64)).shortages.is_empty());
+        assert!(judged(Settings { batch: Some(20), ..PLAIN }, machine(64)).shortages.is_empty());
     }
 
     #[test]
     fn a_raised_limit_is_told() {
         let found = Descriptors { soft: 64, hard: 20_000 };
-        let told = judge(SEED, true, found, machine(121));
+        let told = judge(PLAIN, true, found, machine(121));
         assert!(told.shortages.is_empty());
         assert!(told.notes[0].ends_with("raised the limit from 64 to 121"), "{}", told.notes[0]);
     }
 
     #[test]
     fn fewer_local_ports_than_connections_are_refused() {
-        let told = judged(SEED, Machine { local_ports: Some(50), ..machine(20_000) });
+        let told = judged(PLAIN, Machine { local_ports: Some(50), ..machine(20_000) });
         assert!(told.shortages[0].contains("--per-host to at most 50"), "{}", told.shortages[0]);
     }
 
     #[test]
     fn a_short_backlog_is_told_but_not_refused_since_handshakes_are_repeated() {
-        let told = judged(SEED, Machine { backlog: Some(10), ..machine(20_000) });
+        let told = judged(PLAIN, Machine { backlog: Some(10), ..machine(20_000) });
         assert!(told.shortages.is_empty());
         assert!(told.notes.iter().any(|note| note.contains("somaxconn is 10")));
     }

@@ -8,7 +8,7 @@
 //!     tokio ────┘                       the HTTP layer, by what tokio and tokio-raw differ in
 //! ```
 //!
-//! Not here: the figures themselves, which the engines' processes told.   Next: the loop itself, `src/event_loop.rs`.
+//! Not here: the figures themselves, which the engines' processes told.   Next: `page`.
 
 use std::{
     collections::BTreeMap,
@@ -16,32 +16,30 @@ use std::{
 };
 
 use windlass_examples::{
-    figures::{median, percent, seconds, thousands},
+    figures::{median, percent, seconds, spread, thousands},
     latency::Summary,
 };
 
 use crate::{
-    contract::{Comparison, Connections, EngineName, Limit, Report, Run, Settings, Told},
+    binding::Little,
+    contract::{Comparison, Connections, EngineName, HeldBack, Late, Limit, Pace, Report, Run, Settings, Told},
     counts::Counts,
+    flags::Flags,
 };
 
 /// Above this share of its core, the server was what the run waited for.
 const SERVER_BUSY: f64 = 0.95;
 
 /// The JSON object of the contract.
-pub(crate) fn contract<'a>(
-    target: &'a str,
-    settings: Settings,
-    runs: &'a [Told],
-    counts: Option<&'a Counts>,
-) -> Report<'a> {
+pub(crate) fn contract<'a>(target: &'a str, flags: &Flags, runs: &'a [Told], counts: Option<&'a Counts>) -> Report<'a> {
     Report {
         program: "hundred_thousand",
         version: env!("CARGO_PKG_VERSION"),
         target,
-        settings,
+        settings: flags.settings(),
         runs: runs.iter().map(|told| &told.run).collect(),
         comparison: compare(runs),
+        held_back: flags.article.then(|| held_back(runs, flags.settings())),
         counts,
     }
 }
@@ -53,27 +51,44 @@ pub(crate) fn run_in_words(told: &Told, settings: Settings) -> String {
     out
 }
 
-/// The engines side by side, for people; empty where there is nothing to compare.
-pub(crate) fn comparison_in_words(runs: &[Told]) -> String {
+/// The engines side by side, for people, and what held each back; empty where no run was whole.
+pub(crate) fn comparison_in_words(runs: &[Told], settings: Settings) -> String {
     let mut out = String::new();
-    if compare(runs).len() > 1 {
+    if runs.len() > 1 {
         write_comparison(&mut out, runs).expect("a string takes everything");
     }
+    write_held_back(&mut out, &held_back(runs, settings), settings).expect("a string takes everything");
     out
 }
 
-/// What must not be overlooked: failures by kind with the first of each, and descriptors left open.
-pub(crate) fn complaints(told: &Told) -> Vec<String> {
+/// Holds a run against the server's script, if there is one; yields what must not be overlooked.
+///
+/// That is, if there is no script, failures by kind with the first of each; if there is, requests that ended otherwise; and
+/// in any case descriptors left open.
+pub(crate) fn judge(told: &mut Told, settings: Settings) -> Vec<String> {
+    let mut complaints = match settings.faults.filter(|_| !told.interrupted) {
+        None => failures(told),
+        Some(script) => {
+            let (judged, differences) = script.judge(told);
+            told.run.faults = Some(judged);
+            differences
+        }
+    };
+    let left_open = told.descriptors_before.zip(told.descriptors_after).filter(|(before, after)| before != after);
+    complaints.extend(left_open.map(|(before, after)| {
+        format!("{}: {before} descriptors were open before the run, {after} after", told.run.engine)
+    }));
+    complaints
+}
+
+fn failures(told: &Told) -> Vec<String> {
     let run = &told.run;
-    let failures = run.failed.iter().filter(|(_, count)| **count > 0).map(|(name, count)| {
+    let failed = run.failed.iter().filter(|(_, count)| **count > 0);
+    let in_words = failed.map(|(name, count)| {
         let first = told.first_failures.get(name).map_or("", String::as_str);
         format!("{}: {} failed as {}: {first}", run.engine, thousands(*count), name)
     });
-    let left_open =
-        told.descriptors_before.zip(told.descriptors_after).filter(|(before, after)| before != after).map(
-            |(before, after)| format!("{}: {before} descriptors were open before the run, {after} after", run.engine),
-        );
-    failures.chain(left_open).collect()
+    in_words.collect()
 }
 
 fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
@@ -108,6 +123,7 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
         (Limit::Concurrency, "of the time the window was full and none waited"),
         (Limit::Connect, "of the time requests waited for connections to be made"),
         (Limit::BatchBarrier, "of the time a batch waited at its barrier"),
+        (Limit::Rate, "of the time only the schedule kept requests from beginning"),
     ] {
         if let Some(held) = share(limit).filter(|held| *held >= 0.01) {
             writeln!(out, "               {} {words}", percent(held))?;
@@ -115,6 +131,22 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
     }
     if settings.batch.is_some() {
         writeln!(out, "               {} of the connections' time was idle at barriers", percent(told.barrier_idle))?;
+    }
+    if let Some(Pace { asked_per_s, reached_per_s, late: Late { window_full, busy_loop } }) = run.pace {
+        writeln!(
+            out,
+            "  schedule     {asked_per_s} requests/s asked, {reached_per_s} reached; began late: {} since the window was \
+             full, {} since the loop came late;\n               latency counts from when each was to begin",
+            thousands(window_full),
+            thousands(busy_loop)
+        )?;
+    }
+    if let Some(judged) = &run.faults {
+        let differ = match judged.differ {
+            0 => "every request ended as the server's script says".to_owned(),
+            differ => format!("{} requests ended otherwise than the server's script says", thousands(differ)),
+        };
+        writeln!(out, "  faults       {differ}: {}", judged.in_words())?;
     }
     let connections = match run.connections {
         Some(Connections { opened, reused }) => {
@@ -172,7 +204,7 @@ fn spans(summary: &Summary) -> String {
 }
 
 /// Runs of whole rounds by engine; interrupted ones are no measure, nor are those in which nothing succeeded.
-fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
+pub(crate) fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
     let mut by_engine: BTreeMap<_, Vec<_>> = BTreeMap::new();
     for told in runs.iter().filter(|told| !told.interrupted && told.run.ok > 0) {
         by_engine.entry(told.run.engine).or_default().push(&told.run);
@@ -184,16 +216,26 @@ fn median_of(runs: &[&Run], figure: impl Fn(&Run) -> f64) -> f64 {
     median(&runs.iter().map(|run| figure(run)).collect::<Vec<_>>())
 }
 
+fn spread_of(runs: &[&Run], figure: impl Fn(&Run) -> f64) -> f64 {
+    spread(&runs.iter().map(|run| figure(run)).collect::<Vec<_>>())
+}
+
 fn compare(runs: &[Told]) -> Vec<Comparison> {
+    let whole_runs = whole_runs(runs);
     let medians: BTreeMap<_, _> =
-        whole_runs(runs).into_iter().map(|(engine, runs)| (engine, median_of(&runs, |run| run.elapsed_s))).collect();
+        whole_runs.iter().map(|(engine, runs)| (*engine, median_of(runs, |run| run.elapsed_s))).collect();
     let beside = |engine: EngineName, median_s: f64| {
         let others = medians.iter().filter(|(other, _)| **other != engine);
         others.map(|(other, other_s)| (other.as_str(), (other_s / median_s * 1000.0).round() / 1000.0)).collect()
     };
     medians
         .iter()
-        .map(|(&engine, &median_s)| Comparison { engine, median_s, ratio_to: beside(engine, median_s) })
+        .map(|(&engine, &median_s)| Comparison {
+            engine,
+            median_s,
+            spread: (spread_of(&whole_runs[&engine], |run| run.elapsed_s) * 1000.0).round() / 1000.0,
+            ratio_to: beside(engine, median_s),
+        })
         .collect()
 }
 
@@ -208,23 +250,32 @@ fn write_comparison(out: &mut String, runs: &[Told]) -> fmt::Result {
     writeln!(
         out,
         "comparison with {base}, {}",
-        if rounds == 1 { "one round".to_owned() } else { format!("medians of {rounds} rounds") }
+        if rounds == 1 {
+            "one round".to_owned()
+        } else {
+            format!("medians of {rounds} rounds, ± the median distance from the median")
+        }
     )?;
-    writeln!(out, "  engine        time  requests/s   ratio    saved   CPU/request      user    system       p99")?;
+    writeln!(
+        out,
+        "  engine        time     ±  requests/s   ratio    saved   CPU/request      user    system       p99    memory"
+    )?;
     for (engine, runs) in &by_engine {
         let requests = median_of(runs, |run| run.requests as f64);
         writeln!(
             out,
-            "  {:<9} {:>8} {:>11} {:>6.2}x {:>8} {:>13} {:>9} {:>9} {:>9}",
+            "  {:<9} {:>8} {:>5} {:>11} {:>6.2}x {:>8} {:>13} {:>9} {:>9} {:>9} {:>6.0} MB",
             engine,
             seconds(time_s(engine)),
+            if runs.len() == 1 { "-".to_owned() } else { percent(spread_of(runs, |run| run.elapsed_s)) },
             thousands((requests / time_s(engine)) as u64),
             base_s / time_s(engine),
             percent(1.0 - time_s(engine) / base_s),
             seconds(median_of(runs, Run::cpu_per_request_s)),
             seconds(median_of(runs, |run| run.user_s / run.requests.max(1) as f64)),
             seconds(median_of(runs, |run| run.sys_s / run.requests.max(1) as f64)),
-            seconds(median_of(runs, |run| run.latency_us.p99 as f64) / 1e6)
+            seconds(median_of(runs, |run| run.latency_us.p99 as f64) / 1e6),
+            median_of(runs, |run| run.peak_rss_kb as f64) / 1e3
         )?;
     }
     write_difference(out, &by_engine)
@@ -249,4 +300,83 @@ fn write_difference(out: &mut String, by_engine: &BTreeMap<EngineName, Vec<&Run>
         "  the loop       {:>10}   tokio-raw to windlass: HTTP as thin, the other loop",
         signed(windlass - by_hand)
     )
+}
+
+/// What held each engine back, and what Little's law says of it; medians of its whole runs.
+pub(crate) fn held_back(runs: &[Told], settings: Settings) -> Vec<HeldBack> {
+    let of_engine = |(engine, runs): (EngineName, Vec<&Run>)| {
+        let limits = runs[0].limits.keys();
+        let share = |limit: &Limit| median_of(&runs, |run| run.limits.get(limit).copied().unwrap_or(0.0));
+        HeldBack {
+            engine,
+            limits: limits.map(|limit| (*limit, share(limit))).collect(),
+            little: Little::of(settings, median_of(&runs, |run| run.requests_per_s)),
+            in_flight_mean: median_of(&runs, |run| run.in_flight.mean),
+            latency_s: median_of(&runs, |run| run.latency_us.mean) / 1e6,
+            exchange_s: median_of(&runs, |run| run.exchange_us.mean) / 1e6,
+        }
+    };
+    whole_runs(runs).into_iter().map(of_engine).collect()
+}
+
+fn write_held_back(out: &mut String, engines: &[HeldBack], settings: Settings) -> fmt::Result {
+    if engines.is_empty() {
+        return Ok(());
+    }
+    let columns = [Limit::PerHost, Limit::Concurrency, Limit::Connect, Limit::BatchBarrier, Limit::Rate];
+    let columns = columns.iter().filter(|limit| match limit {
+        Limit::BatchBarrier => settings.batch.is_some(),
+        Limit::Rate => settings.rate.is_some(),
+        _ => true,
+    });
+    let columns: Vec<_> = columns.chain(&[Limit::Loop, Limit::Server]).collect();
+    writeln!(out, "what held the work back: shares of the time, and how busy each side's core was")?;
+    write!(out, "  engine   ")?;
+    columns.iter().try_for_each(|limit| write!(out, " {:>13}", limit.name()))?;
+    writeln!(out, "   in flight")?;
+    for row in engines {
+        write!(out, "  {:<9}", row.engine)?;
+        for limit in &columns {
+            let share = row.limits.get(limit).map_or_else(|| "-".to_owned(), |share| percent(*share));
+            write!(out, " {share:>13}")?;
+        }
+        writeln!(out, " {:>11.1}", row.in_flight_mean)?;
+    }
+    Ok(())
+}
+
+/// Latency by the settings and by measurement, for people; empty where no run was whole.
+pub(crate) fn little_in_words(runs: &[Told], settings: Settings) -> String {
+    let mut out = String::new();
+    write_little(&mut out, &held_back(runs, settings)).expect("a string takes everything");
+    out
+}
+
+fn write_little(out: &mut String, engines: &[HeldBack]) -> fmt::Result {
+    let [HeldBack { little, .. }, ..] = engines else {
+        return Ok(());
+    };
+    writeln!(
+        out,
+        "what the settings say: {} in the window, and {} of them with a connection at most. By Little's law each takes as \
+         many times\n  the run's time by the number of requests, if there are always so many; that time itself is no latency",
+        thousands(little.in_window),
+        thousands(little.connections)
+    )?;
+    if let Some(most) = little.requests_per_s_max {
+        writeln!(out, "  the server's delay allows {} requests/s at most", thousands(most as u64))?;
+    }
+    writeln!(out, "  engine     latency: by the law   measured   exchange: by the law   measured   time / requests")?;
+    for HeldBack { engine, little, latency_s, exchange_s, .. } in engines {
+        writeln!(
+            out,
+            "  {engine:<9} {:>20} {:>10} {:>22} {:>10} {:>17}",
+            seconds(little.latency_s),
+            seconds(*latency_s),
+            seconds(little.exchange_s),
+            seconds(*exchange_s),
+            seconds(little.elapsed_by_requests_s)
+        )?;
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! Who answers.
 //!
 //! Without `--url` the program asks a server of its own: this library's, which parses every request, keeps connections
-//! and says the same each time: 128 bytes, or what the command line asks for. It has a process and a core to itself, so that its work is not the engine's.
+//! and says the same each time: 128 bytes, or what the command line asks for; with `--faults`, one that misbehaves. It has a
+//! process and a core to itself, so that its work is not the engine's.
 //!
 //! ```text
 //!     bind ──► "listening at ..." ──► a task for each connection: request ──► 200, the body ─┐
@@ -9,17 +10,21 @@
 //! ```
 //!
 //! It serves until it is killed; the process that started it does that.
-//! Not here: how requests are parsed and connections kept (`windlass::http`).   Next: `report`.
+//! Not here: how requests are parsed and connections kept (`windlass::http`).   Next: `faults`.
 
 use std::{io, net::Ipv4Addr, time::Duration};
 
 use windlass::{
     Loop,
     http::{Reply, Server},
+    net::TcpListener,
 };
 use windlass_examples::process;
 
-use crate::contract::{Answer, ServerPlan, Word};
+use crate::{
+    contract::{Answer, ServerPlan, Word},
+    faults,
+};
 
 /// Becomes the server's process: tells where it listens on stdout, then serves.
 ///
@@ -34,6 +39,11 @@ pub(crate) fn run_as_child(plan: &ServerPlan) -> io::Result<()> {
     // Its bytes live as long as the process, so that no answer copies them.
     let body: &'static [u8] = vec![b'w'; usize::try_from(answer.body).unwrap_or(usize::MAX)].leak();
     Loop::new()?.block_on(async {
+        if let Some(script) = plan.faults {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+            Word::Listening(listener.local_addr()?.to_string()).say();
+            return faults::server::serve(listener, script).await;
+        }
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         Word::Listening(server.local_addr()?.to_string()).say();
         server.run(move |_request| reply(answer, body)).await

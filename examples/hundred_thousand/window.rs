@@ -11,7 +11,8 @@
 //! ```
 //!
 //! A sliding window is one batch of everything. With `--batch` there are many, and between two of them a barrier, at
-//! which all tasks of the one end before any of the next begins.
+//! which all tasks of the one end before any of the next begins. With `--rate` a number has a time: who took it sleeps
+//! until then, and who comes too late for it begins at once.
 //! Every engine is driven by this one function, so that task counts, clocks and recording are the same for all.
 //! Not here: how a request is sent (`engine`), what held the work back (`binding`).   Next: `binding`.
 
@@ -35,8 +36,9 @@ use windlass_examples::{
 
 use crate::{
     binding::Binding,
-    contract::{Plan, Settings, Word},
+    contract::{Endings, Pace, Plan, Settings, Word},
     engine::Engine,
+    schedule::{Kept, Schedule},
 };
 
 /// What a run was like, seen from the window.
@@ -54,6 +56,9 @@ pub(crate) struct Seen {
     /// The time that requests had a connection, all added up.
     pub(crate) connected_total_ns: u64,
     pub(crate) binding: Binding,
+    pub(crate) pace: Option<Pace>,
+    /// Kept where a server's script is to be held against them.
+    pub(crate) endings: Endings,
     pub(crate) interrupted: bool,
 }
 
@@ -68,11 +73,11 @@ pub(crate) struct Spent {
 
 impl Spent {
     /// What both processes have spent so far.
-    fn so_far(server: Option<u32>) -> io::Result<Self> {
+    pub(crate) fn so_far(server: Option<u32>) -> io::Result<Self> {
         Ok(Self { engine: CpuTime::of_self()?, server: server.map(process::cpu_time_of).transpose()? })
     }
 
-    fn since(self, earlier: Self) -> Self {
+    pub(crate) fn since(self, earlier: Self) -> Self {
         let server = self.server.zip(earlier.server).map(|(now, then)| now.saturating_sub(then));
         Self { engine: self.engine.since(earlier.engine), server }
     }
@@ -100,13 +105,38 @@ pub(crate) async fn drive<E: Engine>(engine: Rc<E>, plan: &Plan, stop: impl Futu
 }
 
 async fn ask_until_none_is_left<E: Engine>(engine: Rc<E>, window: Rc<Window>) {
-    let mut entered_ns = now_ns();
-    while window.enter(entered_ns, &*engine) {
+    let mut free_ns = now_ns();
+    while let Some(number) = window.take() {
+        let entered_ns = match window.schedule {
+            None => {
+                window.enter(free_ns, &*engine);
+                free_ns
+            }
+            Some(schedule) => {
+                let due_ns = schedule.due_ns(number);
+                wait_until_due(&window, &*engine, due_ns, free_ns).await;
+                due_ns
+            }
+        };
         let connected_ns = Cell::new(None);
-        let outcome = engine.get(&connected_ns).await;
+        let outcome = engine.get(window.settings.faults.map(|_| number), &connected_ns).await;
         let left_ns = now_ns();
-        window.leave(Times { entered_ns, connected_ns: connected_ns.get(), left_ns }, outcome);
-        entered_ns = left_ns; // the next request enters at once: one reading of the clock serves both
+        window.leave(number, Times { entered_ns, connected_ns: connected_ns.get(), left_ns }, outcome);
+        free_ns = left_ns; // the next request enters at once: one reading of the clock serves both
+    }
+    window.look(free_ns, &*engine);
+}
+
+/// Has a request enter that is due at `due_ns` and had a place in the window from `free_ns` on.
+async fn wait_until_due<E: Engine>(window: &Window, engine: &E, due_ns: u64, free_ns: u64) {
+    window.look(free_ns, engine);
+    if due_ns > free_ns {
+        E::sleep(Duration::from_nanos(due_ns - free_ns)).await;
+    }
+    let began_ns = now_ns();
+    window.enter(began_ns, engine);
+    if let Some(kept) = &mut window.state.borrow_mut().kept {
+        kept.note(due_ns, free_ns, began_ns);
     }
 }
 
@@ -138,12 +168,15 @@ impl Times {
 /// The counter that the tasks share, and what they have recorded. No borrow is held while a request is under way.
 struct Window {
     settings: Settings,
+    schedule: Option<Schedule>,
     progress_every: u64,
     started_ns: u64,
     state: RefCell<State>,
 }
 
 struct State {
+    /// Numbers that somebody has, and those of them whose requests have begun.
+    taken: u64,
     entered: u64,
     batch_end: u64,
     left: u64,
@@ -153,12 +186,16 @@ struct State {
     exchange: Latency,
     connected_total_ns: u64,
     binding: Binding,
+    kept: Option<Kept>,
+    endings: Endings,
 }
 
 impl Window {
     fn new(plan: &Plan) -> Self {
         let started_ns = now_ns();
+        let schedule = plan.settings.rate.map(|per_second| Schedule::new(per_second, started_ns));
         let state = State {
+            taken: 0,
             entered: 0,
             batch_end: 0,
             left: 0,
@@ -168,32 +205,51 @@ impl Window {
             exchange: Latency::new(),
             connected_total_ns: 0,
             binding: Binding::new(plan.settings, started_ns),
+            kept: schedule.map(Kept::new),
+            endings: Endings::new(),
         };
-        Self { settings: plan.settings, progress_every: plan.progress_every, started_ns, state: RefCell::new(state) }
+        let Plan { settings, progress_every, .. } = *plan;
+        Self { settings, schedule, progress_every, started_ns, state: RefCell::new(state) }
     }
 
     /// Lets the next batch begin and says how many tasks it takes; `None` when all requests have been sent.
     fn open_batch(&self) -> Option<u64> {
         let mut state = self.state.borrow_mut();
-        let rest = self.settings.requests - state.entered;
+        let rest = self.settings.requests - state.taken;
         let size = self.settings.batch.unwrap_or(rest).min(rest);
-        state.batch_end = state.entered + size;
+        state.batch_end = state.taken + size;
         (size > 0).then_some(size.min(self.settings.concurrency))
     }
 
-    /// Takes the next number of the batch; false when there is none.
-    fn enter(&self, now_ns: u64, engine: &impl Engine) -> bool {
+    /// Takes the next number of the batch; none if there is none.
+    fn take(&self) -> Option<u64> {
         let mut state = self.state.borrow_mut();
-        let more = state.entered < state.batch_end;
-        state.entered += u64::from(more);
+        let number = state.taken;
+        (number < state.batch_end).then(|| {
+            state.taken += 1;
+            number
+        })
+    }
+
+    /// Lets the request begin whose number has been taken.
+    fn enter(&self, now_ns: u64, engine: &impl Engine) {
+        self.state.borrow_mut().entered += 1;
+        self.look(now_ns, engine);
+    }
+
+    /// Looks at what holds the work back.
+    fn look(&self, now_ns: u64, engine: &impl Engine) {
+        let mut state = self.state.borrow_mut();
         let (in_window, unsent) = (state.entered - state.left, state.batch_end - state.entered);
         state.binding.note(now_ns, engine.census(), in_window, unsent);
-        more
     }
 
     /// Records how a request went.
-    fn leave(&self, times: Times, outcome: Result<u16, Error>) {
+    fn leave(&self, number: u64, times: Times, outcome: Result<u16, Error>) {
         let mut state = self.state.borrow_mut();
+        if self.settings.faults.is_some() {
+            state.keep_ending(number, &outcome);
+        }
         state.left += 1;
         state.connected_total_ns += times.connected_for_ns().unwrap_or(0);
         match outcome {
@@ -211,13 +267,12 @@ impl Window {
     fn close(&self, spent: Spent, interrupted: bool) -> Seen {
         let ended_ns = now_ns();
         let mut state = self.state.borrow_mut();
-        for _ in state.left..state.entered {
-            state.failed.count(ErrorKind::Cancelled, &"the run was interrupted before the reply was complete");
-        }
+        let unfinished = state.entered - state.left;
+        state.failed.cancel(unfinished);
         state.binding.end(ended_ns);
         Seen {
             entered: state.entered,
-            unfinished: state.entered - state.left,
+            unfinished,
             ok: state.ok,
             failed: std::mem::take(&mut state.failed),
             elapsed: Duration::from_nanos(ended_ns - self.started_ns),
@@ -226,6 +281,8 @@ impl Window {
             exchange: std::mem::take(&mut state.exchange),
             connected_total_ns: state.connected_total_ns,
             binding: state.binding.clone(),
+            pace: state.kept.as_ref().map(Kept::pace),
+            endings: std::mem::take(&mut state.endings),
             interrupted,
         }
     }
@@ -239,6 +296,15 @@ impl State {
             self.exchange.record(span_ns);
         }
     }
+
+    fn keep_ending(&mut self, number: u64, outcome: &Result<u16, Error>) {
+        let ending = match outcome {
+            Ok(200) => return,
+            Ok(status) => status.to_string(),
+            Err(error) => error.kind().name().to_owned(),
+        };
+        self.endings.insert(number, ending);
+    }
 }
 
 /// How many failed of each kind, and how the first of them did.
@@ -248,9 +314,16 @@ pub(crate) struct Failures {
 }
 
 impl Failures {
-    fn count(&mut self, kind: ErrorKind, how: &dyn Display) {
+    pub(crate) fn count(&mut self, kind: ErrorKind, how: &dyn Display) {
         let (count, _) = self.by_kind.entry(kind).or_insert_with(|| (0, how.to_string()));
         *count += 1;
+    }
+
+    /// Counts those that were under way when the run was interrupted.
+    pub(crate) fn cancel(&mut self, unfinished: u64) {
+        for _ in 0..unfinished {
+            self.count(ErrorKind::Cancelled, &"the run was interrupted before the reply was complete");
+        }
     }
 
     /// Every kind's number, those of none included.

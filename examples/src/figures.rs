@@ -74,6 +74,19 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
+/// Gives the median distance of `values` from their median, as a share of it; zero for a single one.
+///
+/// ```
+/// use windlass_examples::figures::spread;
+/// assert_eq!(spread(&[8.0, 10.0, 11.0]), 0.1);
+/// assert_eq!(spread(&[5.0]), 0.0);
+/// ```
+pub fn spread(values: &[f64]) -> f64 {
+    let middle = median(values);
+    let distances: Vec<_> = values.iter().map(|value| (value - middle).abs()).collect();
+    median(&distances) / middle
+}
+
 /// A span of time as people write it: seconds above zero, also parts of one.
 ///
 /// # Errors

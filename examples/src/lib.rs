@@ -7,8 +7,10 @@
 //!     latency    how long things took: a histogram and its summary
 //!     limits     how much the machine allows: descriptors, ports, backlog
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
+//!     python     an interpreter, where there is one
 //!     figures    numbers as people read them
 //!     out        where words go, and what becomes of them if nobody reads
+//!     plots      figures as pictures, in a page that needs nothing else
 //!     story      what a lesson says, and when
 //!     robots     what a site asks of crawlers
 //!     sitemap    what a site says it has
@@ -22,7 +24,9 @@ pub mod latency;
 pub mod limits;
 pub mod links;
 pub mod out;
+pub mod plots;
 pub mod process;
+pub mod python;
 pub mod robots;
 pub mod sitemap;
 pub mod story;

@@ -28,6 +28,9 @@ pub(crate) trait Engine: 'static {
     /// Every failure under its own kind.
     async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Self::Answer, Error>;
 
+    /// How many names are being looked up, as far as it tells.
+    fn resolving(&self) -> usize;
+
     /// Runs `task` beside the others.
     fn spawn(task: impl Future<Output = ()> + 'static);
 

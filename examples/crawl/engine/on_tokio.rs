@@ -63,6 +63,10 @@ impl Engine for OnTokio {
         Ok(Heard { response, piece: None, left, began, head_at: Instant::now() })
     }
 
+    fn resolving(&self) -> usize {
+        0 // it does not tell
+    }
+
     fn spawn(task: impl Future<Output = ()> + 'static) {
         drop(tokio::task::spawn_local(task));
     }

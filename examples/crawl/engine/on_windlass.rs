@@ -7,12 +7,12 @@
 //! The client's own limits of connections are off: who may have how many is the frontier's.
 //! Next: `on_tokio`.
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::{cell::Cell, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use windlass::{
     http::{Client, Error, Limits, Response, Timeouts, Url},
     io::AsyncFd,
-    net::dns::{AddressPolicy, Overrides},
+    net::dns::{AddressPolicy, Cache, Overrides, Resolve, System},
     time::sleep,
 };
 
@@ -22,6 +22,35 @@ use crate::plan::Manners;
 #[derive(Debug)]
 pub(crate) struct OnWindlass {
     client: Client,
+    resolving: Rc<Cell<usize>>,
+}
+
+/// A look-up under way, also one that is given up.
+struct LookUp(Rc<Cell<usize>>);
+
+impl LookUp {
+    fn counted(count: &Rc<Cell<usize>>) -> Self {
+        count.set(count.get() + 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for LookUp {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// The system's answers, kept; how many are waited for is counted.
+fn resolver(resolving: &Rc<Cell<usize>>) -> impl Resolve + 'static {
+    let (cache, resolving) = (Rc::new(Cache::new(System)), resolving.clone());
+    move |host: String| {
+        let (cache, waits) = (cache.clone(), LookUp::counted(&resolving));
+        async move {
+            let _waits = waits;
+            cache.resolve(&host).await
+        }
+    }
 }
 
 impl OnWindlass {
@@ -33,7 +62,9 @@ impl OnWindlass {
         let policy = if manners.denies_private { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
         let client = Client::builder().limit(0).limit_per_host(0).timeouts(timeouts).limits(limits);
         let client = client.user_agent(manners.user_agent.clone()).address_policy(policy);
-        Self { client: client.overrides(overrides(manners)).build() }
+        let resolving = Rc::default();
+        let client = client.resolver(resolver(&resolving)).overrides(overrides(manners));
+        Self { client: client.build(), resolving }
     }
 }
 
@@ -54,6 +85,10 @@ impl Engine for OnWindlass {
             request = request.header(name.as_str(), value.as_str());
         }
         request.send().await
+    }
+
+    fn resolving(&self) -> usize {
+        self.resolving.get()
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) {

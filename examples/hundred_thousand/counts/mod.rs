@@ -142,7 +142,7 @@ pub(crate) fn count(
                 Some(own) => Some(own),
                 None => return Ok(None),
             },
-            EngineName::Tokio | EngineName::TokioRaw | EngineName::Reqwest => None,
+            _ => None,
         };
         let syscalls = counted.pop().expect("two were pushed");
         let instructions = counted.pop().expect("two were pushed");

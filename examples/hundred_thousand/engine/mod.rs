@@ -1,19 +1,22 @@
 //! Who carries the requests.
 //!
-//! Four ways to send a GET, behind one trait, each driven by the same window.
+//! Four ways to send a GET, behind one trait, each driven by the same window; and two that are no part of that.
 //!
 //! ```text
 //!                     ┌─ on_windlass   this library's loop and HTTP client
 //!     window ─ Engine ┼─ on_hyper      hyper ──────────────┐
 //!                     ├─ on_sockets    a hand-written GET ─┼─ pool, tokio's LocalRuntime
 //!                     └─ on_reqwest    reqwest ────────────┘
+//!                        on_epoll      what the kernel takes, and next to nothing besides
+//!                        on_aiohttp.py aiohttp on asyncio and on uvloop; `conduct` starts it
 //! ```
 //!
 //! The third stands between the others: it shares the loop with the second and the thin HTTP with the first, so that
-//! the two differences can be told apart.
+//! the two differences can be told apart. The fifth is what all can be held against.
 //! Each run has a process of its own; this module also asks the kernel what that process used.
 //! Not here: how many and how fast (`window`).   Next: `on_windlass`.
 
+mod on_epoll;
 mod on_hyper;
 mod on_reqwest;
 mod on_sockets;
@@ -21,10 +24,10 @@ mod on_windlass;
 mod pool;
 mod wire;
 
-use std::{cell::Cell, io, os::unix::net::UnixStream, thread, time::Duration};
+use std::{borrow::Cow, cell::Cell, io, os::unix::net::UnixStream, thread, time::Duration};
 
 use signal_hook::consts::SIGINT;
-use windlass::http::{Error, ErrorKind};
+use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::process;
 
 use crate::{
@@ -38,19 +41,33 @@ const SETTLING_MS: u32 = 100;
 
 /// Sends requests on one loop.
 pub(crate) trait Engine: Sized + 'static {
-    /// Sends one GET and takes the reply in to its last byte; yields the status.
+    /// Sends one GET and takes the reply in to its last byte; yields the status. With a number, the target is that number.
     ///
     /// Sets `connected_ns`, by [`now_ns`](windlass_examples::latency::now_ns), when the request has its connection.
     ///
     /// # Errors
     /// Every failure under its own kind, the time-out of the whole exchange included.
-    fn get(&self, connected_ns: &Cell<Option<u64>>) -> impl Future<Output = Result<u16, Error>>;
+    fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> impl Future<Output = Result<u16, Error>>;
 
     /// Runs `task` beside the others, from now on; the future that comes back completes when it has ended.
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()>;
 
+    /// Completes when `span` is over, by the loop's timer.
+    fn sleep(span: Duration) -> impl Future<Output = ()>;
+
     /// How many requests are in which state now.
     fn census(&self) -> Census;
+}
+
+/// The URL that a request with this number asks for.
+fn numbered(url: &Url, number: Option<u64>) -> Cow<'_, Url> {
+    match number {
+        None => Cow::Borrowed(url),
+        Some(number) => {
+            let numbered = format!("{}/{number}", url.origin());
+            Cow::Owned(Url::parse(&numbered).expect("a number is a good target"))
+        }
+    }
 }
 
 /// What an exchange fails with when its time is over.
@@ -110,6 +127,8 @@ fn run(plan: &Plan, stop: UnixStream) -> io::Result<Told> {
         EngineName::Tokio => on_hyper::run(plan, stop_loop)?,
         EngineName::TokioRaw => on_sockets::run(plan, stop_loop)?,
         EngineName::Reqwest => on_reqwest::run(plan, stop_loop)?,
+        EngineName::Epoll => on_epoll::run(plan, stop_loop)?,
+        EngineName::Asyncio | EngineName::Uvloop => return Err(io::Error::other("it is a script of Python's")),
     };
     Ok(tell(plan, carried, descriptors_before, descriptors_settled_at(descriptors_before)))
 }
@@ -132,7 +151,8 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
     let elapsed_s = seen.elapsed.as_secs_f64();
     let cpu = seen.spent.engine;
     let busy = |cpu_s: f64| rounded(cpu_s / elapsed_s);
-    let mut limits: Vec<_> = seen.binding.shares().map(|(limit, share)| (limit, rounded(share))).into();
+    let mut limits: Vec<_> = seen.binding.shares();
+    limits.iter_mut().for_each(|(_, share)| *share = rounded(*share));
     limits.push((Limit::Loop, busy(cpu.total_s())));
     limits.extend(seen.spent.server.map(|spent| (Limit::Server, busy(spent.as_secs_f64()))));
     let run = Run {
@@ -158,6 +178,8 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
         user_s: cpu.user_s,
         sys_s: cpu.system_s,
         peak_rss_kb: process::peak_rss_kb().unwrap_or(0),
+        pace: seen.pace,
+        faults: None,
     };
     Told {
         run,
@@ -167,6 +189,7 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
         descriptors_after,
         would_block: carried.would_block,
         barrier_idle: seen.binding.barrier_idle(),
+        endings: seen.endings,
     }
 }
 

@@ -110,8 +110,8 @@ pub(super) fn beside(task: impl Future<Output = ()> + 'static) -> impl Future<Ou
 }
 
 impl Engine for OnHyper {
-    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
-        match timeout(self.timeout, self.exchange(connected_ns)).await {
+    async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        match timeout(self.timeout, self.exchange(number, connected_ns)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(timed_out(self.timeout)),
         }
@@ -121,18 +121,22 @@ impl Engine for OnHyper {
         beside(task)
     }
 
+    fn sleep(span: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(span)
+    }
+
     fn census(&self) -> Census {
         self.pool.counts.census()
     }
 }
 
 impl OnHyper {
-    async fn exchange(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+    async fn exchange(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
             connected_ns.set(Some(now_ns()));
-            let response = match connection.try_send_request(self.request()).await {
+            let response = match connection.try_send_request(self.request(number)).await {
                 Ok(response) => response,
                 // The server closed the connection just now and the request never left: the next one takes it.
                 Err(error) if used && error.message().is_some() => {
@@ -166,9 +170,12 @@ impl OnHyper {
         Ok((connection, false))
     }
 
-    fn request(&self) -> Request<Empty<Bytes>> {
+    fn request(&self, number: Option<u64>) -> Request<Empty<Bytes>> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.path.clone();
+        *request.uri_mut() = match number {
+            None => self.path.clone(),
+            Some(number) => format!("/{number}").parse().expect("a number is a good target"),
+        };
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static("windlass"));
@@ -186,8 +193,17 @@ async fn read_to_the_end(mut body: Incoming) -> Result<(), Error> {
 
 /// Puts hyper's error under our name for it.
 fn named(error: &hyper::Error) -> Error {
+    let kind = kind_of(error);
+    match error.source() {
+        Some(source) => Error::new(kind, format!("{error}: {source}")),
+        None => Error::new(kind, error.to_string()),
+    }
+}
+
+/// Our name for hyper's error.
+pub(super) fn kind_of(error: &hyper::Error) -> ErrorKind {
     let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let kind = match kind {
+    match kind {
         Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted) => {
             ErrorKind::Reset
         }
@@ -197,10 +213,6 @@ fn named(error: &hyper::Error) -> Error {
         Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => ErrorKind::Protocol,
         _ if error.is_parse() => ErrorKind::Protocol,
         _ => ErrorKind::Other,
-    };
-    match error.source() {
-        Some(source) => Error::new(kind, format!("{error}: {source}")),
-        None => Error::new(kind, error.to_string()),
     }
 }
 

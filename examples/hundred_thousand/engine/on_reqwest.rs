@@ -16,7 +16,7 @@ use windlass::http::{Error, ErrorKind};
 
 use super::{
     Carried, Engine,
-    on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
+    on_hyper::{RESOLVER_PATIENCE, beside, interrupted, kind_of},
     pool::Pool,
     timed_out,
 };
@@ -67,10 +67,14 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
 }
 
 impl Engine for OnReqwest {
-    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+    async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        let mut url = self.url.clone();
+        if let Some(number) = number {
+            url.set_path(&number.to_string());
+        }
         let _slot = self.pool.slot().await;
         connected_ns.set(Some(now_ns()));
-        let sent = self.client.get(self.url.clone()).send().await;
+        let sent = self.client.get(url).send().await;
         let response = sent.map_err(|error| self.named(&error))?;
         let status = response.status().as_u16();
         self.read_to_the_end(response).await?;
@@ -79,6 +83,10 @@ impl Engine for OnReqwest {
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
         beside(task)
+    }
+
+    fn sleep(span: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(span)
     }
 
     fn census(&self) -> Census {
@@ -98,14 +106,13 @@ impl OnReqwest {
     /// Puts reqwest's error under our name for it.
     fn named(&self, error: &reqwest::Error) -> Error {
         let mut causes = std::iter::successors(error.source(), |error| (*error).source());
-        let system = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-        let kind = match system {
+        let below = causes.find_map(|cause| cause.downcast_ref::<hyper::Error>());
+        let kind = match below {
             _ if error.is_timeout() => return timed_out(self.timeout),
             _ if error.is_connect() => ErrorKind::Connect,
-            Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => ErrorKind::Reset,
-            Some(io::ErrorKind::UnexpectedEof) => ErrorKind::Truncated,
-            _ if error.is_decode() || error.is_body() => ErrorKind::Truncated,
-            _ => ErrorKind::Other,
+            _ if error.is_redirect() => ErrorKind::Redirect,
+            Some(error) => kind_of(error),
+            None => ErrorKind::Other,
         };
         Error::new(kind, error.to_string())
     }

@@ -35,7 +35,7 @@ use windlass::http::{
 };
 
 use super::{
-    Carried, Engine,
+    Carried, Engine, numbered,
     on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
     pool::{Pool, Slot},
     timed_out,
@@ -71,12 +71,10 @@ struct Connection {
 pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
-    let mut request = Vec::new();
-    write_request(&mut request, "GET", &url, NO_HEADERS, Content::None).map_err(io::Error::other)?;
     let engine = Rc::new(OnSockets {
         pool: Pool::new(plan.settings),
+        request: request(&url).map_err(io::Error::other)?,
         url,
-        request,
         timeout: plan.timeout,
         buffer: RefCell::new(vec![0; BUFFER]),
         bytes_in: Cell::new(0),
@@ -96,8 +94,8 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
 }
 
 impl Engine for OnSockets {
-    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
-        match timeout(self.timeout, self.exchange(connected_ns)).await {
+    async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        match timeout(self.timeout, self.exchange(number, connected_ns)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(timed_out(self.timeout)),
         }
@@ -107,18 +105,24 @@ impl Engine for OnSockets {
         beside(task)
     }
 
+    fn sleep(span: Duration) -> impl Future<Output = ()> {
+        tokio::time::sleep(span)
+    }
+
     fn census(&self) -> Census {
         self.pool.counts.census()
     }
 }
 
 impl OnSockets {
-    async fn exchange(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+    async fn exchange(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
+        let numbered = number.map(|number| request(&numbered(&self.url, Some(number)))).transpose()?;
+        let request = numbered.as_deref().unwrap_or(&self.request);
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
             connected_ns.set(Some(now_ns()));
-            match self.ask(&mut connection).await {
+            match self.ask(&mut connection, request).await {
                 // The server closed the connection while it was idle: the next one takes the request.
                 Err(_) if used && !connection.reply.begun() => {
                     slot.was_of_no_use();
@@ -143,9 +147,9 @@ impl OnSockets {
         }
     }
 
-    async fn ask(&self, connection: &mut Connection) -> Result<u16, Error> {
+    async fn ask(&self, connection: &mut Connection, request: &[u8]) -> Result<u16, Error> {
         connection.reply.begin();
-        connection.stream.write_all(&self.request).await.map_err(|error| named("write", error))?;
+        connection.stream.write_all(request).await.map_err(|error| named("write", error))?;
         poll_fn(|cx| self.poll_reply(cx, connection)).await?;
         Ok(connection.reply.status())
     }
@@ -166,6 +170,16 @@ impl OnSockets {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// The bytes of a GET of `url`, as this library's client sends them.
+///
+/// # Errors
+/// The URL cannot be sent.
+pub(super) fn request(url: &Url) -> Result<Vec<u8>, Error> {
+    let mut request = Vec::new();
+    write_request(&mut request, "GET", url, NO_HEADERS, Content::None)?;
+    Ok(request)
 }
 
 fn named(doing: &'static str, error: io::Error) -> Error {

@@ -9,16 +9,16 @@
 //! Left to do is to note when a request has its connection, which the client tells, and to fetch the loop's counters.
 //! Not here: any of that; it is the library.   Next: `pool`, which is what tokio's side needs of its own.
 
-use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc};
+use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use windlass::{
     Loop,
-    http::{Client, Error, Limits, Url},
+    http::{Client, Error, Limits, Redirects, Url},
     io::AsyncFd,
 };
 use windlass_examples::latency::now_ns;
 
-use super::{Carried, Engine, Held};
+use super::{Carried, Engine, Held, numbered};
 use crate::{
     binding::Census,
     contract::{Connections, Plan, Turns},
@@ -43,13 +43,16 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let mut limits = Limits::default();
     limits.body_max = u64::MAX; // bodies are counted, not kept
     let per_host = usize::try_from(plan.settings.per_host).unwrap_or(usize::MAX);
-    let client = Client::builder()
+    let mut client = Client::builder()
         .limit(0)
         .limit_per_host(per_host)
         .max_requests(plan.settings.max_requests.unwrap_or(0))
         .timeout(plan.timeout)
-        .limits(limits)
-        .build();
+        .limits(limits);
+    if plan.settings.faults.is_some() {
+        client = client.redirects(Redirects::up_to(10)); // one of the faults is a loop of them
+    }
+    let client = client.build();
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
     let engine = Rc::new(OnWindlass { client, url, asking: Cell::new(0), connected: Cell::new(0) });
     let before = event_loop.metrics();
@@ -80,14 +83,15 @@ async fn interrupted(stop: UnixStream) {
 }
 
 impl Engine for OnWindlass {
-    async fn get(&self, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+    async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
         let held = Cell::new(None);
         let has_connection = || {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        let response = self.client.get(&self.url).on_connection(&has_connection).send().await?;
+        let url = numbered(&self.url, number);
+        let response = self.client.get(&url).on_connection(&has_connection).send().await?;
         let status = response.status();
         response.drain().await?;
         Ok(status)
@@ -96,6 +100,10 @@ impl Engine for OnWindlass {
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
         let spawned = windlass::spawn(task);
         async { spawned.await.expect("a task of the window does not panic") }
+    }
+
+    fn sleep(span: Duration) -> impl Future<Output = ()> {
+        windlass::time::sleep(span)
     }
 
     fn census(&self) -> Census {

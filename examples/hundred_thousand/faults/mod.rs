@@ -1,0 +1,21 @@
+//! What if one answer in a hundred is faulty?
+//!
+//! A client that is only ever measured on good answers is measured on half of its work. With `--faults` the embedded server
+//! misbehaves in twelve ways, by a script that follows from a number; and of every request it is known beforehand how it
+//! must end.
+//!
+//! ```text
+//!     seed ──► script ──┬──► server: GET /7 ──► a body cut short
+//!                       └──► request 7 must end as `truncated` ──┐
+//!              engine ─────► request 7 ended as ... ─────────────┴──► the same? else the run has failed
+//! ```
+//!
+//! | file | chapter |
+//! |---|---|
+//! | `script` | which request meets which fault, and how it must end |
+//! | `server` | the faults, byte by byte |
+//!
+//! Next: `script`.
+
+pub(crate) mod script;
+pub(crate) mod server;

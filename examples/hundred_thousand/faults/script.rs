@@ -1,0 +1,247 @@
+//! Which request meets which fault, and how it must end.
+//!
+//! ```text
+//!     (seed, number) ──► mixed ──► below per_cent? ── no ──► a good answer, "200"
+//!                                        └── yes ──► one of twelve ──► "reset", "truncated", "500" ...
+//! ```
+//!
+//! It is a function and keeps nothing: the server's process and this one come to the same answer without a word, and a run
+//! is repeated by its seed.
+//! Not here: what the faults look like on the wire (`server`).   Next: `server`.
+
+use std::{collections::BTreeMap, fmt::Write};
+
+use serde::{Deserialize, Serialize};
+use windlass_examples::figures::thousands;
+
+use crate::contract::{Endings, EngineName, Judged, Told};
+
+/// So many differences are shown; the others are counted.
+const SHOWN_MAX: usize = 10;
+
+/// Which requests are answered faultily.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Script {
+    /// Of a hundred requests so many, above 0 and at most 100.
+    pub(crate) per_cent: f64,
+    pub(crate) seed: u64,
+}
+
+/// A way to answer wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    /// The connection is reset before a byte of the answer.
+    ResetAtOnce,
+    /// The connection is reset in the middle of the body.
+    ResetInBody,
+    /// The connection ends in the head.
+    EndInHead,
+    /// The connection ends in the body, which was to be longer.
+    EndInBody,
+    /// What comes is of another protocol.
+    OtherProtocol,
+    /// A header line that does not end.
+    EndlessHead,
+    /// A chunk whose size is no number.
+    BadChunk,
+    /// Nothing comes.
+    Silence,
+    /// 500.
+    ServerError,
+    /// 503, with a Retry-After that nobody asked this client to heed.
+    Unavailable,
+    /// A redirect to itself.
+    RedirectLoop,
+    /// Behind the answer comes another one, which nobody asked for: the request is well, the connection is not.
+    Unasked,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Fault; 12] = [
+        Fault::ResetAtOnce,
+        Fault::ResetInBody,
+        Fault::EndInHead,
+        Fault::EndInBody,
+        Fault::OtherProtocol,
+        Fault::EndlessHead,
+        Fault::BadChunk,
+        Fault::Silence,
+        Fault::ServerError,
+        Fault::Unavailable,
+        Fault::RedirectLoop,
+        Fault::Unasked,
+    ];
+
+    /// As in the report.
+    fn name(self) -> &'static str {
+        match self {
+            Fault::ResetAtOnce => "reset_at_once",
+            Fault::ResetInBody => "reset_in_body",
+            Fault::EndInHead => "end_in_head",
+            Fault::EndInBody => "end_in_body",
+            Fault::OtherProtocol => "other_protocol",
+            Fault::EndlessHead => "endless_head",
+            Fault::BadChunk => "bad_chunk",
+            Fault::Silence => "silence",
+            Fault::ServerError => "server_error",
+            Fault::Unavailable => "unavailable",
+            Fault::RedirectLoop => "redirect_loop",
+            Fault::Unasked => "unasked",
+        }
+    }
+
+    /// How a request of `engine` must end that meets it: a status, or a kind of failure.
+    fn ending(self, engine: EngineName) -> &'static str {
+        match self {
+            Fault::ResetAtOnce | Fault::ResetInBody => "reset",
+            Fault::EndInHead | Fault::EndInBody => "truncated",
+            Fault::OtherProtocol | Fault::BadChunk => "protocol",
+            Fault::EndlessHead => "too_large",
+            Fault::Silence => "timeout_total",
+            Fault::ServerError => "500",
+            Fault::Unavailable => "503",
+            Fault::RedirectLoop => match engine {
+                // These follow nothing.
+                EngineName::Tokio | EngineName::TokioRaw | EngineName::Epoll => "302",
+                EngineName::Windlass | EngineName::Reqwest | EngineName::Asyncio | EngineName::Uvloop => "redirect",
+            },
+            Fault::Unasked => "200",
+        }
+    }
+}
+
+impl Script {
+    /// What request `number` meets; nothing bad for most.
+    pub(crate) fn fault(self, number: u64) -> Option<Fault> {
+        let drawn = mixed(self.seed ^ mixed(number));
+        let share = (drawn >> 11) as f64 / (1_u64 << 53) as f64;
+        let kinds = Fault::ALL.len() as u64;
+        (share < self.per_cent / 100.0).then(|| Fault::ALL[(mixed(drawn) % kinds) as usize])
+    }
+
+    /// Holds every request of a whole run against the script; yields what came of it, and the first differences in words.
+    pub(crate) fn judge(self, told: &Told) -> (Judged, Vec<String>) {
+        self.judge_endings(told.run.engine, told.run.requests, &told.endings)
+    }
+
+    fn judge_endings(self, engine: EngineName, requests: u64, endings: &Endings) -> (Judged, Vec<String>) {
+        let mut scripted: BTreeMap<_, u64> = Fault::ALL.iter().map(|fault| (fault.name().to_owned(), 0)).collect();
+        let (mut differ, mut shown) = (0, Vec::new());
+        for number in 0..requests {
+            let fault = self.fault(number);
+            if let Some(fault) = fault {
+                *scripted.entry(fault.name().to_owned()).or_default() += 1;
+            }
+            let must = fault.map_or("200", |fault| fault.ending(engine));
+            let did = endings.get(&number).map_or("200", String::as_str);
+            if did == must {
+                continue;
+            }
+            differ += 1;
+            if shown.len() < SHOWN_MAX {
+                let met = fault.map_or("a good answer", Fault::name);
+                shown.push(format!("{engine}: request {number} met {met} and had to end as {must}: it ended as {did}"));
+            }
+        }
+        if differ > shown.len() as u64 {
+            let more = thousands(differ - shown.len() as u64);
+            shown.push(format!("{engine}: {more} more ended otherwise than the server's script says"));
+        }
+        (Judged { scripted, differ }, shown)
+    }
+}
+
+impl Judged {
+    /// One line for people: how many of which kind there were.
+    pub(crate) fn in_words(&self) -> String {
+        let mut words = String::new();
+        for (name, count) in self.scripted.iter().filter(|(_, count)| **count > 0) {
+            write!(words, "{}{name} {count}", if words.is_empty() { "" } else { ", " }).expect("a string takes it");
+        }
+        words
+    }
+}
+
+/// A number that looks like chance and is not (SplitMix64's mixing; Steele, Lea & Flood 2014).
+fn mixed(number: u64) -> u64 {
+    let mut mixed = number.wrapping_add(0x9E37_79B9_7F4A_7C15);
+    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    mixed ^ (mixed >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCRIPT: Script = Script { per_cent: 1.0, seed: 7 };
+
+    fn faults(script: Script, requests: u64) -> BTreeMap<Fault, u64> {
+        let mut counts = BTreeMap::new();
+        for fault in (0..requests).filter_map(|number| script.fault(number)) {
+            *counts.entry(fault).or_default() += 1;
+        }
+        counts
+    }
+
+    #[test]
+    fn one_in_a_hundred_is_faulty_and_every_kind_comes_about_as_often() {
+        let counts = faults(SCRIPT, 1_000_000);
+        let total: u64 = counts.values().sum();
+        assert!((9_500..=10_500).contains(&total), "{total} of a million");
+        assert_eq!(counts.len(), 12);
+        assert!(counts.values().all(|&count| (700..=970).contains(&count)), "{counts:?}");
+    }
+
+    #[test]
+    fn the_same_seed_is_the_same_script_and_another_is_another() {
+        let drawn = |seed| (0..1000).map(|number| Script { per_cent: 50.0, seed }.fault(number)).collect::<Vec<_>>();
+        assert_eq!(drawn(7), drawn(7));
+        assert_ne!(drawn(7), drawn(8));
+    }
+
+    #[test]
+    fn a_hundred_per_cent_is_every_request() {
+        assert!((0..1000).all(|number| Script { per_cent: 100.0, seed: 3 }.fault(number).is_some()));
+    }
+
+    /// How the requests of an engine end that does all of them well.
+    fn endings(engine: EngineName, requests: u64) -> Endings {
+        let endings =
+            (0..requests).filter_map(|number| Some((number, SCRIPT.fault(number)?.ending(engine).to_owned())));
+        endings.filter(|(_, ending)| ending != "200").collect()
+    }
+
+    #[test]
+    fn who_ends_as_the_script_says_differs_nowhere() {
+        for engine in [EngineName::Windlass, EngineName::Tokio] {
+            let (judged, shown) = SCRIPT.judge_endings(engine, 10_000, &endings(engine, 10_000));
+            assert_eq!((judged.differ, shown.len()), (0, 0), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn one_wrong_ending_is_found_whether_the_answer_was_good_or_not() {
+        let faulty = (0..).find(|&number| SCRIPT.fault(number) == Some(Fault::EndInBody)).unwrap();
+        let good = (0..).find(|&number| SCRIPT.fault(number).is_none()).unwrap();
+        for (number, ending, words) in [
+            (faulty, "reset", "met end_in_body and had to end as truncated: it ended as reset"),
+            (faulty, "200", "it ended as 200"),
+            (good, "418", "met a good answer and had to end as 200: it ended as 418"),
+        ] {
+            let mut endings = endings(EngineName::Windlass, 10_000);
+            endings.insert(number, ending.to_owned());
+            let (judged, shown) = SCRIPT.judge_endings(EngineName::Windlass, 10_000, &endings);
+            assert_eq!(judged.differ, 1);
+            assert!(shown[0].contains(words), "{shown:?}");
+        }
+    }
+
+    #[test]
+    fn of_many_differences_the_first_are_shown_and_the_others_counted() {
+        let (judged, shown) = SCRIPT.judge_endings(EngineName::Windlass, 10_000, &Endings::new());
+        assert!(judged.differ > 50);
+        assert_eq!(shown.len(), SHOWN_MAX + 1);
+        assert!(shown[SHOWN_MAX].contains(&format!("{} more", judged.differ - SHOWN_MAX as u64)), "{shown:?}");
+    }
+}

@@ -1,0 +1,223 @@
+//! crawl's page of plots, as a browser would read it; and its line on a terminal.
+//!
+//! ```text
+//!     crawl --json --report FILE.html ──► JSON ─┐
+//!                                   └──► page ──┴──► the same figures? anything from elsewhere?
+//! ```
+//!
+//! Not here: how plots are drawn, and that whatever is put in stays text, which is told beside them
+//! (`examples/src/plots.rs`).   Next: `examples/crawl/page.rs`.
+
+#![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use html5gum::{StartTag, Token, Tokenizer};
+use nix::{
+    pty::{Winsize, openpty},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::Value;
+use windlass_tests::{program::program, servers::Folder};
+
+/// What a page has: its start tags, and what the tables say, row by row.
+#[derive(Default)]
+struct Seen {
+    tags: Vec<StartTag<()>>,
+    rows: Vec<Vec<String>>,
+}
+
+impl Seen {
+    fn of(html: &str) -> Self {
+        let (mut seen, mut open, mut in_cell) = (Self::default(), Vec::new(), false);
+        for token in Tokenizer::new(html) {
+            match token.unwrap_or_else(|never| match never {}) {
+                Token::StartTag(tag) => {
+                    match &tag.name[..] {
+                        b"tr" => seen.rows.push(Vec::new()),
+                        b"td" | b"th" => seen.rows.last_mut().unwrap().push(String::new()),
+                        _ => {}
+                    }
+                    in_cell |= matches!(&tag.name[..], b"td" | b"th");
+                    let is_void = matches!(&tag.name[..], b"meta") || tag.self_closing;
+                    if !is_void {
+                        open.push(tag.name.to_vec());
+                    }
+                    seen.tags.push(tag);
+                }
+                Token::EndTag(tag) => {
+                    assert_eq!(
+                        open.pop().as_deref(),
+                        Some(&tag.name[..]),
+                        "each ends in the order in which they began"
+                    );
+                    in_cell &= !matches!(&tag.name[..], b"td" | b"th");
+                }
+                Token::String(text) if in_cell => {
+                    let cell = seen.rows.last_mut().unwrap().last_mut().unwrap();
+                    cell.push_str(&String::from_utf8_lossy(&text));
+                }
+                Token::Error(error) => panic!("{error:?}"),
+                _ => {}
+            }
+        }
+        assert!(open.is_empty(), "{open:?}");
+        seen
+    }
+
+    /// The row that begins so.
+    fn row(&self, first: &str) -> &[String] {
+        self.nth_row(first, 0)
+    }
+
+    /// Of the rows that begin so, in several tables, one.
+    fn nth_row(&self, first: &str, nth: usize) -> &[String] {
+        let row = self.rows.iter().filter(|row| row.first().is_some_and(|cell| cell == first)).nth(nth);
+        &row.unwrap_or_else(|| panic!("there is a row {first}: {:?}", self.rows))[1..]
+    }
+
+    fn number(&self, first: &str) -> f64 {
+        self.row(first)[0].parse().unwrap()
+    }
+}
+
+/// Crawls, and reads the page.
+fn reported(folder: &Path, line: &[&str]) -> (Value, String) {
+    let file = folder.join("report.html");
+    let mut command = Command::new(program("crawl"));
+    let output = command.args(["--json", "--report"]).arg(&file).args(line).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    let json = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (json, fs::read_to_string(file).unwrap())
+}
+
+#[test]
+fn the_page_says_what_the_json_says() {
+    let folder = Folder::new();
+    let (json, html) = reported(folder.path(), &["--site-pages", "300", "--delay", "0.001"]);
+    let seen = Seen::of(&html);
+    for name in ["pages", "ok", "robots", "retries", "bytes_wire", "bytes_decoded", "elapsed_s", "pages_per_s"] {
+        assert_eq!(seen.number(name), json[name].as_f64().unwrap(), "{name}");
+    }
+    for (group, name) in [("failed", "status"), ("status", "2xx"), ("skipped", "nofollow")] {
+        assert_eq!(seen.number(&format!("{group}: {name}")), json[group][name].as_f64().unwrap());
+    }
+    for (row, spans) in [("all of it", &json["latency_us"]), ("first_byte", &json["phases_us"]["first_byte"])] {
+        for (cell, percentile) in seen.row(row).iter().zip(["p50", "p90", "p99"]) {
+            let off = cell.parse::<f64>().unwrap() * 1e3 - spans[percentile].as_f64().unwrap();
+            assert!(off.abs() < 0.5, "{row}, {percentile}: {cell} ms"); // the one in ms, the other in whole µs
+        }
+    }
+    for (limit, share) in json["limits"].as_object().unwrap() {
+        let is_a_phase = json["phases_us"][limit].is_object();
+        let row = seen.nth_row(limit, usize::from(is_a_phase));
+        assert!((row[0].parse::<f64>().unwrap() - share.as_f64().unwrap()).abs() < 1e-4, "{limit}: {row:?}");
+        match json["allowed_per_s"][limit].as_f64() {
+            Some(per_s) => assert!((row[1].parse::<f64>().unwrap() - per_s).abs() < 0.1, "{limit}: {row:?}"),
+            None => assert_eq!(row[1], "-"),
+        }
+    }
+    for host in json["hosts"].as_array().unwrap() {
+        let told = ["pages", "errors", "delay_s"].map(|name| host[name].to_string());
+        assert_eq!(seen.row(host["host"].as_str().unwrap()), told);
+    }
+    assert_eq!(seen.row("per-host"), ["8"], "also what nobody has set");
+}
+
+#[test]
+fn the_page_is_one_file_that_asks_for_nothing() {
+    let folder = Folder::new();
+    let hostile = "\"><script src=//evil.test/x></script><a href=http://evil.test/>";
+    let line = ["--site-pages", "100", "--user-agent", hostile, "-H", "X-Secret: hush-hush"];
+    let (_, html) = reported(folder.path(), &line);
+    let seen = Seen::of(&html);
+    let (mut plots, mut titles) = (0, 0);
+    for tag in &seen.tags {
+        assert!(![&b"script"[..], b"link", b"iframe", b"object", b"base", b"img"].contains(&&tag.name[..]));
+        for (name, value) in &tag.attributes {
+            let value = String::from_utf8_lossy(value);
+            assert!(
+                ![&b"src"[..], b"href", b"xlink:href", b"srcset", b"action", b"data"].contains(&&name[..]),
+                "{value}"
+            );
+            assert!(!value.contains("url(") && !value.contains("http") && !name.starts_with(b"on"), "{value}");
+        }
+        plots += usize::from(&tag.name[..] == b"svg" && tag.attributes.contains_key(&b"aria-labelledby"[..]));
+        titles += usize::from(&tag.name[..] == b"title");
+    }
+    assert!(plots >= 7 && titles == plots + 1, "each plot has its title, and the page has its own: {plots}, {titles}");
+    let style = html.split_once("<style>").unwrap().1.split_once("</style>").unwrap().0;
+    assert!(!style.contains("url(") && !style.contains("@import"));
+    assert_eq!(seen.row("user-agent"), [hostile]);
+    assert!(!html.contains("hush-hush"), "what headers say may be a password");
+}
+
+#[test]
+fn who_cannot_write_the_page_hears_of_it_before_anything_is_fetched() {
+    let mut command = Command::new(program("crawl"));
+    let output = command.args(["--output", "-", "--report", "/nonexistent/report.html"]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && said.contains("/nonexistent/report.html: "), "{said}");
+    assert!(output.stdout.is_empty());
+}
+
+#[test]
+fn ctrl_c_leaves_a_page_of_what_there_is() {
+    let folder = Folder::new();
+    let file = folder.path().join("report.html");
+    fs::write(&file, "an older page, longer than nothing").unwrap();
+    let mut command = Command::new(program("crawl"));
+    command.args(["--rate", "20", "--output", "-", "--report"]).arg(&file);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap(); // it has begun, and would take minutes
+    assert!(fs::read_to_string(&file).unwrap().starts_with("an older page"), "it stays until there is a new one");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    said.read_to_string(&mut String::new()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let html = fs::read_to_string(&file).unwrap();
+    assert!(html.contains("ended by Ctrl-C") && html.ends_with("</html>"));
+    assert!(Seen::of(&html).number("pages") >= 1.0);
+}
+
+/// What a terminal shows of a crawl, and its exit code; stdout is the terminal, too, or a pipe.
+fn on_a_terminal(line: &str, stdout: Option<Stdio>) -> (Option<i32>, String) {
+    let size = Winsize { ws_row: 25, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).unwrap();
+    let mut command = Command::new(program("crawl"));
+    command.args(line.split_whitespace()).stdin(Stdio::null());
+    command.stdout(stdout.unwrap_or_else(|| pty.slave.try_clone().unwrap().into())).stderr(pty.slave);
+    let mut child = command.spawn().unwrap();
+    drop(command); // its end of the terminal with it
+    let mut shown = Vec::new();
+    let ends = fs::File::from(pty.master).read_to_end(&mut shown).unwrap_err();
+    assert_eq!(ends.raw_os_error(), Some(5), "a terminal whose other end is closed says so with EIO");
+    (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
+}
+
+#[test]
+fn a_terminal_shows_a_line_that_stays_where_it_is_and_is_gone_in_the_end() {
+    let (code, shown) = on_a_terminal("--rate 100 --max-pages 60", Some(Stdio::null()));
+    assert_eq!(code, Some(0));
+    for words in [" pages, ", "/s, ", " under way, ", " queued, ", " hosts, ", " errors, loop ", " busy, 0:00"] {
+        assert!(shown.contains(words), "{words:?}: {shown:?}");
+    }
+    let redrawn = shown.matches("under way").count();
+    assert!(redrawn >= 3 && !shown.contains("under way\n"), "{redrawn}: {shown:?}");
+    let last = shown.rsplit("under way").next().unwrap();
+    assert!(last.contains("\x1b[2K"), "it is wiped away: {last:?}");
+}
+
+#[test]
+fn lines_of_pages_on_a_terminal_have_it_for_themselves() {
+    let (code, shown) = on_a_terminal("--rate 100 --max-pages 60 --output -", None);
+    assert_eq!(code, Some(0));
+    assert_eq!(shown.lines().filter(|line| line.starts_with('{') && line.ends_with('}')).count(), 60);
+    assert!(!shown.contains("under way,") && !shown.contains('\x1b'), "{shown:?}");
+}

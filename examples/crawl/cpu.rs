@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!     the loop's thread  ├── fetch ──┼── parse ──┼── frontier ──┼── store ──┤   all of it: the kernel's count
-//!                          the rest     decoding,   who is next,   lines to
-//!                                       links       and met before? write
+//!                          the rest     decoding,   who is next,   what it is
+//!                                       links       who may go     told, and says
 //! ```
 //!
 //! The three that are timed run from end to end without waiting for anything, so the clock on the wall is read before and
@@ -21,9 +21,9 @@ use windlass_examples::latency::now_ns;
 pub(crate) struct Cpu {
     /// Bodies: undoing their coding, finding their links.
     pub(crate) parse: Part,
-    /// Links: whether they are to be fetched and were met before; and who is next.
+    /// Links: whether they are to be fetched; and who is next.
     pub(crate) frontier: Part,
-    /// Pages that are over: counting them, and giving away their line.
+    /// Pages that are over: counting them, and telling the store, which has a thread of its own; what it hands over.
     pub(crate) store: Part,
 }
 

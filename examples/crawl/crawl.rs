@@ -1,30 +1,32 @@
 //! The crawl itself.
 //!
 //! ```text
-//!            ┌──────────── next ◄── frontier ◄── links, within the scope, once ────────────┐
-//!            ▼                                                                             │
-//!     a task for each ──► Engine::send ──► head ──► 3xx: to the same page, elsewhere ──────┤
-//!                                            ├────► 429, 5xx, broke off: later again ──────┤
-//!                                            └────► body, decoded ──► links ───────────────┘
-//!                                                                └──► a line of output, once a page
+//!            ┌───────── next ◄── frontier ◄── handed over ◄── store ◄── links, within the scope ───┐
+//!            ▼                                                  ▲                                  │
+//!     a task for each ──► Engine::send ──► head ──► 3xx: to the same page, elsewhere ─┤            │
+//!                                            ├────► 429, 5xx, broke off: later again  │            │
+//!                                            └────► body, decoded ──► its end ────────┴────────────┘
 //! ```
 //!
 //! One task looks at the frontier and lets go whatever may go; each fetch has a task of its own, which holds a slot as long
-//! as it talks to the server and not while it waits for another attempt. A host whose robots.txt is not known is asked for
-//! that first, and its pages wait outside the frontier meanwhile.
-//! Not here: who comes first (`frontier`), which URLs are let in (`scope`), who carries requests (`engine`).
-//! Next: `report`.
+//! as it talks to the server and not while it waits for another attempt. What it found it tells the store, which knows what
+//! is new, and has room for all of it. A host whose robots.txt is not known is asked for that first, and its pages wait
+//! outside the frontier meanwhile.
+//! Not here: who comes first (`frontier`), which URLs are let in (`scope`), who carries requests (`engine`), what is left to do
+//! (`store`).   Next: `report`.
 
 use std::{
     cell::{Cell, RefCell},
-    collections::HashMap,
+    collections::VecDeque,
     future::poll_fn,
+    io, mem,
     pin::{Pin, pin},
     rc::Rc,
     task::Poll,
     time::{Duration, SystemTime},
 };
 
+use serde::{Deserialize, Serialize};
 use windlass::{
     http::{
         Error, ErrorKind, Limits, Url,
@@ -34,17 +36,21 @@ use windlass::{
 };
 use windlass_examples::{
     latency::now_ns,
-    links::{Extractor, Follow, Found, Kind},
+    links::{Extractor, Follow, Found, Kind as LinkKind},
     robots::Robots,
+    sitemap::{self, Entry, Sitemap},
 };
 
 use crate::{
     cpu::{Cpu, Part},
     engine::{Answer, Engine, Took},
-    frontier::{Frontier, Moment, Next},
-    plan::{PAUSE_MAX, Plan, Resources, Robots as Heeds},
-    report::{Limit, Line, Tally},
-    scope::{Seen, Skipped, normal},
+    frontier::{Frontier, Moment, Next, Rank},
+    limits::Limit,
+    plan::{PAUSE_MAX, Plan, Resources, Robots as Heeds, Sitemaps},
+    report::Tally,
+    rules::{Rules, Verdict},
+    scope::{Skipped, normal},
+    store::{self, Link, Store, Told, ledger::Key},
 };
 
 /// A page is looked for at so many other places, as browsers do it (RFC 9110 15.4: loops ought to be detected).
@@ -55,37 +61,52 @@ const ROBOTS_HOPS_MAX: u32 = 5;
 const ROBOTS_MAX: usize = 500 * 1024;
 /// How long what is under way may go on when the crawl is told to stop.
 const GRACE: Duration = Duration::from_secs(5);
+/// Sitemaps that are read at once: each may take 50 MB, and that twice if it comes packed.
+const SITEMAPS_AT_ONCE: usize = 2;
+/// The protocol allows no index in an index; sites have them all the same.
+const INDEXES_MAX: u32 = 3;
+/// A robots.txt may name so many sitemaps; there is no number in the protocol.
+const SITEMAPS_OF_ROBOTS_MAX: usize = 1_000;
+/// Of a sitemap so many links are told at a time.
+const LINKS_AT_ONCE: usize = 512;
 
 /// A page on its way.
 #[derive(Debug)]
 pub(crate) struct Page {
+    /// Its place in the store.
+    pub(crate) key: Key,
+    pub(crate) kind: Kind,
     /// What was found, what is to be asked for, where redirects have led, and what was asked for last.
     pub(crate) url: Url,
     pub(crate) at: Url,
     pub(crate) asked: Url,
+    /// Links from what was given; of a sitemap, how many indexes led to it.
     pub(crate) depth: u32,
-    pub(crate) parent: Option<Rc<str>>,
+    pub(crate) parent: Option<Url>,
     pub(crate) hops: u32,
     pub(crate) attempts: u32,
+}
+
+impl Page {
+    pub(crate) fn new(kind: Kind, url: Url, depth: u32, parent: Option<Url>) -> Self {
+        let (at, asked) = (url.clone(), url.clone());
+        Self { key: Key::none(), kind, at, asked, url, depth, parent, hops: 0, attempts: 0 }
+    }
+}
+
+/// What a URL is fetched for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Page,
+    /// For what it names.
+    Sitemap,
 }
 
 /// What the frontier holds.
 #[derive(Debug)]
 enum What {
     Robots(Url),
-    Page(Page),
-}
-
-/// What is known of a host's robots.txt.
-enum Rules {
-    /// It is being asked for; these pages wait.
-    Awaited(Vec<Page>),
-    Known(Robots),
-}
-
-/// Where lines go.
-pub(crate) trait Output {
-    fn line(&mut self, line: &Line<'_>);
+    Page(Box<Page>),
 }
 
 pub(crate) struct Crawl<E> {
@@ -94,6 +115,8 @@ pub(crate) struct Crawl<E> {
     began_ns: u64,
     state: RefCell<State>,
     changed: Notify,
+    /// The store has answered.
+    answered: Notify,
     /// Fetches that have no connection yet.
     connecting: Cell<usize>,
     cpu: Cpu,
@@ -101,43 +124,68 @@ pub(crate) struct Crawl<E> {
 
 struct State {
     frontier: Frontier<What>,
-    seen: Seen,
-    rules: HashMap<Box<str>, Rules>,
+    rules: Rules<Page>,
     tally: Tally,
+    /// To be told to the store, and how much it was told and has not answered.
+    told: Vec<Told>,
+    unanswered: usize,
+    /// How much it has answered, and it may be lost.
+    uncommitted: usize,
+    /// What the store says is left.
+    left: u64,
+    /// Pages that earlier runs have done or this one lets in, and those that there was no budget for, as far as they were
+    /// handed over.
     admitted: u64,
+    refused: VecDeque<Page>,
+    /// Sitemaps that are under way, and those that wait for them.
+    sitemaps: usize,
+    sitemaps_waiting: VecDeque<Page>,
     stopping: bool,
-    output: Box<dyn Output>,
 }
 
 /// Crawls until nothing is left, a budget is spent, or `stop` completes. `show` says when it wants to look again.
+///
+/// # Errors
+/// The store failed.
 pub(crate) async fn crawl<E: Engine>(
     engine: E,
     plan: Plan,
-    output: Box<dyn Output>,
+    mut store: Store,
     show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment> + 'static,
     stop: impl Future<Output = ()>,
-) -> Tally {
-    let frontier = Frontier::new(plan.bounds);
+) -> io::Result<Tally> {
     let state = State {
-        frontier,
-        seen: Seen::default(),
-        rules: HashMap::new(),
-        tally: Tally::default(),
-        admitted: 0,
+        frontier: Frontier::new(plan.bounds),
+        rules: Rules::new(),
+        tally: Tally::after(store.earlier),
+        told: vec![],
+        unanswered: 0,
+        uncommitted: 0,
+        left: 0,
+        admitted: store.earlier,
+        refused: VecDeque::new(),
+        sitemaps: 0,
+        sitemaps_waiting: VecDeque::new(),
         stopping: false,
-        output,
     };
     let (state, connecting, cpu) = (RefCell::new(state), Cell::new(0), Cpu::default());
-    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed: Notify::new(), connecting, cpu });
-    for begin in crawl.plan.scope.begins.clone() {
-        crawl.found(&begin, 0, None);
+    let [changed, answered] = [Notify::new(), Notify::new()];
+    let crawl = Rc::new(Crawl { engine, plan, began_ns: now_ns(), state, changed, answered, connecting, cpu });
+    crawl.begin();
+    crawl.clone().run(&mut store, show, stop).await;
+    // A fetch whose grace is over says nothing any more.
+    store.tell(mem::take(&mut crawl.state.borrow_mut().told));
+    for answer in store.close().await? {
+        crawl.hear(answer);
     }
-    crawl.clone().run(show, stop).await;
     let mut state = crawl.state.borrow_mut();
-    let (_, in_flight, _) = state.frontier.sizes();
-    state.tally.left += in_flight as u64; // their grace is over
+    let left = state.left;
+    match state.refused.is_empty() || state.stopping {
+        true => state.tally.left = left,
+        false => state.tally.skip(Skipped::Budget, left),
+    }
     state.tally.end(crawl.now(), &crawl.cpu);
-    std::mem::take(&mut state.tally)
+    Ok(mem::take(&mut state.tally))
 }
 
 impl<E: Engine> Crawl<E> {
@@ -145,9 +193,20 @@ impl<E: Engine> Crawl<E> {
         Duration::from_nanos(now_ns() - self.began_ns)
     }
 
+    /// Tells the store what was given; whatever an earlier run has met is met.
+    fn begin(&self) {
+        let begins = self.plan.scope.begins.iter().filter_map(|begin| self.link(begin, 0, None));
+        let mut links: Vec<Link> = begins.collect();
+        if let Sitemaps::Followed(sitemaps) = &self.plan.manners.sitemaps {
+            links.extend(sitemaps.iter().map(|url| sitemap_link(url, 0)));
+        }
+        self.tell(Told::Found(links));
+    }
+
     /// Lets go what may go, until nothing is left.
     async fn run(
         self: Rc<Self>,
+        store: &mut Store,
         show: impl Fn(&Tally, (usize, usize, usize)) -> Option<Moment>,
         stop: impl Future<Output = ()>,
     ) {
@@ -162,30 +221,51 @@ impl<E: Engine> Crawl<E> {
                 self.stop();
                 (begins_until, grace_until) = (None, Some(now + GRACE));
             }
-            let next = self.cpu.frontier.time(|| self.state.borrow_mut().frontier.next(now));
-            match next {
+            self.cpu.store.time(|| self.exchange(store));
+            match self.cpu.frontier.time(|| self.next(now)) {
                 Next::Fetch(what) => E::spawn(self.clone().fetch(what)),
                 Next::Over => return,
                 Next::Wait { held_by, until } => {
                     self.note(now, held_by);
-                    let again = {
-                        let state = self.state.borrow();
-                        show(&state.tally, state.frontier.sizes())
-                    };
+                    let again = show(&self.state.borrow().tally, self.state.borrow().sizes());
                     let until = until.into_iter().chain(again).chain(begins_until).chain(grace_until).min();
-                    if self.wait(until, stop.as_mut()).await == Wake::Stop {
-                        self.state.borrow_mut().tally.interrupted = true;
-                        self.stop();
-                        (begins_until, grace_until) = (None, Some(self.now() + GRACE));
+                    match self.wait(until, store, stop.as_mut()).await {
+                        Wake::Change => {}
+                        Wake::Answer(answer) => self.cpu.store.time(|| self.hear(answer)),
+                        Wake::Failed => return,
+                        Wake::Stop => {
+                            self.state.borrow_mut().tally.interrupted = true;
+                            self.stop();
+                            (begins_until, grace_until) = (None, Some(self.now() + GRACE));
+                        }
                     }
                 }
             }
         }
     }
 
-    /// Waits until something has changed, it is time, or `stop` completes.
-    async fn wait(&self, until: Option<Moment>, mut stop: Pin<&mut impl Future<Output = ()>>) -> Wake {
+    /// What to do now: nothing new while a whole batch has ended and is not committed.
+    fn next(&self, now: Moment) -> Next<What> {
+        let mut state = self.state.borrow_mut();
+        if state.unanswered + state.uncommitted >= self.plan.batch {
+            return Next::Wait { held_by: Limit::Store, until: None };
+        }
+        match state.frontier.next(now) {
+            // More may come of what the store is told.
+            Next::Over if state.unanswered > 0 => Next::Wait { held_by: Limit::Store, until: None },
+            next => next,
+        }
+    }
+
+    /// Waits until something has changed, it is time, the store answers, or `stop` completes.
+    async fn wait(
+        &self,
+        until: Option<Moment>,
+        store: &mut Store,
+        mut stop: Pin<&mut impl Future<Output = ()>>,
+    ) -> Wake {
         let mut changed = pin!(self.changed.notified());
+        let mut answer = pin!(store.answer());
         let span = until.map(|until| until.saturating_sub(self.now()));
         let mut sleep = pin!(async {
             match span {
@@ -195,6 +275,9 @@ impl<E: Engine> Crawl<E> {
         });
         let has_stopped = self.state.borrow().tally.interrupted;
         poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(answer.map_or(Wake::Failed, Wake::Answer));
+            }
             if changed.as_mut().poll(cx).is_ready() || sleep.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Wake::Change);
             }
@@ -206,18 +289,12 @@ impl<E: Engine> Crawl<E> {
         .await
     }
 
-    /// Nothing more is begun; to say so again changes nothing.
+    /// Nothing more is begun; to say so again changes nothing. What is left stays in the store.
     fn stop(&self) {
         let mut state = self.state.borrow_mut();
         state.stopping = true;
         let left = state.frontier.drain();
-        let mut waiting = 0;
-        for rules in state.rules.values_mut() {
-            if let Rules::Awaited(pages) = rules {
-                waiting += std::mem::take(pages).len();
-            }
-        }
-        state.tally.left += (left.len() + waiting) as u64;
+        state.rules.give_up();
         drop(state);
         drop(left);
         self.changed.notify_one();
@@ -225,7 +302,7 @@ impl<E: Engine> Crawl<E> {
 
     fn note(&self, now: Moment, held_by: Limit) {
         let mut state = self.state.borrow_mut();
-        let (queued, in_flight, _) = state.frontier.sizes();
+        let (queued, in_flight, _) = state.sizes();
         let talks = matches!(held_by, Limit::Concurrency | Limit::Server);
         let held_by = match (self.engine.resolving(), self.connecting.get()) {
             (resolving, _) if talks && resolving * 2 > in_flight => Limit::Dns,
@@ -235,23 +312,56 @@ impl<E: Engine> Crawl<E> {
         state.tally.note(now, held_by, in_flight, queued);
     }
 
-    /// A link was found, or a URL given.
-    fn found(&self, url: &Url, depth: u32, parent: Option<&Rc<str>>) {
-        let url = normal(url);
+    fn tell(&self, told: Told) {
         let mut state = self.state.borrow_mut();
-        if self.plan.scope.is_too_deep(depth) {
-            return state.tally.skip(Skipped::Depth); // it is not met: a redirect may lead there on a shorter way
-        }
-        if !state.seen.is_new(&url) {
-            return;
-        }
-        if let Some(why) = self.plan.scope.refuses(&url) {
-            return state.tally.skip(why);
-        }
-        let page =
-            Page { at: url.clone(), asked: url.clone(), url, depth, parent: parent.cloned(), hops: 0, attempts: 0 };
+        state.told.push(told);
+        state.unanswered += 1;
         drop(state);
-        self.enter(page);
+        self.changed.notify_one();
+    }
+
+    /// Hears what the store has to say, and says what it is to know.
+    fn exchange(&self, store: &mut Store) {
+        while let Some(answer) = store.try_answer() {
+            self.hear(answer);
+        }
+        let told = mem::take(&mut self.state.borrow_mut().told);
+        if !told.is_empty() {
+            store.tell(told);
+        }
+    }
+
+    /// The store has written something down, and hands something over.
+    fn hear(&self, answer: store::Answer) {
+        let mut state = self.state.borrow_mut();
+        state.unanswered -= answer.heard;
+        (state.left, state.uncommitted) = (answer.left, answer.uncommitted);
+        for (page, outcome) in &answer.ended {
+            state.tally.page(host_of(&page.asked), outcome);
+        }
+        for why in answer.skipped {
+            state.tally.skip(why, 1);
+        }
+        // They come once more, and those that there was no budget for may go before them.
+        state.admitted -= answer.moved;
+        let again = state.refused.len().min(answer.moved as usize);
+        let again: Vec<Page> = state.refused.drain(..again).collect();
+        drop(state);
+        for page in again.into_iter().chain(answer.handed) {
+            self.enter(page);
+        }
+        self.answered.notify_waiters();
+    }
+
+    /// A link that was found, or a URL that was given; none if it leads too far.
+    fn link(&self, url: &Url, depth: u32, parent: Option<&Url>) -> Option<Link> {
+        if self.plan.scope.is_too_deep(depth) {
+            self.state.borrow_mut().tally.skip(Skipped::Depth, 1); // it is not met: there may be a shorter way
+            return None;
+        }
+        let url = normal(url);
+        let (rank, refused) = (self.plan.order.rank(&url, depth), self.plan.scope.refuses(&url));
+        Some(Link { page: Page::new(Kind::Page, url, depth, parent.cloned()), rank, refused })
     }
 
     /// A page is to be fetched, now here: if robots.txt lets it.
@@ -259,138 +369,152 @@ impl<E: Engine> Crawl<E> {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         if state.stopping {
-            state.tally.left += 1;
-            return;
+            return; // it stays in the store
         }
-        if self.plan.manners.robots == Heeds::Heeded {
-            let origin = page.at.origin();
-            match state.rules.get_mut(origin) {
-                Some(Rules::Awaited(pages)) => return pages.push(page),
-                Some(Rules::Known(robots)) if robots.allows(page.at.target()) => {}
-                Some(Rules::Known(_)) if page.hops == 0 => return state.tally.skip(Skipped::Robots),
-                Some(Rules::Known(_)) => {
-                    return state.end(
-                        &page,
-                        &Outcome::failed(&Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it")),
-                    );
+        let at = page.at.clone();
+        let asked = match self.plan.manners.robots {
+            Heeds::Heeded => state.rules.ask(at.origin(), at.target(), page),
+            Heeds::Ignored => Verdict::Allowed(page),
+        };
+        match asked {
+            Verdict::Waits => {}
+            Verdict::Ask => {
+                let robots = robots_of(&at);
+                state.frontier.push(host_of(&robots), Rank::default(), What::Robots(robots.clone()), Moment::ZERO);
+            }
+            Verdict::Forbidden(page) if page.hops > 0 && page.kind == Kind::Page => {
+                let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
+                state.end(page, Outcome::failed(&error), vec![]);
+            }
+            Verdict::Forbidden(page) => {
+                state.tally.skip(Skipped::Robots, 1);
+                state.tell(Told::Dropped(page));
+            }
+            Verdict::Allowed(page) if page.kind == Kind::Sitemap => {
+                if state.sitemaps == SITEMAPS_AT_ONCE {
+                    return state.sitemaps_waiting.push_back(page);
                 }
-                None => {
-                    let robots = robots_of(&page.at);
-                    state.rules.insert(origin.into(), Rules::Awaited(vec![page]));
-                    return state.frontier.push(host_of(&robots), 0, What::Robots(robots.clone()), Moment::ZERO);
-                }
+                state.sitemaps += 1;
+                state.push(page);
+            }
+            Verdict::Allowed(page) if self.plan.budget.pages.is_some_and(|max| state.admitted >= max) => {
+                state.refused.push_back(page);
+            }
+            Verdict::Allowed(page) => {
+                state.admitted += 1;
+                state.push(page);
             }
         }
-        if page.hops == 0 {
-            if self.plan.budget.pages.is_some_and(|max| state.admitted >= max) {
-                return state.tally.skip(Skipped::Budget);
-            }
-            state.admitted += 1;
-        }
-        let (host, depth) = (host_of(&page.at).to_owned(), page.depth);
-        state.frontier.push(&host, depth, What::Page(page), Moment::ZERO);
     }
 
     async fn fetch(self: Rc<Self>, what: What) {
-        let (host, depth) = match &what {
-            What::Robots(url) => (host_of(url).to_owned(), 0),
-            What::Page(page) => (host_of(&page.at).to_owned(), page.depth),
+        let host = match &what {
+            What::Robots(url) => host_of(url).to_owned(),
+            What::Page(page) => host_of(&page.at).to_owned(),
         };
-        let _slot = Slot { crawl: self.clone(), host, depth };
+        let _slot = Slot { crawl: self.clone(), host };
         match what {
             What::Robots(url) => self.fetch_robots(url).await,
-            What::Page(page) => self.fetch_page(page).await,
+            What::Page(page) if page.kind == Kind::Sitemap => self.fetch_sitemap(*page).await,
+            What::Page(page) => self.fetch_page(*page).await,
         }
     }
 
     /// Asks for a host's rules, and lets in who has waited for them.
     async fn fetch_robots(&self, url: Url) {
-        let robots = self.robots(url.clone()).await;
+        let (robots, len) = self.robots(url.clone()).await;
+        if matches!(self.plan.manners.sitemaps, Sitemaps::Followed(_)) && self.plan.scope.is_home_of(&url) {
+            let named = robots.sitemaps().iter().take(SITEMAPS_OF_ROBOTS_MAX).filter_map(|text| url.join(text).ok());
+            let links: Vec<Link> = named.map(|sitemap| sitemap_link(&sitemap, 0)).collect();
+            if !links.is_empty() {
+                self.tell(Told::Found(links));
+            }
+        }
         let mut state = self.state.borrow_mut();
         state.tally.robots += 1;
         if let Some(delay) = robots.crawl_delay() {
             state.tally.asks_for(host_of(&url), delay);
             state.frontier.slow_down(host_of(&url), delay);
         }
-        let awaited = state.rules.insert(url.origin().into(), Rules::Known(robots));
+        let State { rules, frontier, .. } = &mut *state;
+        let waited = rules.know(url.origin(), robots, len, |origin| {
+            frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host))
+        });
         drop(state);
-        if let Some(Rules::Awaited(pages)) = awaited {
-            for page in pages {
-                self.enter(page);
-            }
+        for page in waited {
+            self.enter(page);
         }
     }
 
-    async fn robots(&self, mut url: Url) -> Robots {
+    /// What a host says, and in how many bytes.
+    async fn robots(&self, mut url: Url) -> (Robots, usize) {
         let agent = self.plan.manners.user_agent.split('/').next().unwrap_or_default();
         for _ in 0..=ROBOTS_HOPS_MAX {
-            let Ok(mut answer) = self.send(&url).await else { return Robots::unreachable() };
+            let Ok(mut answer) = self.send(&url).await else { return (Robots::unreachable(), 0) };
             match (answer.status(), location(&url, &answer)) {
                 (200..=299, _) => {
-                    let Ok(file) = file_of(&mut answer).await else { return Robots::unreachable() };
-                    return Robots::parse(&file, agent);
+                    let Ok(file) = file_of(&mut answer, ROBOTS_MAX).await else { return (Robots::unreachable(), 0) };
+                    return (Robots::parse(&file, agent), file.len());
                 }
                 (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
-                (500..=599, _) => return Robots::unreachable(),
-                _ => return Robots::unavailable(),
+                (500..=599, _) => return (Robots::unreachable(), 0),
+                _ => return (Robots::unavailable(), 0),
             }
         }
-        Robots::unavailable() // RFC 9309 2.3.1.2: after five redirects, as if there were none
+        (Robots::unavailable(), 0) // RFC 9309 2.3.1.2: after five redirects, as if there were none
     }
 
     async fn fetch_page(&self, mut page: Page) {
         page.attempts += 1;
         page.asked = page.at.clone();
-        let outcome = self.attempt(&page).await;
-        match outcome {
-            Ok(Attempt::Done(outcome)) => self.cpu.store.time(|| self.state.borrow_mut().end(&page, &outcome)),
+        match self.attempt(&page).await {
+            Ok(Attempt::Done { outcome, links }) => self.state.borrow_mut().end(page, outcome, links),
             Ok(Attempt::Elsewhere(to)) => self.follow(page, to),
-            Ok(Attempt::Later { after, outcome }) => self.put_off(page, after, &outcome),
-            Err(error) if may_pass(&error) => self.put_off(page, None, &Outcome::failed(&error)),
-            Err(error) => self.state.borrow_mut().end(&page, &Outcome::failed(&error)),
+            Ok(Attempt::Later { after, outcome }) => self.put_off(page, after, outcome),
+            Err(error) if may_pass(&error) => self.put_off(page, None, Outcome::failed(&error)),
+            Err(error) => self.state.borrow_mut().end(page, Outcome::failed(&error), vec![]),
         }
     }
 
     /// The page is somewhere else, which counts as a link.
-    fn follow(&self, mut page: Page, to: Redirect) {
+    fn follow(&self, page: Page, to: Redirect) {
         let mut state = self.state.borrow_mut();
         if page.hops >= HOPS_MAX {
             let error = Error::new(ErrorKind::Redirect, format!("redirect: more than {HOPS_MAX}"));
-            return state.end(&page, &Outcome { status: Some(to.status), took: to.took, ..Outcome::failed(&error) });
+            let outcome = Outcome { status: Some(to.status), took: to.took, ..Outcome::failed(&error) };
+            return state.end(page, outcome, vec![]);
         }
-        page.at = normal(&to.at);
+        let (at, depth) = (normal(&to.at), page.depth + 1);
         let outcome = Outcome { status: Some(to.status), took: to.took, ..Outcome::default() };
-        let is_too_deep = self.plan.scope.is_too_deep(page.depth + 1).then_some(Skipped::Depth);
-        if let Some(why) = is_too_deep.or_else(|| self.plan.scope.refuses(&page.at)) {
-            state.tally.skip(why);
-            return state.end(&page, &outcome);
+        let is_too_deep = self.plan.scope.is_too_deep(depth).then_some(Skipped::Depth);
+        if let Some(why) = is_too_deep.or_else(|| self.plan.scope.refuses(&at)) {
+            state.tally.skip(why, 1);
+            return state.end(page, outcome, vec![]);
         }
-        if !state.seen.is_new(&page.at) {
-            return state.end(&page, &outcome); // it is a page of its own
-        }
-        drop(state);
-        (page.depth, page.hops, page.attempts) = (page.depth + 1, page.hops + 1, 0);
-        self.enter(page);
+        let rank = self.plan.order.rank(&at, depth);
+        let (url, parent, hops) = (page.url.clone(), page.parent.clone(), page.hops + 1);
+        let next = Page { url, hops, ..Page::new(Kind::Page, at, depth, parent) };
+        state.tell(Told::Moved { page, outcome, to: Link { page: next, rank, refused: None }, extra: vec![] });
     }
 
     /// Tries again later, unless that was often enough. The slot is free until then.
-    fn put_off(&self, page: Page, after: Option<Duration>, outcome: &Outcome) {
+    fn put_off(&self, page: Page, after: Option<Duration>, outcome: Outcome) {
         let (retries, now) = (self.plan.retries, self.now());
         let mut state = self.state.borrow_mut();
         let pause = after.unwrap_or_else(|| retries.pause_before(page.attempts + 1));
         if page.attempts >= retries.attempts || pause > PAUSE_MAX {
-            return state.end(&page, outcome);
+            return state.end(page, outcome, vec![]);
         }
         if state.stopping {
-            state.tally.left += 1;
-            return;
+            return; // it stays in the store
         }
         state.tally.retries += 1;
-        let (host, depth) = (host_of(&page.at).to_owned(), page.depth);
+        state.sitemaps += usize::from(page.kind == Kind::Sitemap); // it is still one of those under way
+        let (host, rank) = (host_of(&page.at).to_owned(), page.key.rank());
         if after.is_some() {
             state.frontier.rest(&host, now + pause); // it speaks for the whole host
         }
-        state.frontier.push(&host, depth, What::Page(page), now + pause);
+        state.frontier.push(&host, rank, What::Page(Box::new(page)), now + pause);
     }
 
     async fn send(&self, url: &Url) -> Result<E::Answer, Error> {
@@ -430,26 +554,31 @@ impl<E: Engine> Crawl<E> {
         };
         drop(answer); // its connection is free; the links can wait
         self.spend(outcome.wire);
-        if matches!(status, 429 | 500 | 502 | 503 | 504) {
+        if is_to_be_asked_again(status) {
             let after = asked_for.and_then(|value| retry_after(&value, SystemTime::now()));
             return Ok(Attempt::Later { after, outcome });
         }
-        if let Some(links) = taken.links {
-            let found = self.cpu.parse.time(|| links.finish());
-            self.cpu.frontier.time(|| self.follow_links(page, found));
-        }
-        Ok(Attempt::Done(outcome))
+        let links = match taken.links {
+            Some(links) => {
+                let found = self.cpu.parse.time(|| links.finish());
+                self.cpu.frontier.time(|| self.links(page, found))
+            }
+            None => vec![],
+        };
+        Ok(Attempt::Done { outcome, links })
     }
 
-    fn follow_links(&self, page: &Page, found: Found) {
-        let parent: Rc<str> = page.url.as_str().into();
+    /// What of a page's links is for the store.
+    fn links(&self, page: &Page, found: Found) -> Vec<Link> {
+        let mut links = vec![];
         for link in found.links {
             if link.nofollow || found.follow == Follow::No {
-                self.state.borrow_mut().tally.skip(Skipped::Nofollow);
+                self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
             } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
-                self.found(&link.url, page.depth + 1, Some(&parent));
+                links.extend(self.link(&link.url, page.depth + 1, Some(&page.url)));
             }
         }
+        links
     }
 
     /// Takes a redirect's body in, so that its connection can stay.
@@ -471,43 +600,143 @@ impl<E: Engine> Crawl<E> {
             self.stop();
         }
     }
+
+    /// Reads a sitemap: what it names are links. Neither it nor what went wrong with it is in the output.
+    async fn fetch_sitemap(&self, mut page: Page) {
+        page.attempts += 1;
+        match self.sitemap(&page).await {
+            Ok(Read::Done) => {
+                self.state.borrow_mut().tally.sitemaps += 1;
+                self.tell(Told::Dropped(page));
+            }
+            Ok(Read::Stopped) => {}
+            Ok(Read::Elsewhere(_)) if page.hops >= HOPS_MAX => self.tell(Told::Dropped(page)),
+            Ok(Read::Elsewhere(at)) => {
+                let mut link = sitemap_link(&at, page.depth);
+                link.page.hops = page.hops + 1;
+                self.tell(Told::Found(vec![link]));
+                self.tell(Told::Dropped(page));
+            }
+            Ok(Read::Later(after)) => self.put_off(page, after, Outcome::default()),
+            Err(error) if may_pass(&error) => self.put_off(page, None, Outcome::default()),
+            Err(_) => self.tell(Told::Dropped(page)),
+        }
+        let mut state = self.state.borrow_mut();
+        state.sitemaps -= 1;
+        let next = state.sitemaps_waiting.pop_front().filter(|_| !state.stopping);
+        if let Some(next) = next {
+            state.sitemaps += 1;
+            state.push(next);
+        }
+    }
+
+    async fn sitemap(&self, page: &Page) -> Result<Read, Error> {
+        let mut answer = self.send(&page.at).await?;
+        match (answer.status(), location(&page.at, &answer)) {
+            (200..=299, _) => {}
+            (301 | 302 | 303 | 307 | 308, Some(at)) => return Ok(Read::Elsewhere(at?)),
+            (status, _) if is_to_be_asked_again(status) => {
+                let asked_for = answer.headers("retry-after").into_iter().next();
+                return Ok(Read::Later(asked_for.and_then(|value| retry_after(&value, SystemTime::now()))));
+            }
+            _ => return Ok(Read::Done), // there is none
+        }
+        let mut file = file_of(&mut answer, sitemap::LEN_MAX).await?;
+        drop(answer);
+        if file.starts_with(b"\x1f\x8b") {
+            file = unpacked::<E>(&file).await?;
+        }
+        let mut sitemap = Sitemap::new(&file);
+        let mut links = vec![];
+        loop {
+            let entries = sitemap.advance();
+            let is_over = entries.is_none();
+            links.extend(entries.into_iter().flatten().filter_map(|entry| match entry {
+                Entry::Page(url) => self.link(&url, 1, Some(&page.at)),
+                Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| sitemap_link(&url, page.depth + 1)),
+            }));
+            if links.len() >= LINKS_AT_ONCE || (is_over && !links.is_empty()) {
+                self.tell(Told::Found(mem::take(&mut links)));
+            }
+            if is_over {
+                return Ok(Read::Done);
+            }
+            // The store writes it down in its time: until then the rest stays packed here.
+            while self.state.borrow().unanswered > self.plan.bounds.concurrency {
+                self.answered.notified().await;
+            }
+            if self.state.borrow().stopping {
+                return Ok(Read::Stopped);
+            }
+            E::yield_now().await;
+        }
+    }
 }
 
 /// A fetch under way. When it ends, also by a panic, its slot is free.
 struct Slot<E: Engine> {
     crawl: Rc<Crawl<E>>,
     host: String,
-    depth: u32,
 }
 
 impl<E: Engine> Drop for Slot<E> {
     fn drop(&mut self) {
         if let Ok(mut state) = self.crawl.state.try_borrow_mut() {
-            self.crawl.cpu.frontier.time(|| state.frontier.done(&self.host, self.depth));
+            self.crawl.cpu.frontier.time(|| state.frontier.done(&self.host));
         }
         self.crawl.changed.notify_one();
     }
 }
 
-#[derive(PartialEq, Eq)]
 enum Wake {
     Change,
+    Answer(store::Answer),
+    /// The store has ended, which it does not do by itself.
+    Failed,
     Stop,
 }
 
 impl State {
-    /// Nothing more becomes of a page: its line is written.
-    fn end(&mut self, page: &Page, outcome: &Outcome) {
-        self.tally.page(host_of(&page.asked), outcome);
-        self.output.line(&Line::of(page, outcome));
+    /// How many are in line, in memory or not, how many are under way, and of how many hosts something is known.
+    fn sizes(&self) -> (usize, usize, usize) {
+        let (_, in_flight, hosts) = self.frontier.sizes();
+        ((self.left as usize).saturating_sub(in_flight), in_flight, hosts)
+    }
+
+    /// Nothing more becomes of a page: it has its line, and its links are found.
+    fn end(&mut self, page: Page, outcome: Outcome, links: Vec<Link>) {
+        self.tell(match page.kind {
+            Kind::Page => Told::Ended { page, outcome, links, extra: vec![] },
+            Kind::Sitemap => Told::Dropped(page),
+        });
+    }
+
+    /// The caller sees to it that somebody looks: a fetch that ends does.
+    fn tell(&mut self, told: Told) {
+        self.told.push(told);
+        self.unanswered += 1;
+    }
+
+    fn push(&mut self, page: Page) {
+        let host = host_of(&page.at).to_owned();
+        self.frontier.push(&host, page.key.rank(), What::Page(Box::new(page)), Moment::ZERO);
     }
 }
 
 /// What becomes of a fetch.
 enum Attempt {
-    Done(Outcome),
+    Done { outcome: Outcome, links: Vec<Link> },
     Elsewhere(Redirect),
     Later { after: Option<Duration>, outcome: Outcome },
+}
+
+/// What becomes of a sitemap.
+enum Read {
+    Done,
+    /// The crawl ends before it does.
+    Stopped,
+    Elsewhere(Url),
+    Later(Option<Duration>),
 }
 
 struct Redirect {
@@ -600,11 +829,11 @@ fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Er
     coding.map(|coding| Decoder::new(coding, &limits)).transpose()
 }
 
-/// The beginning of a robots.txt, as far as it counts.
-async fn file_of(answer: &mut impl Answer) -> Result<Vec<u8>, Error> {
+/// The beginning of a file, as far as it counts.
+async fn file_of(answer: &mut impl Answer, max: usize) -> Result<Vec<u8>, Error> {
     let mut decoder = decoder_of(answer, u64::MAX)?;
     let mut file = Vec::new();
-    while file.len() < ROBOTS_MAX
+    while file.len() < max
         && let Some(piece) = answer.chunk().await?
     {
         match &mut decoder {
@@ -612,7 +841,22 @@ async fn file_of(answer: &mut impl Answer) -> Result<Vec<u8>, Error> {
             None => file.extend_from_slice(piece),
         }
     }
-    file.truncate(ROBOTS_MAX);
+    file.truncate(max);
+    Ok(file)
+}
+
+/// What is in a gzipped sitemap, as far as it counts; a piece at a time.
+async fn unpacked<E: Engine>(mut packed: &[u8]) -> Result<Vec<u8>, Error> {
+    let mut limits = Limits::default();
+    limits.body_max = u64::MAX;
+    let mut decoder = Decoder::new(Coding::Gzip, &limits)?;
+    let mut file = Vec::new();
+    while !packed.is_empty() && file.len() < sitemap::LEN_MAX {
+        let step = decoder.decode(packed)?;
+        packed = &packed[step.consumed..];
+        file.extend_from_slice(step.data);
+        E::yield_now().await;
+    }
     Ok(file)
 }
 
@@ -650,8 +894,18 @@ fn may_pass(error: &Error) -> bool {
     )
 }
 
+/// Statuses that say nothing of the page.
+fn is_to_be_asked_again(status: u16) -> bool {
+    matches!(status, 429 | 500 | 502 | 503 | 504)
+}
+
+/// A sitemap that so many indexes led to. Whatever the order is, they come first: they know of the most.
+fn sitemap_link(url: &Url, indexes: u32) -> Link {
+    Link { page: Page::new(Kind::Sitemap, normal(url), indexes, None), rank: Rank::default(), refused: None }
+}
+
 /// Whom limits and delays are counted for: the host and its port.
-fn host_of(url: &Url) -> &str {
+pub(crate) fn host_of(url: &Url) -> &str {
     url.host_header()
 }
 
@@ -684,8 +938,8 @@ fn location(from: &Url, answer: &impl Answer) -> Option<Result<Url, Error>> {
 }
 
 /// Whether a link leads to a page, rather than to what belongs to one.
-fn is_page(kind: Kind) -> bool {
-    matches!(kind, Kind::Anchor | Kind::Frame | Kind::Refresh | Kind::Canonical)
+fn is_page(kind: LinkKind) -> bool {
+    matches!(kind, LinkKind::Anchor | LinkKind::Frame | LinkKind::Refresh | LinkKind::Canonical)
 }
 
 fn is_html(content_type: &str) -> bool {

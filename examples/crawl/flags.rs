@@ -7,21 +7,24 @@
 //! Next: `plan`.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     net::{IpAddr, Ipv4Addr},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     time::Duration,
 };
 
 use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
 use regex::Regex;
+use sha2::{Digest, Sha256};
 use windlass::http::{Url, decode::Coding};
 
 use crate::{
-    frontier::{Bounds, Levels},
-    plan::{Budget, Manners, Plan, Resources, Retries, Robots},
+    frontier::Bounds,
+    plan::{Budget, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
     scope::{Reach, Scope},
     site::{Mix, Site},
+    store::ledger::{Began, SiteAt},
 };
 
 const ABOUT: &str = "\
@@ -30,7 +33,13 @@ that says what held the crawl back.";
 
 const AFTER: &str = "\
 Without a URL it crawls a site of its own: --site-pages pages on --site-hosts hosts, made from --site-seed, served by a \
-thread of this process.
+thread of this process; and some more, which only its sitemap leads to.
+
+Sitemaps that a robots.txt names are read, and those that they name: their pages count as links of what was given.
+
+--state keeps what is left to fetch, and what was met, in a folder. A crawl that Ctrl-C or a time ended, or that was killed, \
+goes on from there when it is started with the same URLs, scope and --output: each page has its line once. What was under \
+way is fetched again, at most --concurrency pages, and what was not written down yet, at most --batch pages. Without it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
@@ -71,7 +80,15 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
 
-    /// Fetch at most so many pages
+    /// Keep what is left to do in this folder, and go on with what is in it
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Pages that may have to be fetched again after a kill, though they had been; it is written down four times a second
+    #[arg(long, value_name = "PAGES", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) batch: u32,
+
+    /// Fetch at most so many pages, in all runs of one state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_pages: Option<u64>,
 
@@ -123,6 +140,18 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "REGEX")]
     pub(crate) exclude: Vec<Regex>,
 
+    /// Of what may go, fetch first what this regular expression matches; several: the first one's first
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) prefer: Vec<Regex>,
+
+    /// Read this sitemap, too
+    #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with = "no_sitemaps")]
+    pub(crate) sitemap: Vec<Url>,
+
+    /// Read no sitemaps
+    #[arg(long)]
+    pub(crate) no_sitemaps: bool,
+
     /// Fetch images, scripts and style sheets, too
     #[arg(long)]
     pub(crate) resources: bool,
@@ -159,17 +188,17 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=20))]
     pub(crate) attempts: u32,
 
-    /// Pages of the site of its own
-    #[arg(long, value_name = "N", default_value_t = 5_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
-    pub(crate) site_pages: u64,
+    /// Pages of the site of its own [default: 5000, or as the state says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    pub(crate) site_pages: Option<u64>,
 
-    /// Hosts of the site of its own
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=1_000))]
-    pub(crate) site_hosts: u64,
+    /// Hosts of the site of its own [default: 4, or as the state says]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) site_hosts: Option<u64>,
 
-    /// What the site of its own is made from
-    #[arg(long, value_name = "SEED", default_value_t = 1)]
-    pub(crate) site_seed: u64,
+    /// What the site of its own is made from [default: 1, or as the state says]
+    #[arg(long, value_name = "SEED")]
+    pub(crate) site_seed: Option<u64>,
 
     /// All pages of the site of its own are small, quick and whole
     #[arg(long)]
@@ -177,7 +206,7 @@ pub(crate) struct Flags {
 
     /// Serve the site of its own and crawl nothing, until stdin ends: says in one JSON object where to begin and what to
     /// --resolve
-    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output", "report"])]
+    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output", "report", "state"])]
     pub(crate) serve: bool,
 }
 
@@ -218,11 +247,55 @@ impl Flags {
         (flags, told)
     }
 
-    /// The site to serve; none if URLs were given.
-    pub(crate) fn site(&self) -> Option<Site> {
-        let Self { site_seed: seed, site_pages: pages, site_hosts: hosts, .. } = *self;
-        let mix = if self.site_plain { Mix::Plain } else { Mix::Everything };
-        self.urls.is_empty().then_some(Site { seed, pages, hosts, mix })
+    /// The site to serve, and at which port if that is not all the same; none if URLs were given. What is not said is as
+    /// before.
+    pub(crate) fn site(&self, before: Option<SiteAt>) -> Option<(Site, u16)> {
+        let before = before.unwrap_or(SiteAt { seed: 1, pages: 5_000, hosts: 4, is_plain: self.site_plain, port: 0 });
+        let site = Site {
+            seed: self.site_seed.unwrap_or(before.seed),
+            pages: self.site_pages.unwrap_or(before.pages),
+            hosts: self.site_hosts.unwrap_or(before.hosts),
+            mix: if self.site_plain || before.is_plain { Mix::Plain } else { Mix::Everything },
+        };
+        self.urls.is_empty().then_some((site, before.port))
+    }
+
+    /// What another run must have in common with this one to go on with it.
+    pub(crate) fn began(&self, plan: &Plan, site: Option<(Site, u16)>) -> Began {
+        let mut flags = BTreeMap::new();
+        let mut says = |name: &str, value: String| flags.insert(name.to_owned(), value);
+        let list = |texts: &mut dyn Iterator<Item = &str>| texts.collect::<Vec<_>>().join(" ");
+        match site {
+            Some((Site { seed, pages, hosts, mix }, _)) => {
+                says("--site-seed", seed.to_string());
+                says("--site-pages", pages.to_string());
+                says("--site-hosts", hosts.to_string());
+                says("--site-plain", (mix == Mix::Plain).to_string());
+            }
+            None if self.urls.len() <= 10 => _ = says("URL", list(&mut self.urls.iter().map(Url::as_str))),
+            None => {
+                let mut all = Sha256::new();
+                self.urls.iter().for_each(|url| all.update(format!("{}\n", url.as_str())));
+                says("URLs, by number and hash,", format!("{} {:x}", self.urls.len(), all.finalize()));
+            }
+        }
+        says("--scope", format!("{:?}", plan.scope.reach).to_lowercase());
+        for (name, patterns) in [("--include", &self.include), ("--exclude", &self.exclude)] {
+            says(name, list(&mut patterns.iter().map(Regex::as_str)));
+        }
+        says("--max-depth", self.max_depth.map_or("none".to_owned(), |depth| depth.to_string()));
+        says("--sitemap", list(&mut self.sitemap.iter().map(Url::as_str)));
+        says("--no-sitemaps", self.no_sitemaps.to_string());
+        says("--resources", self.resources.to_string());
+        says("--ignore-robots", self.ignore_robots.to_string());
+        let file = |path: &PathBuf| absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
+        says("--output", self.output.as_ref().map_or("none".to_owned(), file));
+        flags.retain(|_, value| !["", "false"].contains(&value.as_str()));
+        let site = site.map(|(Site { seed, pages, hosts, mix }, port)| {
+            let is_plain = mix == Mix::Plain;
+            SiteAt { seed, pages, hosts, is_plain, port }
+        });
+        Began { flags, site }
     }
 
     /// Reads the URLs that are in a file.
@@ -269,13 +342,16 @@ impl Flags {
         let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
         Plan {
             scope: Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone()),
+            order: Order {
+                levels: if self.max_depth.is_some() { Levels::Apart } else { Levels::Mixed },
+                prefer: self.prefer.clone(),
+            },
             bounds: Bounds {
                 concurrency: self.concurrency as usize,
                 per_host: self.per_host as usize,
                 delay: self.delay,
                 rate: self.rate,
                 host_rate: self.host_rate,
-                levels: if self.max_depth.is_some() { Levels::Apart } else { Levels::Mixed },
             },
             budget: Budget { pages: self.max_pages, bytes: self.max_bytes, time: self.max_time },
             manners: Manners {
@@ -286,8 +362,13 @@ impl Flags {
                 resolve,
                 denies_private: self.deny_private || !(self.allow_private || is_at_home),
                 robots: self.robots(),
+                sitemaps: match self.no_sitemaps {
+                    true => Sitemaps::Ignored,
+                    false => Sitemaps::Followed(self.sitemap.clone()),
+                },
                 resources: if self.resources { Resources::Fetched } else { Resources::Left },
             },
+            batch: self.batch as usize,
             retries: Retries { attempts: self.attempts, pause: Duration::from_millis(500) },
         }
     }

@@ -10,9 +10,9 @@
 //!                                        └── idle      nothing to fetch
 //! ```
 //!
-//! Breadth first: of all that may go now the one of the least depth goes, and of those the one that came first. All of it is
-//! data: time is what the caller says, so that every rule can be tried without waiting.
-//! Not here: which URLs get in (`scope`), what is fetched how (`crawl`).   Next: `crawl`.
+//! Breadth first: of all that may go now the one of the least depth goes, if none is preferred, and of those the one that came
+//! first. All of it is data: time is what the caller says, so that every rule can be tried without waiting.
+//! Not here: which URLs get in (`scope`), what there is no room for in memory (`store`), what is fetched how (`crawl`).   Next: `crawl`.
 
 use std::{
     cmp::Reverse,
@@ -38,21 +38,22 @@ pub(crate) struct Bounds {
     /// Fetches a second, in all and from one host.
     pub(crate) rate: Option<f64>,
     pub(crate) host_rate: Option<f64>,
-    /// Whether all of one depth is over before any of the next begins: then no page is met first on a longer way than the
-    /// shortest, so that a limit of depth cuts nothing off that is within it.
-    pub(crate) levels: Levels,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Levels {
-    Mixed,
-    Apart,
+/// What counts more than who came first: the least of all goes first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Rank {
+    /// Of what is not to begin before all below is over. That is the store's to see to: here it only comes first.
+    pub(crate) level: u32,
+    /// Which of the patterns of what is preferred it matches, counted from 0.
+    pub(crate) preference: u8,
+    pub(crate) depth: u32,
 }
 
-/// Where something stands in line: by depth, then by arrival.
+/// Where something stands in line: by rank, then by arrival.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Place {
-    depth: u32,
+    rank: Rank,
     arrival: u64,
 }
 
@@ -72,8 +73,6 @@ pub(crate) struct Frontier<T> {
     arrivals: u64,
     queued: usize,
     in_flight: usize,
-    /// In line or under way, by depth.
-    of_depth: BTreeMap<u32, usize>,
     /// When somebody last looked.
     now: Moment,
 }
@@ -92,6 +91,12 @@ struct Host<T> {
     /// Why it rests.
     rests_for: Limit,
     standing: Standing,
+}
+
+impl<T> Host<T> {
+    fn is_idle(&self) -> bool {
+        self.queue.is_empty() && self.in_flight + self.later == 0
+    }
 }
 
 /// Which of the frontier's lines a host stands in.
@@ -157,18 +162,16 @@ impl<T> Frontier<T> {
             arrivals: 0,
             queued: 0,
             in_flight: 0,
-            of_depth: BTreeMap::new(),
             now: Moment::ZERO,
         }
     }
 
-    /// Puts `what` in line behind all of its depth, to be fetched from `host`; not before `not_before`.
-    pub(crate) fn push(&mut self, host: &str, depth: u32, what: T, not_before: Moment) {
+    /// Puts `what` in line behind all of its rank, to be fetched from `host`; not before `not_before`.
+    pub(crate) fn push(&mut self, host: &str, rank: Rank, what: T, not_before: Moment) {
         self.arrivals += 1;
-        let place = Place { depth, arrival: self.arrivals };
+        let place = Place { rank, arrival: self.arrivals };
         let host = self.host(host);
         self.queued += 1;
-        *self.of_depth.entry(depth).or_default() += 1;
         if not_before > Moment::ZERO {
             self.hosts[host].later += 1;
             self.later.insert((not_before, place.arrival), (host, Entry { place, what }));
@@ -199,11 +202,7 @@ impl<T> Frontier<T> {
         if self.in_flight >= self.bounds.concurrency {
             return Next::Wait { held_by: Limit::Concurrency, until: None };
         }
-        let Some(&(place, host)) = self.ready.first() else { return self.held_back() };
-        let waits_for_others = self.of_depth.first_key_value().is_some_and(|(least, _)| place.depth > *least);
-        if self.bounds.levels == Levels::Apart && waits_for_others {
-            return Next::Wait { held_by: Limit::Server, until: self.first_to_wake().map(|(until, _)| until) };
-        }
+        let Some(&(_, host)) = self.ready.first() else { return self.held_back() };
         if let Some(until) = self.bucket.next(now) {
             return Next::Wait { held_by: Limit::Rate, until: Some(until) };
         }
@@ -224,21 +223,17 @@ impl<T> Frontier<T> {
         Next::Fetch(what)
     }
 
-    /// A fetch from `host`, of what was pushed at `depth`, is over. What it led to is to be pushed before.
-    pub(crate) fn done(&mut self, host: &str, depth: u32) {
-        self.leave(depth);
+    /// A fetch from `host` is over. What it led to is to be pushed before.
+    pub(crate) fn done(&mut self, host: &str) {
         let host = self.host(host);
         self.in_flight -= 1;
         self.hosts[host].in_flight -= 1;
         self.stand(host);
     }
 
-    fn leave(&mut self, depth: u32) {
-        let left = self.of_depth.get_mut(&depth).expect("whatever is over was pushed");
-        *left -= 1;
-        if *left == 0 {
-            self.of_depth.remove(&depth);
-        }
+    /// Whether nothing is wanted from `host`.
+    pub(crate) fn is_idle(&self, host: &str) -> bool {
+        self.by_name.get(host).is_none_or(|host| self.hosts[*host].is_idle())
     }
 
     /// How many are in line, how many are under way, and of how many hosts something is known.
@@ -258,9 +253,6 @@ impl<T> Frontier<T> {
         self.ready.clear();
         self.resting.clear();
         self.queued = 0;
-        for entry in &entries {
-            self.leave(entry.place.depth);
-        }
         entries.sort();
         entries.into_iter().map(|entry| entry.what).collect()
     }
@@ -356,8 +348,7 @@ impl<T> Frontier<T> {
     fn forget_idle(&mut self) {
         let (by_name, now) = (&mut self.by_name, self.now);
         self.hosts.retain(|_, host| {
-            let is_idle = host.standing == Standing::Idle && host.in_flight + host.later == 0;
-            let keep = !is_idle || host.rests_until > now;
+            let keep = !host.is_idle() || host.rests_until > now;
             if !keep {
                 by_name.remove(&host.name);
             }
@@ -396,14 +387,12 @@ mod tests {
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
-    const BOUNDS: Bounds = Bounds {
-        concurrency: 100,
-        per_host: 100,
-        delay: Duration::ZERO,
-        rate: None,
-        host_rate: None,
-        levels: Levels::Mixed,
-    };
+    const BOUNDS: Bounds =
+        Bounds { concurrency: 100, per_host: 100, delay: Duration::ZERO, rate: None, host_rate: None };
+
+    fn rank(depth: u32) -> Rank {
+        Rank { depth, ..Rank::default() }
+    }
 
     /// All that may go at `now`.
     fn burst(frontier: &mut Frontier<&'static str>, now: Moment) -> (Vec<&'static str>, Next<&'static str>) {
@@ -424,42 +413,39 @@ mod tests {
     fn the_least_depth_goes_first_and_of_those_who_came_first_whatever_their_hosts() {
         let mut frontier = Frontier::new(BOUNDS);
         for (host, depth, what) in [("a", 2, "a2"), ("a", 1, "a1"), ("b", 1, "b1"), ("c", 0, "c0"), ("a", 1, "later")] {
-            frontier.push(host, depth, what, Moment::ZERO);
+            frontier.push(host, rank(depth), what, Moment::ZERO);
         }
         let (gone, then) = burst(&mut frontier, MS(0));
         assert_eq!(gone, ["c0", "a1", "b1", "later", "a2"]);
         assert_eq!(then, waits(Limit::Server, None));
-        for (host, depth) in [("a", 1), ("a", 1), ("a", 2), ("b", 1), ("c", 0)] {
-            frontier.done(host, depth);
+        for host in ["a", "a", "a", "b", "c"] {
+            frontier.done(host);
         }
         assert_eq!(frontier.next(MS(0)), Next::Over);
     }
 
     #[test]
-    fn levels_apart_begin_when_the_one_before_is_over_retries_and_all() {
-        let mut frontier = Frontier::new(Bounds { levels: Levels::Apart, ..BOUNDS });
-        for (host, depth, what) in [("a", 1, "deep"), ("b", 0, "first"), ("c", 0, "second")] {
-            frontier.push(host, depth, what, Moment::ZERO);
+    fn what_is_preferred_goes_before_what_is_nearer_and_a_level_before_both() {
+        let mut frontier = Frontier::new(BOUNDS);
+        for (level, preference, depth) in [(1, 0, 1), (0, 1, 0), (0, 0, 7), (0, 0, 2), (0, 1, 3)] {
+            frontier.push("a", Rank { level, preference, depth }, (level, preference, depth), Moment::ZERO);
         }
-        assert_eq!(burst(&mut frontier, MS(0)), (vec!["first", "second"], waits(Limit::Server, None)));
-        frontier.done("b", 0);
-        frontier.push("c", 0, "again", MS(10));
-        frontier.done("c", 0);
-        assert_eq!(burst(&mut frontier, MS(0)), (vec![], waits(Limit::Server, Some(MS(10)))));
-        assert_eq!(burst(&mut frontier, MS(10)).0, ["again"]);
-        frontier.done("c", 0);
-        assert_eq!(burst(&mut frontier, MS(10)).0, ["deep"]);
+        let mut order = vec![];
+        while let Next::Fetch(what) = frontier.next(MS(0)) {
+            order.push(what);
+        }
+        assert_eq!(order, [(0, 0, 2), (0, 0, 7), (0, 1, 0), (0, 1, 3), (1, 0, 1)]);
     }
 
     #[test]
     fn a_host_with_all_its_slots_taken_is_in_nobodys_way() {
         let mut frontier = Frontier::new(Bounds { per_host: 1, ..BOUNDS });
         for what in ["a", "b", "c"] {
-            frontier.push("slow", 0, what, Moment::ZERO);
+            frontier.push("slow", rank(0), what, Moment::ZERO);
         }
-        frontier.push("other", 5, "d", Moment::ZERO);
+        frontier.push("other", rank(5), "d", Moment::ZERO);
         assert_eq!(burst(&mut frontier, MS(0)), (vec!["a", "d"], waits(Limit::PerHost, None)));
-        frontier.done("slow", 0);
+        frontier.done("slow");
         assert_eq!(burst(&mut frontier, MS(1)), (vec!["b"], waits(Limit::PerHost, None)));
     }
 
@@ -467,10 +453,10 @@ mod tests {
     fn between_two_beginnings_at_one_host_is_its_delay_and_others_go_on() {
         let mut frontier = Frontier::new(Bounds { delay: MS(100), ..BOUNDS });
         for (host, what) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")] {
-            frontier.push(host, 0, what, Moment::ZERO);
+            frontier.push(host, rank(0), what, Moment::ZERO);
         }
         assert_eq!(burst(&mut frontier, MS(5)), (vec!["a1", "b1"], waits(Limit::Delay, Some(MS(105)))));
-        frontier.done("a", 0);
+        frontier.done("a");
         assert_eq!(burst(&mut frontier, MS(104)), (vec![], waits(Limit::Delay, Some(MS(105)))));
         assert_eq!(burst(&mut frontier, MS(105)).0, ["a2", "b2"]);
     }
@@ -481,7 +467,7 @@ mod tests {
         frontier.slow_down("a", MS(300));
         frontier.slow_down("b", MS(3));
         for (host, what) in [("a", "a1"), ("a", "a2"), ("b", "b1"), ("b", "b2")] {
-            frontier.push(host, 0, what, Moment::ZERO);
+            frontier.push(host, rank(0), what, Moment::ZERO);
         }
         assert_eq!(burst(&mut frontier, MS(0)).0, ["a1", "b1"]);
         assert_eq!(burst(&mut frontier, MS(100)).0, ["b2"]);
@@ -492,10 +478,10 @@ mod tests {
     fn no_more_go_at_once_than_there_are_slots() {
         let mut frontier = Frontier::new(Bounds { concurrency: 2, ..BOUNDS });
         for (host, what) in [("a", "1"), ("b", "2"), ("c", "3")] {
-            frontier.push(host, 0, what, Moment::ZERO);
+            frontier.push(host, rank(0), what, Moment::ZERO);
         }
         assert_eq!(burst(&mut frontier, MS(0)), (vec!["1", "2"], waits(Limit::Concurrency, None)));
-        frontier.done("b", 0);
+        frontier.done("b");
         assert_eq!(burst(&mut frontier, MS(0)).0, ["3"]);
     }
 
@@ -506,13 +492,13 @@ mod tests {
         {
             let mut frontier = Frontier::new(bounds);
             for _ in 0..1_000 {
-                frontier.push("a", 0, "a", Moment::ZERO);
+                frontier.push("a", rank(0), "a", Moment::ZERO);
             }
             let (mut now, mut gone) = (MS(0), 0);
             while now < MS(5_000) {
                 let (burst, then) = burst(&mut frontier, now);
                 gone += burst.len();
-                burst.iter().for_each(|_| frontier.done("a", 0));
+                burst.iter().for_each(|_| frontier.done("a"));
                 let Next::Wait { held_by: Limit::Rate, until: Some(until) } = then else { panic!("{then:?}") };
                 now = until + late;
             }
@@ -523,10 +509,10 @@ mod tests {
     #[test]
     fn what_is_put_off_holds_no_slot_and_comes_when_it_is_due() {
         let mut frontier = Frontier::new(Bounds { concurrency: 1, ..BOUNDS });
-        frontier.push("a", 0, "again", MS(50));
-        frontier.push("a", 1, "now", Moment::ZERO);
+        frontier.push("a", rank(0), "again", MS(50));
+        frontier.push("a", rank(1), "now", Moment::ZERO);
         assert_eq!(burst(&mut frontier, MS(0)), (vec!["now"], waits(Limit::Concurrency, None)));
-        frontier.done("a", 1);
+        frontier.done("a");
         assert_eq!(frontier.next(MS(1)), waits(Limit::Server, Some(MS(50))));
         assert_eq!(frontier.next(MS(50)), Next::Fetch("again"));
     }
@@ -534,8 +520,8 @@ mod tests {
     #[test]
     fn a_host_that_asks_for_a_rest_gets_it_with_its_whole_queue() {
         let mut frontier = Frontier::new(BOUNDS);
-        frontier.push("a", 0, "a", Moment::ZERO);
-        frontier.push("b", 0, "b", Moment::ZERO);
+        frontier.push("a", rank(0), "a", Moment::ZERO);
+        frontier.push("b", rank(0), "b", Moment::ZERO);
         frontier.rest("a", MS(1_000));
         assert_eq!(burst(&mut frontier, MS(0)), (vec!["b"], waits(Limit::Server, Some(MS(1_000)))));
         assert_eq!(burst(&mut frontier, MS(1_000)).0, ["a"]);
@@ -544,9 +530,9 @@ mod tests {
     #[test]
     fn what_is_drained_comes_in_its_order_and_nothing_is_left() {
         let mut frontier = Frontier::new(BOUNDS);
-        frontier.push("a", 1, "third", Moment::ZERO);
-        frontier.push("b", 0, "first", MS(10));
-        frontier.push("a", 0, "second", Moment::ZERO);
+        frontier.push("a", rank(1), "third", Moment::ZERO);
+        frontier.push("b", rank(0), "first", MS(10));
+        frontier.push("a", rank(0), "second", Moment::ZERO);
         assert_eq!(frontier.drain(), ["first", "second", "third"]);
         assert_eq!((frontier.sizes().0, frontier.next(MS(20))), (0, Next::Over));
     }
@@ -556,9 +542,9 @@ mod tests {
         let mut frontier = Frontier::new(Bounds { delay: MS(100), ..BOUNDS });
         for nth in 0..5 * IDLE_HOSTS_MAX as u64 {
             let host = format!("host{nth}");
-            frontier.push(&host, 0, "page", Moment::ZERO);
+            frontier.push(&host, rank(0), "page", Moment::ZERO);
             assert_eq!(frontier.next(MS(nth)), Next::Fetch("page"));
-            frontier.done(&host, 0);
+            frontier.done(&host);
         }
         assert!(frontier.sizes().2 <= 2 * IDLE_HOSTS_MAX, "{:?}", frontier.sizes());
     }

@@ -30,11 +30,13 @@ pub(crate) enum Limit {
     Connect,
     /// Whatever may be fetched is under way, or is to be tried again later.
     Server,
+    /// A whole batch has ended that is not committed, or what is next is on the disk.
+    Store,
     Loop,
 }
 
 impl Limit {
-    pub(crate) const ALL: [Limit; 8] = [
+    pub(crate) const ALL: [Limit; 9] = [
         Limit::Concurrency,
         Limit::PerHost,
         Limit::Rate,
@@ -42,6 +44,7 @@ impl Limit {
         Limit::Dns,
         Limit::Connect,
         Limit::Server,
+        Limit::Store,
         Limit::Loop,
     ];
 
@@ -54,6 +57,7 @@ impl Limit {
             Limit::Dns => "dns",
             Limit::Connect => "connect",
             Limit::Server => "server",
+            Limit::Store => "store",
             Limit::Loop => "loop",
         }
     }
@@ -67,6 +71,7 @@ impl Limit {
             Limit::Dns => "most of what was under way waited for a name to be looked up",
             Limit::Connect => "most of what was under way was connecting",
             Limit::Server => "nothing was left to begin: answers, or the time for another attempt, were awaited",
+            Limit::Store => "what was found had to be written down first",
             Limit::Loop => "the loop's thread was busy (it is, beside the others)",
         }
     }
@@ -96,7 +101,7 @@ impl Given {
             }
             Limit::Delay => self.delays_s.iter().map(|delay_s| 1.0 / delay_s).sum(),
             Limit::Loop => 1.0 / self.cpu_s,
-            Limit::Dns | Limit::Connect | Limit::Server => return None,
+            Limit::Dns | Limit::Connect | Limit::Server | Limit::Store => return None,
         };
         Some(per_s).filter(|per_s| per_s.is_finite())
     }
@@ -118,18 +123,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::frontier::Levels;
 
     /// Four hosts of eight slots each, a page in 20 ms, of which 0.2 ms are the loop's.
     fn given() -> Given {
-        let bounds = Bounds {
-            concurrency: 100,
-            per_host: 8,
-            delay: Duration::ZERO,
-            rate: None,
-            host_rate: None,
-            levels: Levels::Mixed,
-        };
+        let bounds = Bounds { concurrency: 100, per_host: 8, delay: Duration::ZERO, rate: None, host_rate: None };
         Given { bounds, delays_s: vec![0.0; 4], page_s: 0.02, cpu_s: 0.000_2 }
     }
 
@@ -149,7 +146,7 @@ mod tests {
 
     #[test]
     fn what_is_not_limited_allows_anything() {
-        for limit in [Limit::Rate, Limit::Delay, Limit::Dns, Limit::Connect, Limit::Server] {
+        for limit in [Limit::Rate, Limit::Delay, Limit::Dns, Limit::Connect, Limit::Server, Limit::Store] {
             assert_eq!(given().allows(limit), None, "{limit:?}");
         }
     }

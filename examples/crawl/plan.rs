@@ -8,15 +8,48 @@
 
 use std::{net::IpAddr, time::Duration};
 
-use crate::{frontier::Bounds, scope::Scope};
+use regex::Regex;
+use windlass::http::Url;
+
+use crate::{
+    frontier::{Bounds, Rank},
+    scope::Scope,
+};
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) scope: Scope,
+    pub(crate) order: Order,
     pub(crate) bounds: Bounds,
     pub(crate) budget: Budget,
     pub(crate) manners: Manners,
     pub(crate) retries: Retries,
+    /// Pages that have ended and may have to be fetched again after a kill, at most.
+    pub(crate) batch: usize,
+}
+
+/// Who comes first.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) levels: Levels,
+    /// What the first of these patterns matches, then what the second does; then the rest.
+    pub(crate) prefer: Vec<Regex>,
+}
+
+/// Whether all of one depth is over before any of the next begins: then no page is met first on a longer way than the
+/// shortest, so that a limit of depth cuts nothing off that is within it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Levels {
+    Mixed,
+    Apart,
+}
+
+impl Order {
+    pub(crate) fn rank(&self, url: &Url, depth: u32) -> Rank {
+        let matched = self.prefer.iter().position(|pattern| pattern.is_match(url.as_str()));
+        let preference = matched.unwrap_or(self.prefer.len()).min(u8::MAX.into()) as u8; // it fits
+        Rank { level: if self.levels == Levels::Apart { depth } else { 0 }, preference, depth }
+    }
 }
 
 /// What ends a crawl before its links do.
@@ -40,6 +73,7 @@ pub(crate) struct Manners {
     pub(crate) resolve: Vec<(String, u16, IpAddr)>,
     pub(crate) denies_private: bool,
     pub(crate) robots: Robots,
+    pub(crate) sitemaps: Sitemaps,
     /// Whether images, scripts and the like are fetched, too.
     pub(crate) resources: Resources,
 }
@@ -48,6 +82,14 @@ pub(crate) struct Manners {
 pub(crate) enum Robots {
     Heeded,
     Ignored,
+}
+
+/// What is made of sitemaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Sitemaps {
+    Ignored,
+    /// Those that a robots.txt names are followed, and these.
+    Followed(Vec<Url>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

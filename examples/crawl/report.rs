@@ -16,7 +16,7 @@ use std::{
 };
 
 use serde::Serialize;
-use windlass::http::ErrorKind;
+use windlass::http::{ErrorKind, Url};
 use windlass_examples::{
     figures::thousands,
     latency::{Latency, Summary},
@@ -59,7 +59,7 @@ impl<'a> Line<'a> {
             bytes_wire: outcome.wire,
             bytes_decoded: outcome.decoded,
             depth: page.depth,
-            parent: page.parent.as_deref(),
+            parent: page.parent.as_ref().map(Url::as_str),
             ms: outcome.took,
             error: outcome.error.as_ref().map(|(kind, _)| kind.name()),
         }
@@ -78,7 +78,10 @@ pub(crate) struct Tally {
     skipped: BTreeMap<&'static str, u64>,
     hosts: BTreeMap<Box<str>, Host>,
     pub(crate) robots: u64,
+    pub(crate) sitemaps: u64,
     pub(crate) retries: u64,
+    /// Pages that earlier runs of the same state have done.
+    pub(crate) earlier: u64,
     /// Pages that were found and not fetched, since the crawl was stopped.
     pub(crate) left: u64,
     pub(crate) bytes_wire: u64,
@@ -145,6 +148,11 @@ struct Host {
 }
 
 impl Tally {
+    /// For a crawl that goes on after so many pages.
+    pub(crate) fn after(earlier: u64) -> Self {
+        Self { earlier, ..Self::default() }
+    }
+
     pub(crate) fn page(&mut self, host: &str, outcome: &Outcome) {
         self.pages += 1;
         let of_host = self.hosts.entry(host.into()).or_default();
@@ -176,8 +184,8 @@ impl Tally {
         self.hosts.entry(host.into()).or_default().delay = delay;
     }
 
-    pub(crate) fn skip(&mut self, why: Skipped) {
-        *self.skipped.entry(why.as_str()).or_default() += 1;
+    pub(crate) fn skip(&mut self, why: Skipped, count: u64) {
+        *self.skipped.entry(why.as_str()).or_default() += count;
     }
 
     /// Somebody looks: the time since the last look is put down to what held the crawl back then.
@@ -268,7 +276,9 @@ impl Report<'_> {
             "status": (2..=5).map(class).collect::<BTreeMap<_, _>>(),
             "skipped": Skipped::ALL.into_iter().map(skipped).collect::<BTreeMap<_, _>>(),
             "left": tally.left,
+            "earlier": tally.earlier,
             "robots": tally.robots,
+            "sitemaps": tally.sitemaps,
             "retries": tally.retries,
             "interrupted": tally.interrupted,
             "elapsed_s": elapsed_s,
@@ -355,7 +365,11 @@ impl Report<'_> {
         if tally.left > 0 {
             writeln!(out, "  left over    {}: the crawl was stopped", thousands(tally.left))?;
         }
-        writeln!(out, "  asked again  {}; robots.txt {}", thousands(tally.retries), thousands(tally.robots))?;
+        if tally.earlier > 0 {
+            writeln!(out, "  earlier      {} pages, by the runs that this one goes on with", thousands(tally.earlier))?;
+        }
+        let [retries, robots, sitemaps] = [tally.retries, tally.robots, tally.sitemaps].map(thousands);
+        writeln!(out, "  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}")?;
         let [wire, decoded] = [tally.bytes_wire, tally.bytes_decoded].map(thousands);
         writeln!(out, "  bytes        {wire} on the wire, {decoded} decoded")
     }

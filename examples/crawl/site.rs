@@ -7,13 +7,14 @@
 //! ```
 //!
 //! Nothing is stored: what a page is like follows from the seed and its number. Links make a tree, so that all could be
-//! reached, and others across it; what fails or forbids cuts parts of it off.
+//! reached, and others across it; what fails or forbids cuts parts of it off. Beyond the tree are hidden pages, in pairs: the
+//! sitemap names the first of each, and that one links to the other.
 //! Not here: how it is crawled (`crawl`).   Next: `main`.
 
 use std::{
     cell::RefCell,
     collections::{BTreeSet, HashSet, VecDeque},
-    io,
+    io::{self, Write},
     net::{Ipv4Addr, SocketAddr},
     sync::mpsc,
     thread,
@@ -21,6 +22,7 @@ use std::{
 };
 
 use crate::plan::Robots;
+use flate2::{Compression, write::GzEncoder};
 use windlass::{
     Loop,
     http::{Incoming, Reply, Server},
@@ -52,6 +54,14 @@ pub(crate) enum Mix {
     Everything,
     /// Plain ones alone.
     Plain,
+}
+
+/// What becomes of the sitemap.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(test), expect(dead_code, reason = "as `reachable`"))]
+pub(crate) enum Map {
+    Read,
+    Left,
 }
 
 /// What a page is like. Of a hundred pages so many: one or two of each but the first.
@@ -91,7 +101,7 @@ impl Site {
     }
 
     fn kind(self, page: u64) -> Kind {
-        if page == 0 || self.mix == Mix::Plain {
+        if page == 0 || page >= self.pages || self.mix == Mix::Plain {
             return Kind::Plain;
         }
         match self.random(page, 0) % 100 {
@@ -110,8 +120,16 @@ impl Site {
         }
     }
 
+    /// How many pages there are that no link in the tree leads to.
+    fn hidden(self) -> u64 {
+        if self.mix == Mix::Plain { 0 } else { 2 * (3 + self.pages / 200) }
+    }
+
     /// Where the links of a page lead, in their order.
     fn links(self, page: u64) -> Vec<u64> {
+        if let Some(nth) = page.checked_sub(self.pages) {
+            return if nth.is_multiple_of(2) { vec![page + 1] } else { vec![] };
+        }
         let down = (1..=DOWN).map(|nth| page * DOWN + nth).filter(|page| *page < self.pages);
         let across = (1..=ACROSS).map(|nth| self.random(page, nth) % self.pages);
         down.chain(across).collect()
@@ -129,10 +147,15 @@ impl Site {
         z ^ (z >> 31)
     }
 
-    /// What a crawl has to fetch that begins with page 0 and goes `max_depth` deep, redirects included: by their URLs.
+    /// What a crawl has to fetch that begins with page 0, and with the sitemap if it is read, and goes `max_depth` deep,
+    /// redirects included: by their URLs.
     #[cfg_attr(not(test), expect(dead_code, reason = "it is what the stories compare with"))]
-    pub(crate) fn reachable(self, port: u16, max_depth: Option<u32>, robots: Robots) -> BTreeSet<String> {
+    pub(crate) fn reachable(self, port: u16, max_depth: Option<u32>, robots: Robots, map: Map) -> BTreeSet<String> {
         let (mut met, mut queue) = (HashSet::from([0]), VecDeque::from([(0, 0)]));
+        if map == Map::Read && max_depth != Some(0) {
+            queue.extend(self.named().map(|page| (page, 1)));
+            met.extend(self.named());
+        }
         let mut urls = BTreeSet::new();
         while let Some((page, depth)) = queue.pop_front() {
             let kind = self.kind(page);
@@ -158,16 +181,22 @@ impl Site {
         urls
     }
 
-    /// Serves it on a thread of its own, for as long as this process lives. Where it listens.
+    /// What the sitemap names.
+    fn named(self) -> impl Iterator<Item = u64> {
+        (self.pages..self.pages + self.hidden()).step_by(2)
+    }
+
+    /// Serves it on a thread of its own, for as long as this process lives; at `port`, if it is not 0. Where it listens.
     ///
     /// # Errors
-    /// There are no descriptors or threads for it.
-    pub(crate) fn serve(self) -> io::Result<SocketAddr> {
+    /// There are no descriptors or threads for it, or somebody else has the port.
+    pub(crate) fn serve(self, port: u16) -> io::Result<SocketAddr> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         let (told, tell) = mpsc::channel();
         thread::Builder::new().name("embedded site".to_owned()).spawn(move || {
             let served = Loop::new().and_then(|crank| {
                 crank.block_on(async {
-                    let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
+                    let server = Server::bind(address)?;
                     let port = server.local_addr()?;
                     let _ = told.send(Ok(port));
                     let asked = RefCell::new(HashSet::new());
@@ -178,7 +207,8 @@ impl Site {
                 let _ = told.send(Err(error));
             }
         })?;
-        tell.recv().map_err(io::Error::other)?
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("the embedded site at {address}: {error}"));
+        tell.recv().map_err(io::Error::other)?.map_err(named)
     }
 
     fn answer(self, request: &Incoming<'_>, port: u16, asked: &RefCell<HashSet<u64>>) -> Reply {
@@ -189,10 +219,15 @@ impl Site {
             if codings.starts_with(b"gzip") && host.starts_with("h1.") {
                 return Reply::text(200, ROBOTS_CODED).header("Content-Encoding", "gzip");
             }
-            return Reply::text(200, ROBOTS);
+            let map = format!("Sitemap: http://{host}/map.xml\n");
+            let map = if host.starts_with("h0.") && self.hidden() > 0 { map.as_bytes() } else { b"" };
+            return Reply::text(200, [ROBOTS, map].concat());
+        }
+        if let Some(name) = path.strip_prefix("/map") {
+            return self.map(name, host, port);
         }
         let number = path.strip_suffix(".html").and_then(|path| path.rsplit('/').next()).and_then(|n| n.parse().ok());
-        let Some(page) = number.filter(|page| *page < self.pages && self.path(*page) == path) else {
+        let Some(page) = number.filter(|page| *page < self.pages + self.hidden() && self.path(*page) == path) else {
             return html(404, "there is nothing here".to_owned());
         };
         if !host.eq_ignore_ascii_case(&format!("{}:{port}", self.host(page))) {
@@ -213,6 +248,28 @@ impl Site {
                 Reply::bytes(200, &b"\x89PNG\r\n\x1a\n<a href=/p/0.html>"[..]).header("Content-Type", "image/png")
             }
             _ => html(200, self.text(page, port)),
+        }
+    }
+
+    /// A sitemap: an index, which names itself, too; a packed one; or a list.
+    fn map(self, name: &str, host: &str, port: u16) -> Reply {
+        let half = self.hidden() / 4;
+        let urls = |pages: &mut dyn Iterator<Item = u64>| pages.map(|page| self.url(page, port)).collect::<Vec<_>>();
+        match name {
+            ".xml" => {
+                let names =
+                    ["map.xml", "map1.xml.gz", "map2.txt", "map3.xml"].map(|name| format!("http://{host}/{name}"));
+                Reply::text(200, format!("<sitemapindex>{}</sitemapindex>", located("sitemap", &names)))
+            }
+            "1.xml.gz" => {
+                let urls = urls(&mut self.named().take(half as usize));
+                let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+                let written = packed.write_all(format!("<urlset>{}", located("url", &urls)).as_bytes());
+                written.expect("there is room in memory");
+                Reply::bytes(200, packed.finish().expect("there is room in memory"))
+            }
+            "2.txt" => Reply::text(200, urls(&mut self.named().skip(half as usize)).join("\n")),
+            _ => html(404, "there is no such map".to_owned()),
         }
     }
 
@@ -246,6 +303,11 @@ impl Site {
         }
         text
     }
+}
+
+/// The entries of a sitemap.
+fn located(name: &str, urls: &[String]) -> String {
+    urls.iter().map(|url| format!("<{name}><loc>{url}</loc></{name}>\n")).collect()
 }
 
 fn html(status: u16, text: String) -> Reply {

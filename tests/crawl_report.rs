@@ -1,4 +1,4 @@
-//! crawl's page of plots, as a browser would read it; and its line on a terminal.
+//! crawl's page of plots, as a browser would read it; its line on a terminal; and its archive.
 //!
 //! ```text
 //!     crawl --json --report FILE.html ──► JSON ─┐
@@ -11,12 +11,16 @@
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 
 use std::{
+    collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
     path::Path,
     process::{Command, Stdio},
+    thread,
 };
 
+use flate2::read::MultiGzDecoder;
 use html5gum::{StartTag, Token, Tokenizer};
 use nix::{
     pty::{Winsize, openpty},
@@ -24,7 +28,10 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
-use windlass_tests::{program::program, servers::Folder};
+use windlass_tests::{
+    program::program,
+    servers::{Folder, Tool, lacks, path_of},
+};
 
 /// What a page has: its start tags, and what the tables say, row by row.
 #[derive(Default)]
@@ -220,4 +227,100 @@ fn lines_of_pages_on_a_terminal_have_it_for_themselves() {
     assert_eq!(code, Some(0));
     assert_eq!(shown.lines().filter(|line| line.starts_with('{') && line.ends_with('}')).count(), 60);
     assert!(!shown.contains("under way,") && !shown.contains('\x1b'), "{shown:?}");
+}
+
+const WARCIO: Tool = Tool {
+    name: "warcio",
+    probe: &["python", "-m", "warcio.cli", "--version"],
+    install: "tests/install_servers, and WINDLASS_PYTHON says where",
+};
+
+/// What `warcio` says, and whether it is content.
+fn warcio(command: &str, more: &[&str], file: &Path) -> (bool, String) {
+    let mut warcio = Command::new(path_of("python").unwrap());
+    let output = warcio.args(["-m", "warcio.cli", command]).args(more).arg(file).output().unwrap();
+    (output.status.success(), String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned())
+}
+
+/// A crawl with an archive; the URLs of its output.
+fn archived(warc: &Path, folder: &Path, line: &str) -> BTreeSet<String> {
+    let pages = folder.join("pages.jsonl");
+    let mut command = Command::new(program("crawl"));
+    command.args(line.split_whitespace()).arg("--warc").arg(warc).arg("--output").arg(&pages);
+    assert!(command.stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
+    let lines = fs::read_to_string(&pages).unwrap();
+    let lines = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    lines.map(|line| line["final_url"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn warcio_accepts_the_archive_and_finds_every_page() {
+    if lacks("an archive is what warcio takes for one", &[&WARCIO]).is_some() {
+        return;
+    }
+    let folder = Folder::new();
+    let warc = folder.path().join("pages.warc.gz");
+    let pages = archived(&warc, folder.path(), "--site-pages 300");
+    let (is_content, said) = warcio("check", &["-v"], &warc);
+    assert!(is_content && said.contains("digest pass") && !said.contains("fail"), "{said}");
+    let (is_content, said) = warcio("index", &["-f", "warc-type,warc-target-uri,http:status"], &warc);
+    assert!(is_content, "{said}");
+    let records: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(records[0]["warc-type"], "warcinfo");
+    for kind in ["request", "response"] {
+        let of_kind = records.iter().filter(|record| record["warc-type"] == kind);
+        let urls: BTreeSet<String> = of_kind.map(|record| record["warc-target-uri"].as_str().unwrap().into()).collect();
+        let missing: Vec<_> = pages.difference(&urls).collect();
+        assert!(missing.is_empty(), "{kind}: {missing:?}");
+    }
+    for status in ["200", "404", "302"] {
+        assert!(records.iter().any(|record| record["http:status"] == status), "{status}");
+    }
+}
+
+#[test]
+fn the_archive_has_what_was_sent_and_what_came_byte_by_byte() {
+    const CAME: &str = "HTTP/1.1 200 OK\r\nx-odd:   Case \r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap();
+    let served = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut sent = Vec::new();
+        while !sent.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            client.read_exact(&mut byte).unwrap();
+            sent.push(byte[0]);
+        }
+        client.write_all(CAME.as_bytes()).unwrap();
+        String::from_utf8(sent).unwrap()
+    });
+    let folder = Folder::new();
+    let warc = folder.path().join("page.warc.gz");
+    archived(&warc, folder.path(), &format!("--ignore-robots --user-agent me/1 -H X-Mine:1 http://{at}/a?b"));
+    let sent = served.join().unwrap();
+    let mut text = String::new();
+    MultiGzDecoder::new(fs::File::open(&warc).unwrap()).read_to_string(&mut text).unwrap();
+    assert!(
+        sent.starts_with("GET /a?b HTTP/1.1\r\n") && text.contains(&format!("\r\n\r\n{sent}\r\n\r\n")),
+        "{sent}{text}"
+    );
+    assert!(text.ends_with(&format!("\r\n\r\n{CAME}\r\n\r\n")), "{text}");
+    assert!(text.contains("\r\nWARC-IP-Address: 127.0.0.1\r\n"));
+}
+
+#[test]
+fn an_archive_that_cannot_be_is_refused_before_anything_is_fetched() {
+    let folder = Folder::new();
+    let file = folder.path().join("a.warc.gz").display().to_string();
+    for (more, code, words) in [
+        (vec!["--engine", "tokio", "--warc", &file], 2, "--warc wants --engine windlass"),
+        (vec!["--warc", "-"], 2, "--warc wants a file"),
+        (vec!["--warc", &file, "--output", &file], 2, "a file each"),
+        (vec!["--warc", "/nonexistent/a.warc.gz"], 1, "/nonexistent/a.warc.gz: "),
+    ] {
+        let output = Command::new(program("crawl")).args(&more).stdin(Stdio::null()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(code) && said.contains(words), "{more:?}: {said}");
+        assert!(output.stdout.is_empty());
+    }
 }

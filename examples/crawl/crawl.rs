@@ -31,6 +31,7 @@ use windlass::{
     http::{
         Error, ErrorKind, Limits, Url,
         decode::{Coding, Decoder},
+        request::{Content, write_request},
     },
     sync::Notify,
 };
@@ -46,11 +47,12 @@ use crate::{
     engine::{Answer, Engine, Took},
     frontier::{Frontier, Moment, Next, Rank},
     limits::Limit,
-    plan::{PAUSE_MAX, Plan, Resources, Robots as Heeds, Sitemaps},
+    plan::{Archive, PAUSE_MAX, Plan, Resources, Robots as Heeds, Sitemaps},
     report::Tally,
     rules::{Rules, Verdict},
     scope::{Skipped, normal},
     store::{self, Link, Store, Told, ledger::Key},
+    warc::{Exchange, Whole},
 };
 
 /// A page is looked for at so many other places, as browsers do it (RFC 9110 15.4: loops ought to be detected).
@@ -175,7 +177,8 @@ pub(crate) async fn crawl<E: Engine>(
     crawl.clone().run(&mut store, show, stop).await;
     // A fetch whose grace is over says nothing any more.
     store.tell(mem::take(&mut crawl.state.borrow_mut().told));
-    for answer in store.close().await? {
+    let (answers, stores) = store.close().await?;
+    for answer in answers {
         crawl.hear(answer);
     }
     let mut state = crawl.state.borrow_mut();
@@ -184,7 +187,7 @@ pub(crate) async fn crawl<E: Engine>(
         true => state.tally.left = left,
         false => state.tally.skip(Skipped::Budget, left),
     }
-    state.tally.end(crawl.now(), &crawl.cpu);
+    state.tally.end(crawl.now(), &crawl.cpu, stores);
     Ok(mem::take(&mut state.tally))
 }
 
@@ -477,15 +480,16 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// The page is somewhere else, which counts as a link.
-    fn follow(&self, page: Page, to: Redirect) {
+    fn follow(&self, page: Page, mut to: Redirect) {
+        let exchange = to.exchange.take();
         let mut state = self.state.borrow_mut();
         if page.hops >= HOPS_MAX {
             let error = Error::new(ErrorKind::Redirect, format!("redirect: more than {HOPS_MAX}"));
-            let outcome = Outcome { status: Some(to.status), took: to.took, ..Outcome::failed(&error) };
+            let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::failed(&error) };
             return state.end(page, outcome, vec![]);
         }
         let (at, depth) = (normal(&to.at), page.depth + 1);
-        let outcome = Outcome { status: Some(to.status), took: to.took, ..Outcome::default() };
+        let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::default() };
         let is_too_deep = self.plan.scope.is_too_deep(depth).then_some(Skipped::Depth);
         if let Some(why) = is_too_deep.or_else(|| self.plan.scope.refuses(&at)) {
             state.tally.skip(why, 1);
@@ -524,15 +528,16 @@ impl<E: Engine> Crawl<E> {
 
     /// Fetches once.
     async fn attempt(&self, page: &Page) -> Result<Attempt, Error> {
-        let began = self.now();
+        let (began, at) = (self.now(), SystemTime::now());
         let mut answer = self.send(&page.at).await?;
         let status = answer.status();
+        let mut exchange = self.capture(&page.at, at, &answer);
         let first = |name: &str| answer.headers(name).into_iter().next();
         let content_type = first("content-type").map(|value| String::from_utf8_lossy(&value).into_owned());
         if let (301 | 302 | 303 | 307 | 308, Some(at)) = (status, location(&page.at, &answer)) {
             let at = at?;
-            self.drain(&mut answer).await?;
-            return Ok(Attempt::Elsewhere(Redirect { at, status, took: answer.took() }));
+            self.drain(&mut answer, exchange.as_deref_mut()).await?;
+            return Ok(Attempt::Elsewhere(Redirect { at, status, took: answer.took(), exchange }));
         }
         let asked_for = first("retry-after");
         let is_html = content_type.as_deref().is_some_and(is_html) && (200..=299).contains(&status);
@@ -540,6 +545,9 @@ impl<E: Engine> Crawl<E> {
         let mut taken = Taken::new(&answer, links, self.plan.manners.max_size)?;
         while let Some(piece) = answer.chunk().await? {
             taken.wire += piece.len() as u64;
+            if let Some(exchange) = &mut exchange {
+                exchange.body.extend_from_slice(piece);
+            }
             taken.take::<E>(piece, &self.cpu.parse).await?;
         }
         taken.finish()?;
@@ -551,6 +559,7 @@ impl<E: Engine> Crawl<E> {
             took: answer.took(),
             total: self.now() - began,
             error: None,
+            exchange,
         };
         drop(answer); // its connection is free; the links can wait
         self.spend(outcome.wire);
@@ -582,13 +591,32 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// Takes a redirect's body in, so that its connection can stay.
-    async fn drain(&self, answer: &mut E::Answer) -> Result<(), Error> {
+    async fn drain(&self, answer: &mut E::Answer, mut exchange: Option<&mut Exchange>) -> Result<(), Error> {
         let mut left = 64 * 1024_usize;
         while let Some(piece) = answer.chunk().await? {
-            let Some(rest) = left.checked_sub(piece.len()) else { break };
+            let rest = left.checked_sub(piece.len());
+            if let Some(exchange) = &mut exchange {
+                match rest {
+                    Some(_) => exchange.body.extend_from_slice(piece),
+                    None => exchange.is_whole = Whole::No,
+                }
+            }
+            let Some(rest) = rest else { break };
             left = rest;
         }
         Ok(())
+    }
+
+    /// The beginning of what an archive has of a page, if one is wanted: all but the body.
+    fn capture(&self, url: &Url, at: SystemTime, answer: &E::Answer) -> Option<Box<Exchange>> {
+        let (head, address) = match self.plan.manners.archive {
+            Archive::Kept => answer.received()?,
+            Archive::Left => return None,
+        };
+        let mut request = Vec::new();
+        write_request(&mut request, "GET", url, &self.plan.manners.headers, Content::None).expect("it was sent");
+        let (url, body, is_whole) = (url.as_str().to_owned(), Vec::new(), Whole::Yes);
+        Some(Box::new(Exchange { url, at, address, request, head, body, is_whole }))
     }
 
     fn spend(&self, wire: u64) {
@@ -743,6 +771,7 @@ struct Redirect {
     at: Url,
     status: u16,
     took: Took,
+    exchange: Option<Box<Exchange>>,
 }
 
 /// What came of a page.
@@ -755,6 +784,8 @@ pub(crate) struct Outcome {
     pub(crate) took: Took,
     pub(crate) total: Duration,
     pub(crate) error: Option<(ErrorKind, String)>,
+    /// For the archive, on the way to the store.
+    pub(crate) exchange: Option<Box<Exchange>>,
 }
 
 impl Outcome {

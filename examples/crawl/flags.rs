@@ -21,7 +21,7 @@ use windlass::http::{Url, decode::Coding};
 
 use crate::{
     frontier::Bounds,
-    plan::{Budget, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
+    plan::{Archive, Budget, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
     scope::{Reach, Scope},
     site::{Mix, Site},
     store::ledger::{Began, SiteAt},
@@ -87,6 +87,10 @@ pub(crate) struct Flags {
     /// Pages that may have to be fetched again after a kill, though they had been; it is written down four times a second
     #[arg(long, value_name = "PAGES", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) batch: u32,
+
+    /// Write each page as it was asked for and as it came to this file, in WARC 1.1, each record zipped
+    #[arg(long, value_name = "FILE.warc.gz")]
+    pub(crate) warc: Option<PathBuf>,
 
     /// Fetch at most so many pages, in all runs of one state
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -206,7 +210,7 @@ pub(crate) struct Flags {
 
     /// Serve the site of its own and crawl nothing, until stdin ends: says in one JSON object where to begin and what to
     /// --resolve
-    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output", "report", "state"])]
+    #[arg(long, conflicts_with_all = ["urls", "urls_from", "output", "report", "state", "warc"])]
     pub(crate) serve: bool,
 }
 
@@ -290,6 +294,7 @@ impl Flags {
         says("--ignore-robots", self.ignore_robots.to_string());
         let file = |path: &PathBuf| absolute(path).unwrap_or_else(|_| path.clone()).display().to_string();
         says("--output", self.output.as_ref().map_or("none".to_owned(), file));
+        says("--warc", self.warc.as_ref().map_or(String::new(), file));
         flags.retain(|_, value| !["", "false"].contains(&value.as_str()));
         let site = site.map(|(Site { seed, pages, hosts, mix }, port)| {
             let is_plain = mix == Mix::Plain;
@@ -316,6 +321,10 @@ impl Flags {
     /// What every request says: that bodies may come coded, too, if the caller says nothing of that.
     fn headers(&self) -> Vec<(String, String)> {
         let mut headers = self.header.clone();
+        let says_who = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("user-agent"));
+        if self.warc.is_some() && !says_who {
+            headers.insert(0, ("User-Agent".to_owned(), self.user_agent.clone())); // so that the archive has it where it was
+        }
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept-encoding")) {
             let names: Vec<_> = Coding::ALL.iter().map(|coding| coding.name()).collect();
             headers.push(("Accept-Encoding".to_owned(), names.join(", ")));
@@ -367,6 +376,7 @@ impl Flags {
                     false => Sitemaps::Followed(self.sitemap.clone()),
                 },
                 resources: if self.resources { Resources::Fetched } else { Resources::Left },
+                archive: if self.warc.is_some() { Archive::Kept } else { Archive::Left },
             },
             batch: self.batch as usize,
             retries: Retries { attempts: self.attempts, pause: Duration::from_millis(500) },

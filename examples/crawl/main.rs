@@ -22,10 +22,10 @@
 //! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
 //! | `report`, `page` | what it was like, in words, JSON and plots |
 //! | `show` | how far it is |
+//! | `warc` | pages as archives keep them |
 //! | `site` | a site to crawl, for who names none |
 //!
-//! Not here: any of these; this page only puts them in order. What it cannot do yet: WARC files.
-//!   Next: `flags`.
+//! Not here: any of these; this page only puts them in order.   Next: `flags`.
 
 mod cpu;
 mod crawl;
@@ -42,6 +42,7 @@ mod show;
 mod site;
 mod store;
 mod timeline;
+mod warc;
 
 use std::{
     fs::File,
@@ -138,6 +139,19 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
             return Err(Trouble::Usage("--output - cannot be cut where --state says: give it a file".to_owned()));
         }
     }
+    if let Some(warc) = &flags.warc {
+        let why = match flags.engine {
+            _ if warc == Path::new("-") => Some("--warc wants a file"),
+            _ if flags.output.as_ref() == Some(warc) => Some("--warc and --output want a file each"),
+            EngineName::Tokio => {
+                Some("--engine tokio does not tell what came as it came: --warc wants --engine windlass")
+            }
+            EngineName::Windlass => None,
+        };
+        if let Some(why) = why {
+            return Err(Trouble::Usage(why.to_owned()));
+        }
+    }
     let mut ledger = Ledger::open(flags.state.as_deref())?;
     let site = match flags.site(ledger.began().and_then(|began| began.site)) {
         Some((site, port)) => Some((site, site.serve(port)?.port())),
@@ -145,8 +159,8 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
     };
     let plan = flags.plan(site);
     let window = Window::for_bounds(&plan.bounds);
-    ledger.begin(flags.began(&plan, site), [flags.output.as_deref(), None], window)?;
-    Ok((plan, Store::start(ledger, flags.batch as usize)?))
+    ledger.begin(flags.began(&plan, site), [flags.output.as_deref(), flags.warc.as_deref()], window)?;
+    Ok((plan, Store::start(ledger, flags.batch as usize, &flags.user_agent)?))
 }
 
 type Carried = (Tally, Option<serde_json::Value>);

@@ -76,6 +76,14 @@ pub(crate) struct Manners {
     pub(crate) sitemaps: Sitemaps,
     /// Whether images, scripts and the like are fetched, too.
     pub(crate) resources: Resources,
+    pub(crate) archive: Archive,
+}
+
+/// Whether what was sent and what came is kept, byte by byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Archive {
+    Left,
+    Kept,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

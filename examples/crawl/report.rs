@@ -100,7 +100,8 @@ pub(crate) struct Tally {
     pub(crate) timeline: Timeline,
     /// When somebody last read the clock of the loop's thread, and what it said.
     busy_since: Option<(Moment, Duration)>,
-    /// CPU time of parse, frontier and store.
+    /// CPU time of the store's thread, and of parse, frontier and store on the loop's.
+    stores: Duration,
     cpu: [Duration; 3],
 }
 
@@ -221,8 +222,9 @@ impl Tally {
         }
     }
 
-    pub(crate) fn end(&mut self, now: Moment, cpu: &Cpu) {
+    pub(crate) fn end(&mut self, now: Moment, cpu: &Cpu, stores: Duration) {
         self.note(now, Limit::Server, 0, 0);
+        self.stores = stores;
         self.cpu = [&cpu.parse, &cpu.frontier, &cpu.store].map(|part| part.spent());
     }
 
@@ -331,8 +333,9 @@ impl Report<'_> {
     fn cpu_us_per_page(&self) -> [(&'static str, f64); 5] {
         let [parse, frontier, store] = self.tally.cpu;
         let fetch = self.spent.saturating_sub(parse + frontier + store);
+        let (store, total) = (store + self.tally.stores, self.spent + self.tally.stores);
         let a_page = |span: Duration| span.as_secs_f64() * 1e6 / self.tally.pages.max(1) as f64;
-        let all = [("fetch", fetch), ("parse", parse), ("frontier", frontier), ("store", store), ("total", self.spent)];
+        let all = [("fetch", fetch), ("parse", parse), ("frontier", frontier), ("store", store), ("total", total)];
         all.map(|(name, span)| (name, a_page(span)))
     }
 

@@ -21,16 +21,18 @@ use std::{
     io,
     sync::mpsc::{self, RecvTimeoutError},
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use windlass::remote;
 
 use crate::{
+    cpu,
     crawl::{Outcome, Page},
     frontier::Rank,
     scope::Skipped,
     store::ledger::Ledger,
+    warc::Warc,
 };
 
 /// What is written down is committed after so long, if the batch is not full before.
@@ -41,7 +43,8 @@ const COMMIT_EVERY: Duration = Duration::from_millis(250);
 pub(crate) enum Told {
     /// Links that no page's end brings: those that a crawl begins with, and those of a sitemap.
     Found(Vec<Link>),
-    /// Nothing more becomes of a page. A line is written, and `extra` to the second file.
+    /// Nothing more becomes of a page. A line is written, and to the second file `extra`, behind what the outcome has for the
+    /// archive.
     Ended { page: Page, outcome: Outcome, links: Vec<Link>, extra: Vec<u8> },
     /// A page is somewhere else. If nobody has met that place it is fetched there, in place of this; else it has ended.
     Moved { page: Page, outcome: Outcome, to: Link, extra: Vec<u8> },
@@ -96,22 +99,25 @@ impl From<io::Error> for Trouble {
 pub(crate) struct Store {
     told: mpsc::Sender<Vec<Told>>,
     answers: remote::Receiver<Answer>,
-    thread: JoinHandle<io::Result<()>>,
+    thread: JoinHandle<io::Result<Duration>>,
     /// Pages that earlier runs have done.
     pub(crate) earlier: u64,
 }
 
 impl Store {
-    /// Lets a thread keep `ledger`, and commit when `batch` pages have ended at the latest.
+    /// Lets a thread keep `ledger`, and commit when `batch` pages have ended at the latest. An archive says that it was asked
+    /// for by `user_agent`.
     ///
     /// # Errors
     /// There is no thread to be had.
-    pub(crate) fn start(ledger: Ledger, batch: usize) -> io::Result<Self> {
+    pub(crate) fn start(ledger: Ledger, batch: usize, user_agent: &str) -> io::Result<Self> {
         let (told, hears) = mpsc::channel();
         let (answers, answered) = remote::channel(1_024); // whoever does not listen for so long may be waited for
         let earlier = ledger.pages();
         let thread = thread::Builder::new().name("store".to_owned());
-        let thread = thread.spawn(move || Clerk { ledger, batch, hears, answers }.run())?;
+        let archivist = Archivist { user_agent: user_agent.to_owned(), warc: None };
+        let clerk = Clerk { ledger, archivist, batch, hears, answers };
+        let thread = thread.spawn(move || clerk.run().map(|()| cpu::of_this_thread()))?;
         Ok(Self { told, answers: answered, thread, earlier })
     }
 
@@ -130,11 +136,11 @@ impl Store {
         self.answers.try_recv().ok()
     }
 
-    /// Has everything committed, and gives the last answers.
+    /// Has everything committed, and gives the last answers, and the CPU time of the store's thread.
     ///
     /// # Errors
     /// The disk failed, now or before; what was committed is safe.
-    pub(crate) async fn close(self) -> io::Result<Vec<Answer>> {
+    pub(crate) async fn close(self) -> io::Result<(Vec<Answer>, Duration)> {
         let Self { told, mut answers, thread, .. } = self;
         drop(told);
         let mut last = Vec::new();
@@ -142,7 +148,7 @@ impl Store {
             last.push(answer);
         }
         match thread.join() {
-            Ok(done) => done.map(|()| last),
+            Ok(done) => done.map(|spent| (last, spent)),
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -151,6 +157,7 @@ impl Store {
 /// Who keeps the ledger.
 struct Clerk {
     ledger: Ledger,
+    archivist: Archivist,
     batch: usize,
     hears: mpsc::Receiver<Vec<Told>>,
     answers: remote::Sender<Answer>,
@@ -169,7 +176,10 @@ impl Clerk {
                 Err(RecvTimeoutError::Timeout) => vec![],
                 Err(RecvTimeoutError::Disconnected) => return self.ledger.commit(), // the crawl is over
             };
-            let answer = self.ledger.take(told.into_iter().chain(self.hears.try_iter().flatten()))?;
+            let answer = {
+                let told = told.into_iter().chain(self.hears.try_iter().flatten());
+                self.ledger.take(told.map(|told| self.archivist.zipped(told)))?
+            };
             let mut is_heard = self.answers.blocking_send(answer).is_ok();
             let due_at = *due.get_or_insert_with(|| Instant::now() + COMMIT_EVERY);
             // Half of a batch may come while the other half is committed.
@@ -184,5 +194,28 @@ impl Clerk {
                 return self.ledger.commit(); // nobody waits for the end
             }
         }
+    }
+}
+
+/// Makes records of what is to be kept: here, since zipping takes longer than anything that the loop does for a page.
+struct Archivist {
+    user_agent: String,
+    warc: Option<Warc>,
+}
+
+impl Archivist {
+    /// As it was told, with the bytes for the archive.
+    fn zipped(&mut self, mut told: Told) -> Told {
+        if let Told::Ended { outcome, extra, .. } | Told::Moved { outcome, extra, .. } = &mut told
+            && let Some(exchange) = outcome.exchange.take()
+        {
+            let warc = self.warc.get_or_insert_with(|| {
+                let (warc, first) = Warc::begin(&self.user_agent, SystemTime::now());
+                extra.extend(first);
+                warc
+            });
+            extra.extend(warc.exchange(&exchange));
+        }
+        told
     }
 }

@@ -65,7 +65,7 @@ fn crawled(line: &str) -> (Fetched, Tally, BTreeSet<String>) {
     let plan = flags.plan(Some((site, port)));
     let mut ledger = Ledger::open(None).unwrap();
     ledger.begin(flags.began(&plan, None), [Some(&output), None], Window::for_bounds(&plan.bounds)).unwrap();
-    let store = Store::start(ledger, flags.batch as usize).unwrap();
+    let store = Store::start(ledger, flags.batch as usize, &flags.user_agent).unwrap();
     let tally = match flags.engine {
         EngineName::Windlass => {
             let engine = OnWindlass::new(&plan.manners);

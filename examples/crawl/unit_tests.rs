@@ -21,3 +21,4 @@ mod site;
 mod store;
 mod tests;
 mod timeline;
+mod warc;

@@ -14,7 +14,7 @@
 pub(crate) mod on_tokio;
 pub(crate) mod on_windlass;
 
-use std::{os::unix::net::UnixStream, time::Duration};
+use std::{net::IpAddr, os::unix::net::UnixStream, time::Duration};
 
 use serde::Serialize;
 use windlass::http::{Error, Url};
@@ -52,6 +52,9 @@ pub(crate) trait Answer {
 
     /// The next piece of the body, as it came; none at its end.
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error>;
+
+    /// The head as it came, and from where; none if the engine does not tell.
+    fn received(&self) -> Option<(Vec<u8>, Option<IpAddr>)>;
 
     /// How long each phase took until now.
     fn took(&self) -> Took;

@@ -12,7 +12,7 @@ use std::{
     cell::Cell,
     error::Error as _,
     io, iter,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
 };
@@ -110,6 +110,10 @@ impl Answer for Heard {
         let left = self.left.get().checked_sub(len);
         self.left.set(left.ok_or_else(|| Error::new(ErrorKind::TooLarge, "body: larger than the limit"))?);
         Ok(self.piece.as_deref())
+    }
+
+    fn received(&self) -> Option<(Vec<u8>, Option<IpAddr>)> {
+        None
     }
 
     fn took(&self) -> Took {

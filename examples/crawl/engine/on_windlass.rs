@@ -7,7 +7,7 @@
 //! The client's own limits of connections are off: who may have how many is the frontier's.
 //! Next: `on_tokio`.
 
-use std::{cell::Cell, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{cell::Cell, net::IpAddr, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use windlass::{
     http::{Client, Error, Limits, Response, Timeouts, Url},
@@ -120,6 +120,10 @@ impl Answer for Response {
 
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
         Response::chunk(self).await
+    }
+
+    fn received(&self) -> Option<(Vec<u8>, Option<IpAddr>)> {
+        Some((self.head_bytes().to_vec(), self.remote_addr().map(|from| from.ip())))
     }
 
     fn took(&self) -> Took {

@@ -685,13 +685,10 @@ impl<E: Engine> Crawl<E> {
             }));
             if links.len() >= LINKS_AT_ONCE || (is_over && !links.is_empty()) {
                 self.tell(Told::Found(mem::take(&mut links)));
+                self.answered.notified().await; // the store takes its time: until then the rest stays here as it came
             }
             if is_over {
                 return Ok(Read::Done);
-            }
-            // The store writes it down in its time: until then the rest stays packed here.
-            while self.state.borrow().unanswered > self.plan.bounds.concurrency {
-                self.answered.notified().await;
             }
             if self.state.borrow().stopping {
                 return Ok(Read::Stopped);

@@ -39,7 +39,8 @@ Sitemaps that a robots.txt names are read, and those that they name: their pages
 
 --state keeps what is left to fetch, and what was met, in a folder. A crawl that Ctrl-C or a time ended, or that was killed, \
 goes on from there when it is started with the same URLs, scope and --output: each page has its line once. What was under \
-way is fetched again, at most --concurrency pages, and what was not written down yet, at most --batch pages. Without it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
+way is fetched again, at most --concurrency pages, and what was not written down yet, at most --batch pages. Without \
+it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \

@@ -576,8 +576,8 @@ fn aiohttp_stands_in_the_same_table_where_there_is_one() {
 }
 
 #[test]
-fn aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says() {
-    if lacks_python("aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says", &AIOHTTP) {
+fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_control_c() {
+    if lacks_python("aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_control_c", &AIOHTTP) {
         return;
     }
     let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
@@ -589,6 +589,15 @@ fn aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says() {
     let done = self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat());
     assert_eq!((done.status, &only_run(&done)["faults"]["differ"]), (Some(0), &json!(0)), "{done:?}");
     assert_adds_up(&only_run(&done));
+
+    let (server, opened, closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "asyncio", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let done = finish(child);
+    assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
+    assert_left_nothing_open(&done);
+    closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
 }
 
 #[test]
@@ -705,7 +714,7 @@ fn silent_server() -> (Server, Receiver<()>, Receiver<()>) {
 
 #[test]
 fn control_c_ends_a_run_with_the_report_so_far_and_leaves_nobody_behind() {
-    for engine in ENGINES {
+    for engine in ENGINES.into_iter().chain(["epoll"]) {
         let (server, opened, closed) = silent_server();
         let child = start(&["--json", "--url", &server.url(), "--engine", engine, "--per-host", "3", "--rounds", "5"]);
         for _ in 0..3 {

@@ -50,6 +50,7 @@ use serde::de::DeserializeOwned;
 use windlass_examples::{
     out::{self, Aside},
     process, python,
+    rounds::in_turn,
 };
 
 use crate::{
@@ -162,7 +163,7 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let mut runs: Vec<Told> = Vec::new();
     let (mut broken, mut is_well) = (None, true);
     'rounds: for round in 1..=flags.rounds {
-        for engine in flags::in_turn(&engines, round) {
+        for engine in in_turn(&engines, round) {
             let plan = plan(flags, engine, round, &target, &cores, own_server.as_ref());
             let progress = Progress::new(engine, settings.requests, aside);
             let told = conduct::run_engine(&[], &plan, &interrupt, |word| progress.hear(word));

@@ -14,9 +14,10 @@
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -613,6 +614,21 @@ fn without_python_the_others_run_and_who_is_missing_is_named() {
     command = Command::new(program("hundred_thousand"));
     let alone = program::run(command.args(["--engine", "asyncio"]).env("WINDLASS_PYTHON", "/nowhere/python"));
     assert_eq!((alone.status, alone.stdout.as_str()), (Some(2), ""), "nothing is left to run: {alone:?}");
+}
+
+#[test]
+fn a_python_that_breaks_down_is_in_nobodys_way() {
+    let folder = Folder::new();
+    let python = folder.path().join("python");
+    folder.put("python", "#!/bin/sh\ncase \"$2\" in 'import '*) exit 0;; esac\nexit 3\n");
+    fs::set_permissions(&python, Permissions::from_mode(0o755)).unwrap();
+    for (flags, status, runs) in [(&["--engine", "windlass", "--python"][..], 0, 2), (&["--engine", "asyncio"], 1, 0)] {
+        let mut command = Command::new(program("hundred_thousand"));
+        command.args(["--json", "--requests", "50", "--rounds", "2"]).args(flags);
+        let done = program::run(command.env("WINDLASS_PYTHON", &python));
+        assert_eq!((done.status, report(&done)["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
+        assert!(done.stderr.contains("engine asyncio ended without a report: exit status: 3"), "{done:?}");
+    }
 }
 
 #[test]

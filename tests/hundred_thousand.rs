@@ -537,6 +537,9 @@ fn the_floor_takes_answers_of_any_length_in_and_counts_what_fails() {
         assert_run_keeps_the_contract(&run);
         assert_left_nothing_open(&done);
     }
+    let many =
+        run(&["--json", "--engine", "epoll", "--requests", "5000", "--concurrency", "1500", "--per-host", "1500"]);
+    assert_eq!(only_run(&many)["connections"], json!({"opened": 1500, "reused": 3500}), "{many:?}");
     let server = Server::saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.");
     all_fail_as("truncated", "epoll", &server.url(), &[]);
     let server = Server::always_saying(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");

@@ -41,8 +41,8 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 /// So many connections at once can be told to be ready, as in the other engines.
 const EVENTS: usize = 1024;
-/// So many connections are made at once: more than a listener's queue holds (4096 on most machines) wait a second, and that is
-/// no floor.
+/// So many connections are made at first, and one more with each answer: those that a listener's queue does not hold (4096 on
+/// most machines) wait a second, and that is no floor.
 const CONNECTING_MAX: usize = 1024;
 /// Where word of Ctrl-C comes from; connections count up from zero.
 const STOP: Token = Token(usize::MAX);
@@ -196,6 +196,7 @@ impl<'a> Floor<'a> {
             self.bytes_in += read as u64;
             match connection.take_in(&buffer[..read])? {
                 Answer::Whole(status) => {
+                    self.connect_one_more()?; // where an answer has come from, the listener's queue has room again
                     self.leave(sent_ns, now_ns);
                     match status {
                         b'2' => self.succeed(entered_ns, sent_ns, now_ns),
@@ -225,7 +226,6 @@ impl<'a> Floor<'a> {
         stream.set_nodelay(true)?;
         self.connecting -= 1;
         self.opened += 1;
-        self.connect_one_more()?;
         self.send_next(index, now_ns)
     }
 

@@ -14,9 +14,10 @@
 #![allow(clippy::unwrap_used)] // a story that cannot go on says where it stopped
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, channel},
     thread,
@@ -536,6 +537,9 @@ fn the_floor_takes_answers_of_any_length_in_and_counts_what_fails() {
         assert_run_keeps_the_contract(&run);
         assert_left_nothing_open(&done);
     }
+    let many =
+        run(&["--json", "--engine", "epoll", "--requests", "5000", "--concurrency", "1500", "--per-host", "1500"]);
+    assert_eq!(only_run(&many)["connections"], json!({"opened": 1500, "reused": 3500}), "{many:?}");
     let server = Server::saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes.");
     all_fail_as("truncated", "epoll", &server.url(), &[]);
     let server = Server::always_saying(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
@@ -576,8 +580,8 @@ fn aiohttp_stands_in_the_same_table_where_there_is_one() {
 }
 
 #[test]
-fn aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says() {
-    if lacks_python("aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says", &AIOHTTP) {
+fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_control_c() {
+    if lacks_python("aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_control_c", &AIOHTTP) {
         return;
     }
     let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
@@ -589,6 +593,15 @@ fn aiohttp_keeps_to_schedules_too_and_ends_as_the_script_of_faults_says() {
     let done = self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat());
     assert_eq!((done.status, &only_run(&done)["faults"]["differ"]), (Some(0), &json!(0)), "{done:?}");
     assert_adds_up(&only_run(&done));
+
+    let (server, opened, closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "asyncio", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let done = finish(child);
+    assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
+    assert_left_nothing_open(&done);
+    closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
 }
 
 #[test]
@@ -604,6 +617,21 @@ fn without_python_the_others_run_and_who_is_missing_is_named() {
     command = Command::new(program("hundred_thousand"));
     let alone = program::run(command.args(["--engine", "asyncio"]).env("WINDLASS_PYTHON", "/nowhere/python"));
     assert_eq!((alone.status, alone.stdout.as_str()), (Some(2), ""), "nothing is left to run: {alone:?}");
+}
+
+#[test]
+fn a_python_that_breaks_down_is_in_nobodys_way() {
+    let folder = Folder::new();
+    let python = folder.path().join("python");
+    folder.put("python", "#!/bin/sh\ncase \"$2\" in 'import '*) exit 0;; esac\nexit 3\n");
+    fs::set_permissions(&python, Permissions::from_mode(0o755)).unwrap();
+    for (flags, status, runs) in [(&["--engine", "windlass", "--python"][..], 0, 2), (&["--engine", "asyncio"], 1, 0)] {
+        let mut command = Command::new(program("hundred_thousand"));
+        command.args(["--json", "--requests", "50", "--rounds", "2"]).args(flags);
+        let done = program::run(command.env("WINDLASS_PYTHON", &python));
+        assert_eq!((done.status, report(&done)["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
+        assert!(done.stderr.contains("engine asyncio ended without a report: exit status: 3"), "{done:?}");
+    }
 }
 
 #[test]
@@ -705,7 +733,7 @@ fn silent_server() -> (Server, Receiver<()>, Receiver<()>) {
 
 #[test]
 fn control_c_ends_a_run_with_the_report_so_far_and_leaves_nobody_behind() {
-    for engine in ENGINES {
+    for engine in ENGINES.into_iter().chain(["epoll"]) {
         let (server, opened, closed) = silent_server();
         let child = start(&["--json", "--url", &server.url(), "--engine", engine, "--per-host", "3", "--rounds", "5"]);
         for _ in 0..3 {

@@ -151,15 +151,6 @@ impl Flags {
     }
 }
 
-/// Who runs in `round`, in which order: to and fro, so that no engine always comes first.
-pub(crate) fn in_turn(engines: &[EngineName], round: u32) -> Vec<EngineName> {
-    let mut engines = engines.to_vec();
-    if round.is_multiple_of(2) {
-        engines.reverse();
-    }
-    engines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -174,13 +165,6 @@ mod tests {
         assert_eq!(asked(&[]), ["windlass", "tokio-local", "tokio"]);
         assert_eq!(asked(&["--engine", "auto", "--python"]), ["auto", "asyncio", "uvloop"]);
         assert_eq!(asked(&["--engine", "uvloop", "--python"]), ["uvloop", "asyncio"]);
-    }
-
-    #[test]
-    fn engines_take_turns_to_and_fro() {
-        use EngineName::{Tokio, Windlass};
-        assert_eq!(in_turn(&[Windlass, Tokio], 1), [Windlass, Tokio]);
-        assert_eq!(in_turn(&[Windlass, Tokio], 2), [Tokio, Windlass]);
     }
 
     #[test]

@@ -43,6 +43,7 @@ use signal_hook::{consts::SIGINT, flag};
 use windlass_examples::{
     out::{self, Aside},
     process,
+    rounds::in_turn,
 };
 
 use crate::{child::Plan, choose::Chosen, flags::Flags, report::Report};
@@ -95,7 +96,7 @@ fn compare(flags: &Flags) -> io::Result<u8> {
     aside.say(&report::heading(&report));
     let mut broken = None;
     'rounds: for round in 1..=flags.rounds {
-        for engine in flags::in_turn(&engines, round) {
+        for engine in in_turn(&engines, round) {
             let plan = Plan { engine, tasks: flags.tasks, core, parent: std::process::id() };
             match child::run(&plan) {
                 _ if is_interrupted() => break 'rounds,

@@ -218,15 +218,6 @@ impl Flags {
     }
 }
 
-/// Who runs in `round`, in which order: to and fro, so that no engine always comes first.
-pub(crate) fn in_turn(engines: &[EngineName], round: u32) -> Vec<EngineName> {
-    let mut engines = engines.to_vec();
-    if round.is_multiple_of(2) {
-        engines.reverse();
-    }
-    engines
-}
-
 /// A batch size, or none.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Batch(Option<u64>);
@@ -286,13 +277,6 @@ mod tests {
             assert!(chosen.settings().answer.is_some());
             assert!(flags(&[&["--url", "http://localhost/"][..], &line].concat()).is_err(), "{line:?}");
         }
-    }
-
-    #[test]
-    fn engines_take_turns_to_and_fro() {
-        let engines = flags(&["--engine", "windlass,tokio"]).unwrap().engine;
-        assert_eq!(in_turn(&engines, 1), [EngineName::Windlass, EngineName::Tokio]);
-        assert_eq!(in_turn(&engines, 2), [EngineName::Tokio, EngineName::Windlass]);
     }
 
     #[test]

@@ -48,8 +48,10 @@ use std::{env, io, process::ExitCode};
 use clap::{CommandFactory, Parser, error::ErrorKind};
 use serde::de::DeserializeOwned;
 use windlass_examples::{
+    figures::thousands,
     out::{self, Aside},
     process, python,
+    rounds::in_turn,
 };
 
 use crate::{
@@ -111,6 +113,17 @@ fn to_be_had(engines: &[EngineName], settings: Settings) -> Vec<EngineName> {
     engines.iter().copied().filter(is_there).collect()
 }
 
+/// What else must be known before the first request.
+fn remarks(settings: Settings, tools: Option<&Tools>, engines: &[EngineName]) -> Vec<String> {
+    let faults = settings.faults.map(|Script { per_cent, seed }| {
+        format!("of a hundred answers {per_cent} are faulty, by the script of --seed {seed}")
+    });
+    let missing = tools.map(Tools::missing).unwrap_or_default().into_iter().map(|missing| format!("! {missing}"));
+    let python = tools.filter(|_| engines.iter().any(|engine| engine.is_python()));
+    let compiled = python.map(|_| "! counts: of compiled engines alone".to_owned());
+    faults.into_iter().chain(missing).chain(compiled).collect()
+}
+
 /// Runs everything and yields the exit status.
 fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let settings = flags.settings();
@@ -147,22 +160,15 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     };
 
     let aside = if flags.json { Aside::Stderr } else { Aside::Stdout };
-    aside.say(&format!("{} GETs of {target}", windlass_examples::figures::thousands(settings.requests)));
-    preflight.notes.iter().for_each(|note| aside.say(&format!("  {note}")));
-    aside.say(&format!("  {}", cores.in_words));
-    if let Some(Script { per_cent, seed }) = settings.faults {
-        aside.say(&format!("  of a hundred answers {per_cent} are faulty, by the script of --seed {seed}"));
-    }
-    if flags.counts.is_some() && engines.iter().any(|engine| engine.is_python()) {
-        aside.say("  ! counts: of compiled engines alone");
-    }
     let tools = flags.counts.map(|_| Tools::find());
-    tools.iter().flat_map(Tools::missing).for_each(|missing| aside.say(&format!("  ! {missing}")));
+    aside.say(&format!("{} GETs of {target}", thousands(settings.requests)));
+    preflight.notes.iter().chain([&cores.in_words]).for_each(|note| aside.say(&format!("  {note}")));
+    remarks(settings, tools.as_ref(), &engines).iter().for_each(|remark| aside.say(&format!("  {remark}")));
 
     let mut runs: Vec<Told> = Vec::new();
     let (mut broken, mut is_well) = (None, true);
     'rounds: for round in 1..=flags.rounds {
-        for engine in flags::in_turn(&engines, round) {
+        for engine in in_turn(&engines, round) {
             let plan = plan(flags, engine, round, &target, &cores, own_server.as_ref());
             let progress = Progress::new(engine, settings.requests, aside);
             let told = conduct::run_engine(&[], &plan, &interrupt, |word| progress.hear(word));
@@ -178,6 +184,8 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
                     runs.push(told);
                 }
                 Ok(None) => {}
+                // It was to be there beside the others, not in their way.
+                Err(error) if flags.python && engine.is_python() => eprintln!("SKIPPED: {error}"),
                 Err(error) => broken = Some(error),
             }
             if interrupt.signal().is_some() || broken.is_some() {

@@ -8,6 +8,7 @@
 //!     limits     how much the machine allows: descriptors, ports, backlog
 //!     process    what this process is and uses: cores, CPU time, memory, descriptors
 //!     python     an interpreter, where there is one
+//!     rounds     who comes when
 //!     figures    numbers as people read them
 //!     out        where words go, and what becomes of them if nobody reads
 //!     plots      figures as pictures, in a page that needs nothing else
@@ -28,6 +29,7 @@ pub mod plots;
 pub mod process;
 pub mod python;
 pub mod robots;
+pub mod rounds;
 pub mod sitemap;
 pub mod story;
 pub mod tags;

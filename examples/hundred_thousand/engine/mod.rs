@@ -24,7 +24,7 @@ mod on_windlass;
 mod pool;
 mod wire;
 
-use std::{borrow::Cow, cell::Cell, io, os::unix::net::UnixStream, thread, time::Duration};
+use std::{cell::Cell, io, os::unix::net::UnixStream, thread, time::Duration};
 
 use signal_hook::consts::SIGINT;
 use windlass::http::{Error, ErrorKind, Url};
@@ -60,14 +60,8 @@ pub(crate) trait Engine: Sized + 'static {
 }
 
 /// The URL that a request with this number asks for.
-fn numbered(url: &Url, number: Option<u64>) -> Cow<'_, Url> {
-    match number {
-        None => Cow::Borrowed(url),
-        Some(number) => {
-            let numbered = format!("{}/{number}", url.origin());
-            Cow::Owned(Url::parse(&numbered).expect("a number is a good target"))
-        }
-    }
+fn numbered(url: &Url, number: u64) -> Url {
+    Url::parse(&format!("{}/{number}", url.origin())).expect("a number is a good target")
 }
 
 /// What an exchange fails with when its time is over.

@@ -41,6 +41,9 @@ use crate::{
 const BUFFER: usize = 64 * 1024;
 /// So many connections at once can be told to be ready, as in the other engines.
 const EVENTS: usize = 1024;
+/// So many connections are made at first, and one more with each answer: those that a listener's queue does not hold (4096 on
+/// most machines) wait a second, and that is no floor.
+const CONNECTING_MAX: usize = 1024;
 /// Where word of Ctrl-C comes from; connections count up from zero.
 const STOP: Token = Token(usize::MAX);
 
@@ -149,8 +152,14 @@ impl<'a> Floor<'a> {
     fn begin(&mut self, now_ns: u64) -> io::Result<()> {
         self.entered = self.plan.settings.in_window();
         self.waiting = (0..self.entered).map(|_| now_ns).collect();
-        for index in 0..self.plan.settings.connections() {
-            let connection = self.connect(index as usize)?;
+        (0..CONNECTING_MAX).try_for_each(|_| self.connect_one_more())
+    }
+
+    /// Makes another connection, if there are not all of them yet.
+    fn connect_one_more(&mut self) -> io::Result<()> {
+        let index = self.connections.len();
+        if (index as u64) < self.plan.settings.connections() {
+            let connection = self.connect(index)?;
             self.connections.push(connection);
         }
         Ok(())
@@ -187,6 +196,7 @@ impl<'a> Floor<'a> {
             self.bytes_in += read as u64;
             match connection.take_in(&buffer[..read])? {
                 Answer::Whole(status) => {
+                    self.connect_one_more()?; // where an answer has come from, the listener's queue has room again
                     self.leave(sent_ns, now_ns);
                     match status {
                         b'2' => self.succeed(entered_ns, sent_ns, now_ns),

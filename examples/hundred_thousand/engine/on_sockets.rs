@@ -117,7 +117,7 @@ impl Engine for OnSockets {
 impl OnSockets {
     async fn exchange(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
-        let numbered = number.map(|number| request(&numbered(&self.url, Some(number)))).transpose()?;
+        let numbered = number.map(|number| request(&numbered(&self.url, number))).transpose()?;
         let request = numbered.as_deref().unwrap_or(&self.request);
         loop {
             let (mut connection, used) = self.connection(&slot).await?;

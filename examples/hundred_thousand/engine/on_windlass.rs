@@ -90,8 +90,10 @@ impl Engine for OnWindlass {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        let url = numbered(&self.url, number);
-        let response = self.client.get(&url).on_connection(&has_connection).send().await?;
+        // Boxed, so that a future that has no number is no larger for it.
+        let numbered = number.map(|number| Box::new(numbered(&self.url, number)));
+        let url = numbered.as_deref().unwrap_or(&self.url);
+        let response = self.client.get(url).on_connection(&has_connection).send().await?;
         let status = response.status();
         response.drain().await?;
         Ok(status)

@@ -21,7 +21,8 @@ const GOOD: &str = concat!(
     "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
     "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
 );
-/// Behind a good answer. A client that takes it for the answer to its next request shows it by the status.
+/// Behind a good answer. It is all that this connection answers from then on: a client that takes it for the answer to its
+/// next request, or goes on where nobody knows what answers what, shows it by the status.
 const UNASKED: &str = "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n";
 /// A head that has not ended after so many bytes is beyond every client's limit.
 const ENDLESS: usize = 2 << 20;
@@ -112,7 +113,11 @@ async fn commit(fault: Fault, number: u64, stream: &mut TcpStream) -> io::Result
         Fault::RedirectLoop => return say(stream, &format!("302 Found\r\nLocation: /{number}\r\n")).await,
         Fault::Unasked => {
             stream.write_all([GOOD, UNASKED].concat().as_bytes()).await?;
-            return Ok(After::Next);
+            let mut buffer = [0; REQUEST_MAX];
+            while stream.read(&mut buffer).await? > 0 {
+                stream.write_all(UNASKED.as_bytes()).await?;
+            }
+            return Ok(After::End);
         }
     }
     if fault != Fault::Silence {

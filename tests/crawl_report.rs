@@ -110,7 +110,8 @@ fn the_page_says_what_the_json_says() {
     let (json, html) = reported(folder.path(), &["--site-pages", "300", "--delay", "0.001"]);
     let seen = Seen::of(&html);
     for name in ["pages", "ok", "robots", "retries", "bytes_wire", "bytes_decoded", "elapsed_s", "pages_per_s"] {
-        assert_eq!(seen.number(name), json[name].as_f64().unwrap(), "{name}");
+        let (read, told) = (seen.number(name), json[name].as_f64().unwrap());
+        assert!((read / told - 1.0).abs() < 1e-9, "{name}: {read}, {told}"); // two readers of the same digits may differ in the last
     }
     for (group, name) in [("failed", "status"), ("status", "2xx"), ("skipped", "nofollow")] {
         assert_eq!(seen.number(&format!("{group}: {name}")), json[group][name].as_f64().unwrap());

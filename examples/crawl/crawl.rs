@@ -523,7 +523,7 @@ impl<E: Engine> Crawl<E> {
 
     async fn send(&self, url: &Url) -> Result<E::Answer, Error> {
         let waits = Connecting::new(&self.connecting);
-        self.engine.send(url, &self.plan.manners.headers, &|| waits.over()).await
+        self.engine.send(url, self.plan.manners.headers.of(url), &|| waits.over()).await
     }
 
     /// Fetches once.
@@ -614,7 +614,8 @@ impl<E: Engine> Crawl<E> {
             Archive::Left => return None,
         };
         let mut request = Vec::new();
-        write_request(&mut request, "GET", url, &self.plan.manners.headers, Content::None).expect("it was sent");
+        write_request(&mut request, "GET", url, self.plan.manners.headers.public(), Content::None)
+            .expect("it was sent");
         let (url, body, is_whole) = (url.as_str().to_owned(), Vec::new(), Whole::Yes);
         Some(Box::new(Exchange { url, at, address, request, head, body, is_whole }))
     }

@@ -21,7 +21,7 @@ use windlass::http::{Url, decode::Coding};
 
 use crate::{
     frontier::Bounds,
-    plan::{Archive, Budget, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
+    plan::{Archive, Budget, Headers, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
     scope::{Reach, Scope},
     site::{Mix, Site},
     store::ledger::{Began, SiteAt},
@@ -181,7 +181,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "NAME", default_value = concat!("windlass-crawl/", env!("CARGO_PKG_VERSION")))]
     pub(crate) user_agent: String,
 
-    /// A header for every request
+    /// A header for every request; Authorization, Cookie and Proxy-Authorization only for those to the origins of the URLs
+    /// that were given
     #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header)]
     pub(crate) header: Vec<(String, String)>,
 
@@ -349,6 +350,7 @@ impl Flags {
                 reach = Reach::Any; // all its hosts are one site
             }
         }
+        let headers = Headers::new(self.headers(), &begins);
         let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
         Plan {
             scope: Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone()),
@@ -366,7 +368,7 @@ impl Flags {
             budget: Budget { pages: self.max_pages, bytes: self.max_bytes, time: self.max_time },
             manners: Manners {
                 user_agent: self.user_agent.clone(),
-                headers: self.headers(),
+                headers,
                 timeout: self.timeout,
                 max_size: self.max_size,
                 resolve,

@@ -6,7 +6,7 @@
 //!
 //! Next: `scope`.
 
-use std::{net::IpAddr, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, time::Duration};
 
 use regex::Regex;
 use windlass::http::Url;
@@ -66,7 +66,7 @@ pub(crate) struct Budget {
 #[derive(Debug, Clone)]
 pub(crate) struct Manners {
     pub(crate) user_agent: String,
-    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) headers: Headers,
     pub(crate) timeout: Duration,
     /// Bytes of a page, decoded.
     pub(crate) max_size: u64,
@@ -77,6 +77,36 @@ pub(crate) struct Manners {
     /// Whether images, scripts and the like are fetched, too.
     pub(crate) resources: Resources,
     pub(crate) archive: Archive,
+}
+
+/// What requests say besides. Credentials are for the origins of the URLs that were given, and for no others, wherever links
+/// and redirects lead (as RFC 9110 15.4 has it for redirects); and no archive has them.
+#[derive(Debug, Clone)]
+pub(crate) struct Headers {
+    all: Vec<(String, String)>,
+    /// Without credentials.
+    public: Vec<(String, String)>,
+    origins: BTreeSet<Box<str>>,
+}
+
+const CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
+
+impl Headers {
+    pub(crate) fn new(all: Vec<(String, String)>, begins: &[Url]) -> Self {
+        let is_credential = |name: &str| CREDENTIALS.iter().any(|credential| name.eq_ignore_ascii_case(credential));
+        let public = all.iter().filter(|(name, _)| !is_credential(name)).cloned().collect();
+        Self { all, public, origins: begins.iter().map(|begin| begin.origin().into()).collect() }
+    }
+
+    /// For a request to `url`.
+    pub(crate) fn of(&self, url: &Url) -> &[(String, String)] {
+        if self.origins.contains(url.origin()) { &self.all } else { &self.public }
+    }
+
+    /// For everybody to see.
+    pub(crate) fn public(&self) -> &[(String, String)] {
+        &self.public
+    }
 }
 
 /// Whether what was sent and what came is kept, byte by byte.
@@ -123,3 +153,24 @@ impl Retries {
 
 /// Nobody waits longer than this, whatever a Retry-After says: a page that is not to be had for a minute counts as failed.
 pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_for_the_origins_that_were_given_and_for_no_others() {
+        let url = |text: &str| Url::parse(text).expect("a URL");
+        let said = ["AUTHORIZATION", "Cookie", "Accept", "proxy-authorization"];
+        let all = said.map(|name| (name.to_owned(), "x".to_owned())).to_vec();
+        let headers = Headers::new(all, &[url("http://a/b"), url("https://c:444/")]);
+        let names = |at: &str| headers.of(&url(at)).iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+        for home in ["http://a/x", "http://a:80/", "https://c:444/y"] {
+            assert_eq!(names(home), said, "{home}");
+        }
+        for elsewhere in ["https://a/", "http://a:81/", "http://x.a/", "https://c/", "http://c:444/"] {
+            assert_eq!(names(elsewhere), ["Accept"], "{elsewhere}");
+        }
+        assert_eq!(headers.public().len(), 1);
+    }
+}

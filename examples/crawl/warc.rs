@@ -34,7 +34,7 @@ pub(crate) struct Exchange {
     /// When the request was sent.
     pub(crate) at: SystemTime,
     pub(crate) address: Option<IpAddr>,
-    /// The request's head; it has no body.
+    /// The request's head, but for credentials; it has no body.
     pub(crate) request: Vec<u8>,
     /// The answer's head with its empty line, and its body without chunk sizes.
     pub(crate) head: Vec<u8>,

@@ -405,7 +405,26 @@ pub(crate) const ROWS: &[Row] = &[
         counts: Counts::Nothing,
         lines: &[line("percent_off", "% off", &[Floor::AtMost(5.0)])],
     },
+    Row {
+        name: "crawl_queue_100k",
+        about: "the same, 100,000 URLs of sitemaps in line",
+        work: Work::Crawl(Crawl::Queue),
+        size: once(100_000, 100_000),
+        counts: Counts::Nothing,
+        lines: QUEUE,
+    },
+    Row {
+        name: "crawl_queue_1m",
+        about: "the same, 1,000,000 URLs of sitemaps in line (quick: 200,000)",
+        work: Work::Crawl(Crawl::Queue),
+        size: once(1_000_000, 200_000),
+        counts: Counts::Nothing,
+        lines: QUEUE,
+    },
 ];
+
+const QUEUE: &[Line] =
+    &[line("queued", "URLs in line at the end", &[]), line("peak_rss_mb", "MB peak RSS", &[Floor::AtMost(60.0)])];
 
 const fn exchange(name: &'static str, about: &'static str, exchange: Exchange) -> Row {
     let (size, counts) = (size(1_000_000, 100_000), Counts::Instructions(10_000));

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use windlass::Loop;
-use windlass::http::{Reply, Server};
+use windlass::http::{Incoming, Reply, Server};
 
 use super::cores::{self, Core};
 use super::meter::peak_of;
@@ -37,6 +37,8 @@ pub(crate) enum Crawl {
     TwentySlots,
     /// Pages at a rate that was asked for.
     Rate,
+    /// Sitemaps of so many URLs, of which hardly any is fetched: what the others take while they wait.
+    Queue,
 }
 
 /// Pages a second that are asked for in the row about it.
@@ -48,7 +50,10 @@ type Outcome = Result<Seen, String>;
 
 impl Crawl {
     pub(crate) fn sides(self) -> &'static [Side] {
-        &[Side::Windlass, Side::LocalRuntime]
+        match self {
+            Crawl::Queue => &[Side::Windlass],
+            _ => &[Side::Windlass, Side::LocalRuntime],
+        }
     }
 
     /// Fetches `pages` pages, or as many as there are.
@@ -87,6 +92,14 @@ impl Crawl {
                     return Err(format!("not every page is there: {}", report["status"]));
                 }
                 Ok(per_page(&report))
+            }
+            Crawl::Queue => {
+                let server = Slow::start()?;
+                let mut crawl = crawl();
+                crawl.args(["--rate", "20", "--max-time", &(10 + pages / 50_000).to_string()]);
+                crawl.args(["--sitemap", &server.url(&format!("maps/{pages}")), &server.url("")]);
+                let (report, peak_rss) = report(&mut crawl)?;
+                Ok(vec![("queued", number(&report, "left")), ("peak_rss_mb", peak_rss as f64 / 1e6)])
             }
             Crawl::Sleepers | Crawl::TwentySlots => {
                 let server = Slow::start()?;
@@ -166,13 +179,36 @@ fn programs() -> Result<PathBuf, String> {
     Ok(profile.join("examples"))
 }
 
-/// Answers every request after a second, on the other core, until it is killed; after telling its address.
+/// Answers every request after a second, on the other core, until it is killed; after telling its address. What begins with
+/// `/maps/N` is, at once, an index of sitemaps which name N URLs in all.
 pub(crate) fn serve_slowly() -> io::Result<()> {
     Loop::new()?.block_on(async {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
-        println!("{}", server.local_addr()?);
-        server.run(|_| Reply::text(200, "at last").delay(Duration::from_secs(1))).await
+        let address = server.local_addr()?;
+        println!("{address}");
+        let answer = move |request: &Incoming<'_>| match request.target().strip_prefix("/maps/") {
+            Some(which) => Reply::text(200, sitemap(which, &format!("http://{address}"))),
+            None => Reply::text(200, "at last").delay(Duration::from_secs(1)),
+        };
+        server.run(answer).await
     })
+}
+
+/// `N` is the index of the sitemaps `N/0`, `N/1` and so on, each of which has so many URLs as one may have.
+fn sitemap(which: &str, at: &str) -> String {
+    const URLS_MAX: u64 = 50_000;
+    let number = |text: &str| text.parse::<u64>().unwrap_or(0);
+    let (kind, of, urls) = match which.split_once('/') {
+        None => ("sitemap", "maps/", 0..number(which).div_ceil(URLS_MAX)),
+        Some((all, nth)) => {
+            let first = number(nth) * URLS_MAX;
+            ("url", "page/", first..number(all).min(first + URLS_MAX))
+        }
+    };
+    let folder = if kind == "sitemap" { format!("{of}{which}/") } else { of.to_owned() };
+    let locations = urls.map(|url| format!("<{kind}><loc>{at}/{folder}{url}</loc></{kind}>"));
+    let set = if kind == "sitemap" { "sitemapindex" } else { "urlset" };
+    format!("<{set} xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">{}</{set}>", locations.collect::<String>())
 }
 
 /// A process on the other core, killed when this is dropped.

@@ -43,7 +43,7 @@ impl Schedule {
     }
 
     /// When request `number` is to begin, on the clock that `started_ns` was read from.
-    pub(crate) fn due_ns(self, number: u64) -> u64 {
+    pub(crate) fn due_ns(&self, number: u64) -> u64 {
         self.started_ns + (number as f64 * 1e9 / self.per_second) as u64
     }
 }

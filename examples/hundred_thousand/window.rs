@@ -35,7 +35,7 @@ use windlass_examples::{
 };
 
 use crate::{
-    binding::Binding,
+    binding::{Binding, Census},
     contract::{Endings, Pace, Plan, Settings, Word},
     engine::Engine,
     schedule::{Kept, Schedule},
@@ -107,14 +107,15 @@ pub(crate) async fn drive<E: Engine>(engine: Rc<E>, plan: &Plan, stop: impl Futu
 async fn ask_until_none_is_left<E: Engine>(engine: Rc<E>, window: Rc<Window>) {
     let mut free_ns = now_ns();
     while let Some(number) = window.take() {
-        let entered_ns = match window.schedule {
+        let entered_ns = match &window.schedule {
             None => {
                 window.enter(free_ns, &*engine);
                 free_ns
             }
             Some(schedule) => {
                 let due_ns = schedule.due_ns(number);
-                wait_until_due(&window, &*engine, due_ns, free_ns).await;
+                // Boxed, so that a task that need not wait is no larger for it.
+                Box::pin(wait_until_due(&window, &*engine, due_ns, free_ns)).await;
                 due_ns
             }
         };
@@ -233,15 +234,14 @@ impl Window {
 
     /// Lets the request begin whose number has been taken.
     fn enter(&self, now_ns: u64, engine: &impl Engine) {
-        self.state.borrow_mut().entered += 1;
-        self.look(now_ns, engine);
+        let mut state = self.state.borrow_mut();
+        state.entered += 1;
+        state.look(now_ns, engine.census());
     }
 
     /// Looks at what holds the work back.
     fn look(&self, now_ns: u64, engine: &impl Engine) {
-        let mut state = self.state.borrow_mut();
-        let (in_window, unsent) = (state.entered - state.left, state.batch_end - state.entered);
-        state.binding.note(now_ns, engine.census(), in_window, unsent);
+        self.state.borrow_mut().look(now_ns, engine.census());
     }
 
     /// Records how a request went.
@@ -289,6 +289,11 @@ impl Window {
 }
 
 impl State {
+    fn look(&mut self, now_ns: u64, census: Census) {
+        let (in_window, unsent) = (self.entered - self.left, self.batch_end - self.entered);
+        self.binding.note(now_ns, census, in_window, unsent);
+    }
+
     fn succeed(&mut self, times: Times) {
         self.ok += 1;
         self.latency.record(times.left_ns - times.entered_ns);

@@ -38,9 +38,10 @@ thread of this process; and some more, which only its sitemap leads to.
 Sitemaps that a robots.txt names are read, and those that they name: their pages count as links of what was given.
 
 --state keeps what is left to fetch, and what was met, in a folder. A crawl that Ctrl-C or a time ended, or that was killed, \
-goes on from there when it is started with the same URLs, scope and --output: each page has its line once. What was under \
-way is fetched again, at most --concurrency pages, and what was not written down yet, at most --batch pages. Without \
-it the same is kept in a file that is gone with the process, so that a long queue takes no memory.
+goes on from there when it is started with the same URLs, the same flags that say what is fetched, and the same files: \
+each page has its line once. What was under way is fetched again, at most --concurrency pages, and what was not written \
+down yet, at most --batch pages. Without it the same is kept in a file in TMPDIR, or /tmp, that is gone with the process, so \
+that a long queue takes no memory.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
@@ -101,7 +102,7 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u32>,
 
-    /// Begin nothing more when so many bytes have come over the wire
+    /// Begin nothing more when the bodies of pages that came whole had so many bytes on the wire
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_bytes: Option<u64>,
 

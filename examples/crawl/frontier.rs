@@ -12,7 +12,7 @@
 //!
 //! Breadth first: of all that may go now the one of the least depth goes, if none is preferred, and of those the one that came
 //! first. All of it is data: time is what the caller says, so that every rule can be tried without waiting.
-//! Not here: which URLs get in (`scope`), what there is no room for in memory (`store`), what is fetched how (`crawl`).   Next: `crawl`.
+//! Not here: which URLs get in (`scope`), what there is no room for in memory (`store`), what is fetched how (`crawl`).   Next: `store`.
 
 use std::{
     cmp::Reverse,

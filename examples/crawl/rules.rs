@@ -4,7 +4,7 @@
 //!     nothing ──► awaited: it is being asked for; pages wait ──► known ──► forgotten, when its host is idle and room is wanted
 //! ```
 //!
-//! Not here: asking for it (`crawl`), reading it (`windlass_examples::robots`).   Next: `crawl`.
+//! Not here: asking for it (`crawl`), reading it (`windlass_examples::robots`).   Next: `frontier`.
 
 use std::{collections::HashMap, mem};
 

@@ -6,7 +6,7 @@
 //!                  └ two spellings of one URL are one page
 //! ```
 //!
-//! Not here: what robots.txt forbids (`crawl`), who comes first (`frontier`).   Next: `frontier`.
+//! Not here: what robots.txt forbids (`crawl`), who comes first (`frontier`).   Next: `rules`.
 
 use std::collections::BTreeSet;
 

@@ -9,7 +9,7 @@
 //!
 //! The rate and how busy the loop is are those of the last seconds: what is now, not what was on average since the beginning.
 //! All of it goes to stderr.
-//! Not here: what it was like in the end (`report`).   Next: `main`.
+//! Not here: what it was like in the end (`report`).   Next: `warc`.
 
 use std::{
     cell::RefCell,

@@ -14,7 +14,7 @@
 //! they are gone when the crawl sees the body; a head that still announced them would have readers look for them. So the
 //! field keeps its value and gets another name, `X-Crawler-Transfer-Encoding`, as the crawls that are published for others
 //! have it, and trailers are left out. Content codings stay, and with them Content-Encoding and Content-Length.
-//! Not here: who writes the file (`store`).   Next: `store`.
+//! Not here: who writes the file (`store`).   Next: `site`.
 
 use std::{
     io::{self, Write},

@@ -14,7 +14,7 @@
 //! which all tasks of the one end before any of the next begins. With `--rate` a number has a time: who took it sleeps
 //! until then, and who comes too late for it begins at once.
 //! Every engine is driven by this one function, so that task counts, clocks and recording are the same for all.
-//! Not here: how a request is sent (`engine`), what held the work back (`binding`).   Next: `binding`.
+//! Not here: how a request is sent (`engine`), what held the work back (`binding`).   Next: `schedule`.
 
 use std::{
     cell::{Cell, RefCell},

@@ -96,7 +96,8 @@ pub enum Stack {
     Areas,
 }
 
-/// One series of a plot: its points by rising x. Those that are not finite are left out.
+/// One series of a plot: its points by rising x. Those that are not finite are not drawn; a y that is not
+/// adds nothing to [`Stack::Areas`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// What the key of the plot calls it.

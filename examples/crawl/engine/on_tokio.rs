@@ -6,7 +6,7 @@
 //!
 //! It has no policy of addresses, so a crawl that denies private ones is refused; and it tells only when the head was there,
 //! not how long each phase before took.
-//! Next: `frontier`.
+//! Next: `cpu`.
 
 use std::{
     cell::Cell,

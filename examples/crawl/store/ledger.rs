@@ -243,8 +243,8 @@ struct Shelf {
 }
 
 impl Ledger {
-    /// Opens the state in the folder `at`, which is made if it is not there; without one it is in a file without a name, which
-    /// is gone when the process is.
+    /// Opens the state in the folder `at`, which is made if it is not there; without one it is in a file without a name, where
+    /// temporary files are, which is gone when the process is.
     ///
     /// # Errors
     /// `Usage` if another process has it open, or it is none that this program can read.
@@ -261,6 +261,7 @@ impl Ledger {
     }
 
     fn of(database: Database, sync: Sync) -> Result<Self, Trouble> {
+        // To write, and given up in the end: what only reads finds no table in a database that is new.
         let read = database.begin_write().map_err(failed)?;
         let meta = read.open_table(META).map_err(failed)?;
         let text = |name| -> Result<Option<String>, Trouble> {
@@ -906,7 +907,7 @@ mod tests {
         lines: Vec<String>,
     }
 
-    /// A crawl of chance: whatever the loop, the disk and a murderer may do, in any order.
+    /// A crawl of chance: whatever the loop, the disk and `kill -9` may do, in any order.
     fn any_history(seed: u64) {
         println!("seed {seed}");
         let mut random = random(seed);

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A head that came whole is parsed where it lies, in the buffer that all connections share.
-//! Not here: reading (`on_sockets`).   Next: `server`.
+//! Not here: reading (`on_sockets`).   Next: `on_epoll`.
 
 use windlass::http::{
     Error, ErrorKind, Limits,

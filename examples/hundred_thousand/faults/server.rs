@@ -8,7 +8,7 @@
 //!                                                 └── a fault ──► some bytes ──► the next, the end, or a reset
 //! ```
 //!
-//! Not here: how that must look to who asked (`script`).   Next: `report`.
+//! Not here: how that must look to who asked (`script`).   Next: `counts`.
 
 use std::{io, net::Shutdown, str, time::Duration};
 

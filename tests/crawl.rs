@@ -114,6 +114,7 @@ fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
         ("--include (", "regex"),
         ("ftp://example.com/", "must begin with http"),
         ("--json --output -", "both want stdout"),
+        ("--report same --output same", "a file of its own"),
         ("--engine tokio --deny-private", "no policy of addresses"),
     ] {
         let output = crawl(line);

@@ -379,6 +379,10 @@ impl<E: Engine> Crawl<E> {
             Heeds::Heeded => state.rules.ask(at.origin(), at.target(), page),
             Heeds::Ignored => Verdict::Allowed(page),
         };
+        let is_spent = self.plan.budget.pages.is_some_and(|max| state.admitted >= max);
+        if let Some(delay) = state.rules.crawl_delay(at.origin()) {
+            state.frontier.slow_down(host_of(&at), delay); // it may have been forgotten with its host
+        }
         match asked {
             Verdict::Waits => {}
             Verdict::Ask => {
@@ -386,6 +390,10 @@ impl<E: Engine> Crawl<E> {
                 state.frontier.push(host_of(&robots), Rank::default(), What::Robots(robots.clone()), Moment::ZERO);
             }
             Verdict::Forbidden(page) if page.hops > 0 && page.kind == Kind::Page => {
+                if is_spent {
+                    return state.refused.push_back(page);
+                }
+                state.admitted += 1; // it has its line, as what was fetched has
                 let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
                 state.end(page, Outcome::failed(&error), vec![]);
             }
@@ -394,15 +402,13 @@ impl<E: Engine> Crawl<E> {
                 state.tell(Told::Dropped(page));
             }
             Verdict::Allowed(page) if page.kind == Kind::Sitemap => {
-                if state.sitemaps == SITEMAPS_AT_ONCE {
+                if state.sitemaps >= SITEMAPS_AT_ONCE {
                     return state.sitemaps_waiting.push_back(page);
                 }
                 state.sitemaps += 1;
                 state.push(page);
             }
-            Verdict::Allowed(page) if self.plan.budget.pages.is_some_and(|max| state.admitted >= max) => {
-                state.refused.push_back(page);
-            }
+            Verdict::Allowed(page) if is_spent => state.refused.push_back(page),
             Verdict::Allowed(page) => {
                 state.admitted += 1;
                 state.push(page);
@@ -652,8 +658,11 @@ impl<E: Engine> Crawl<E> {
         }
         let mut state = self.state.borrow_mut();
         state.sitemaps -= 1;
-        let next = state.sitemaps_waiting.pop_front().filter(|_| !state.stopping);
-        if let Some(next) = next {
+        // One that is to be read again is still under way.
+        if state.sitemaps < SITEMAPS_AT_ONCE
+            && !state.stopping
+            && let Some(next) = state.sitemaps_waiting.pop_front()
+        {
             state.sitemaps += 1;
             state.push(next);
         }

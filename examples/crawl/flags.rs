@@ -51,7 +51,7 @@ Private addresses are refused unless a URL that was given has one, or --allow-pr
 
 Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one ends at once.
 
-Exit status: 0 pages were fetched; 1 none could be, or the output could not be written; 2 the command line makes no sense; \
+Exit status: 0 pages were fetched, or earlier runs of the state had done all; 1 none could be, or the output could not be written; 2 the command line makes no sense; \
 130 ended by Ctrl-C, with the report so far.";
 
 /// The command line.

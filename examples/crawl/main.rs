@@ -84,7 +84,7 @@ fn main() -> ExitCode {
     match done {
         Ok(None) => ExitCode::SUCCESS,
         Ok(Some(tally)) if tally.interrupted => INTERRUPTED.into(),
-        Ok(Some(tally)) if tally.ok > 0 => ExitCode::SUCCESS,
+        Ok(Some(tally)) if tally.ok > 0 || (tally.earlier > 0 && tally.failures() == 0) => ExitCode::SUCCESS,
         Ok(Some(_)) => ExitCode::FAILURE,
         Err(Trouble::Usage(why)) => {
             eprintln!("crawl: {why}");
@@ -109,6 +109,9 @@ fn serve(flags: &Flags) -> Result<(), Trouble> {
 
 fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Trouble> {
     flags.read_urls().map_err(Trouble::Usage)?;
+    if flags.report.is_some() && [&flags.output, &flags.warc].contains(&&flags.report) {
+        return Err(Trouble::Usage("--report wants a file of its own".to_owned()));
+    }
     Descriptors::read()?.raise(u64::from(flags.concurrency) + SPARE_DESCRIPTORS)?;
     let stop = interrupts()?;
     let page = flags.report.as_deref().map(PageFile::open).transpose()?;

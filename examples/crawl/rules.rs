@@ -6,7 +6,7 @@
 //!
 //! Not here: asking for it (`crawl`), reading it (`windlass_examples::robots`).   Next: `frontier`.
 
-use std::{collections::HashMap, mem};
+use std::{collections::HashMap, mem, time::Duration};
 
 use windlass_examples::robots::Robots;
 
@@ -82,6 +82,14 @@ impl<P> Rules<P> {
             self.sweep_at = IDLE_MAX.max(2 * self.cost); // so that looking costs little, whatever is in use
         }
         waited
+    }
+
+    /// How long `origin` asks to be left alone between two fetches, if it does.
+    pub(crate) fn crawl_delay(&self, origin: &str) -> Option<Duration> {
+        match self.known.get(origin) {
+            Some(Rule::Known { robots, .. }) => robots.crawl_delay(),
+            _ => None,
+        }
     }
 
     /// Nobody waits any longer.

@@ -241,6 +241,7 @@ def peak_rss_kb():
 
 def tell(plan, driven, descriptors_before):
     run, interrupted, counts_sockets, ended_ns, (usage_before, server_before), (usage, server) = driven
+    peak_kb = peak_rss_kb()  # before the summaries, which sort copies of all latencies
     elapsed_s = (ended_ns - run.started_ns) / 1e9
     unfinished = run.entered - run.left
     if unfinished:
@@ -269,7 +270,7 @@ def tell(plan, driven, descriptors_before):
         "loop": None,
         "user_s": user_s,
         "sys_s": sys_s,
-        "peak_rss_kb": peak_rss_kb(),
+        "peak_rss_kb": peak_kb,
     }
     if run.rate:
         lasted_s = max(run.last_began_ns - run.started_ns, 0) / 1e9 + 1 / run.rate

@@ -548,6 +548,9 @@ fn the_floor_takes_answers_of_any_length_in_and_counts_what_fails() {
     let url = format!("http://{}/", listener.local_addr().unwrap());
     drop(listener);
     all_fail_as("connect", "epoll", &url, &[]);
+    let uneven = ["--concurrency", "110", "--per-host", "100", "--requests", "130"];
+    let done = run(&[&["--json", "--engine", "epoll", "--url", &url][..], &uneven].concat());
+    assert_eq!(only_run(&done)["failed"]["connect"], 130, "no more fail than were asked for: {done:?}");
 }
 
 #[test]

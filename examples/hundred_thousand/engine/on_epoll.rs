@@ -198,6 +198,7 @@ impl<'a> Floor<'a> {
                 Answer::Whole(status) => {
                     self.connect_one_more()?; // where an answer has come from, the listener's queue has room again
                     self.leave(sent_ns, now_ns);
+                    self.answered += 1;
                     match status {
                         b'2' => self.succeed(entered_ns, sent_ns, now_ns),
                         digit => {
@@ -246,20 +247,25 @@ impl<'a> Floor<'a> {
         Ok(())
     }
 
-    /// The connection is of no more use: the request that it carries, or the next one, has failed, and another is made.
+    /// The connection is of no more use: the request that it carries, or the next one, has failed. Another is made if any
+    /// wait.
     fn lost(&mut self, index: usize, now_ns: u64, kind: ErrorKind, how: &io::Error) -> io::Result<()> {
-        self.failed.count(kind, how);
-        match self.connections[index].carries {
-            Some((_, sent_ns)) => self.leave(sent_ns, now_ns),
+        let sent_ns = match self.connections[index].carries {
+            Some((_, sent_ns)) => Some(sent_ns),
             None => {
                 self.connecting -= 1;
-                self.waiting.pop_front();
-                self.leave(now_ns, now_ns);
+                // Where none waits any more, nobody's request has failed.
+                self.waiting.pop_front().map(|_| now_ns)
             }
+        };
+        if let Some(sent_ns) = sent_ns {
+            self.failed.count(kind, how);
+            self.leave(sent_ns, now_ns);
         }
-        if !self.waiting.is_empty() {
-            self.connections[index] = self.connect(index)?;
+        if self.waiting.is_empty() {
+            return self.poll.registry().deregister(&mut self.connections[index].stream);
         }
+        self.connections[index] = self.connect(index)?;
         Ok(())
     }
 
@@ -275,7 +281,6 @@ impl<'a> Floor<'a> {
 
     fn succeed(&mut self, entered_ns: u64, sent_ns: u64, now_ns: u64) {
         self.ok += 1;
-        self.answered += 1;
         self.latency.record(now_ns - entered_ns);
         self.exchange.record(now_ns - sent_ns);
     }

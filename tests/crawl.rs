@@ -11,7 +11,10 @@ use std::{
     collections::BTreeSet,
     fs,
     io::{BufRead, BufReader, Read},
+    net::Ipv4Addr,
     process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
 };
 
 use nix::{
@@ -19,6 +22,10 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::Value;
+use windlass::{
+    Loop,
+    http::{Reply, Server},
+};
 use windlass_tests::{program::program, servers::Folder};
 
 fn crawl(line: &str) -> Output {
@@ -147,4 +154,53 @@ fn ctrl_c_ends_it_with_the_report_so_far() {
     said.read_to_string(&mut rest).unwrap();
     assert!(line.starts_with('{') && rest.contains("left over"), "{line}{rest}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+/// A server on a thread of its own, for as long as the test runs. Where it listens.
+fn serve(answer: impl Fn(&str, &str) -> Reply + Send + 'static) -> String {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        Loop::new().unwrap().block_on(async {
+            let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
+            tell.send(server.local_addr().unwrap()).unwrap();
+            server.run(move |request| answer(request.host(), request.target())).await.unwrap();
+        });
+    });
+    format!("http://{}", told.recv().unwrap())
+}
+
+#[test]
+fn redirects_that_robots_forbid_count_and_sitemaps_without_end_end_with_the_budget() {
+    let at = serve(|host, target| {
+        let html = |text: String| Reply::bytes(200, text).header("Content-Type", "text/html");
+        match target {
+            "/robots.txt" => Reply::text(200, "User-agent: *\nDisallow: /no\nSitemap: /map0.xml\n"),
+            "/" => html((0..20).map(|page| format!("<a href=/to/{page}>")).collect()),
+            // Each names two hundred others, and so on.
+            map if map.starts_with("/map") => {
+                let name = &map[..map.len() - ".xml".len()];
+                let others =
+                    (0..200).map(|other| format!("<sitemap><loc>http://{host}{name}{other}.xml</loc></sitemap>"));
+                Reply::text(200, format!("<sitemapindex>{}</sitemapindex>", others.collect::<String>()))
+            }
+            page if page.starts_with("/to/") => Reply::text(302, "").header("Location", format!("/no{}", &page[4..])),
+            _ => Reply::text(404, ""),
+        }
+    });
+    for budget in [1, 2, 5] {
+        let (_, report) = json(&format!("--max-pages {budget} {at}/"));
+        assert_eq!(report["pages"], budget);
+    }
+}
+
+#[test]
+fn a_state_that_is_damaged_is_refused() {
+    let folder = Folder::new();
+    let line = format!("--site-pages 50 --state {}", folder.path().display());
+    assert_eq!(crawl(&line).status.code(), Some(0));
+    let file = fs::File::options().write(true).open(folder.path().join("crawl.redb")).unwrap();
+    file.set_len(file.metadata().unwrap().len() / 2).unwrap();
+    let output = crawl(&line);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains("crawl.redb is damaged"), "{said}");
 }

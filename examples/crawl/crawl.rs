@@ -389,17 +389,16 @@ impl<E: Engine> Crawl<E> {
                 let robots = robots_of(&at);
                 state.frontier.push(host_of(&robots), Rank::default(), What::Robots(robots.clone()), Moment::ZERO);
             }
-            Verdict::Forbidden(page) if page.hops > 0 && page.kind == Kind::Page => {
-                if is_spent {
-                    return state.refused.push_back(page);
-                }
-                state.admitted += 1; // it has its line, as what was fetched has
-                let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
-                state.end(page, Outcome::failed(&error), vec![]);
-            }
-            Verdict::Forbidden(page) => {
+            Verdict::Forbidden(page) if page.hops == 0 || page.kind == Kind::Sitemap => {
                 state.tally.skip(Skipped::Robots, 1);
                 state.tell(Told::Dropped(page));
+            }
+            // Nor is a sitemap read any more: what it names could not be fetched, and sitemaps may have no end.
+            Verdict::Forbidden(page) | Verdict::Allowed(page) if is_spent => state.refused.push_back(page),
+            Verdict::Forbidden(page) => {
+                state.admitted += 1; // it has a line
+                let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
+                state.end(page, Outcome::failed(&error), vec![]);
             }
             Verdict::Allowed(page) if page.kind == Kind::Sitemap => {
                 if state.sitemaps >= SITEMAPS_AT_ONCE {
@@ -408,7 +407,6 @@ impl<E: Engine> Crawl<E> {
                 state.sitemaps += 1;
                 state.push(page);
             }
-            Verdict::Allowed(page) if is_spent => state.refused.push_back(page),
             Verdict::Allowed(page) => {
                 state.admitted += 1;
                 state.push(page);
@@ -462,7 +460,9 @@ impl<E: Engine> Crawl<E> {
             let Ok(mut answer) = self.send(&url).await else { return (Robots::unreachable(), 0) };
             match (answer.status(), location(&url, &answer)) {
                 (200..=299, _) => {
-                    let Ok(file) = file_of(&mut answer, ROBOTS_MAX).await else { return (Robots::unreachable(), 0) };
+                    let Ok(file) = self.file_of(&mut answer, ROBOTS_MAX).await else {
+                        return (Robots::unreachable(), 0);
+                    };
                     return (Robots::parse(&file, agent), file.len());
                 }
                 (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
@@ -551,6 +551,7 @@ impl<E: Engine> Crawl<E> {
         let mut taken = Taken::new(&answer, links, self.plan.manners.max_size)?;
         while let Some(piece) = answer.chunk().await? {
             taken.wire += piece.len() as u64;
+            self.spend(piece.len());
             if let Some(exchange) = &mut exchange {
                 exchange.body.extend_from_slice(piece);
             }
@@ -568,7 +569,6 @@ impl<E: Engine> Crawl<E> {
             exchange,
         };
         drop(answer); // its connection is free; the links can wait
-        self.spend(outcome.wire);
         if is_to_be_asked_again(status) {
             let after = asked_for.and_then(|value| retry_after(&value, SystemTime::now()));
             return Ok(Attempt::Later { after, outcome });
@@ -600,6 +600,7 @@ impl<E: Engine> Crawl<E> {
     async fn drain(&self, answer: &mut E::Answer, mut exchange: Option<&mut Exchange>) -> Result<(), Error> {
         let mut left = 64 * 1024_usize;
         while let Some(piece) = answer.chunk().await? {
+            self.spend(piece.len());
             let rest = left.checked_sub(piece.len());
             if let Some(exchange) = &mut exchange {
                 match rest {
@@ -626,9 +627,27 @@ impl<E: Engine> Crawl<E> {
         Some(Box::new(Exchange { url, at, address, request, head, body, is_whole }))
     }
 
-    fn spend(&self, wire: u64) {
+    /// The beginning of a file, as far as it counts.
+    async fn file_of(&self, answer: &mut E::Answer, max: usize) -> Result<Vec<u8>, Error> {
+        let mut decoder = decoder_of(answer, u64::MAX)?;
+        let mut file = Vec::new();
+        while file.len() < max
+            && let Some(piece) = answer.chunk().await?
+        {
+            self.spend(piece.len());
+            match &mut decoder {
+                Some(decoder) => decoder.decode_all(piece, |data| file.extend_from_slice(data))?,
+                None => file.extend_from_slice(piece),
+            }
+        }
+        file.truncate(max);
+        Ok(file)
+    }
+
+    /// Bytes have come, whatever becomes of what they are of.
+    fn spend(&self, wire: usize) {
         let mut state = self.state.borrow_mut();
-        state.tally.bytes_wire += wire;
+        state.tally.bytes_wire += wire as u64;
         let is_spent = self.plan.budget.bytes.is_some_and(|max| state.tally.bytes_wire >= max) && !state.stopping;
         drop(state);
         if is_spent {
@@ -658,13 +677,12 @@ impl<E: Engine> Crawl<E> {
         }
         let mut state = self.state.borrow_mut();
         state.sitemaps -= 1;
-        // One that is to be read again is still under way.
-        if state.sitemaps < SITEMAPS_AT_ONCE
-            && !state.stopping
+        while state.sitemaps < SITEMAPS_AT_ONCE
             && let Some(next) = state.sitemaps_waiting.pop_front()
         {
-            state.sitemaps += 1;
-            state.push(next);
+            drop(state);
+            self.enter(next);
+            state = self.state.borrow_mut();
         }
     }
 
@@ -679,7 +697,7 @@ impl<E: Engine> Crawl<E> {
             }
             _ => return Ok(Read::Done), // there is none
         }
-        let mut file = file_of(&mut answer, sitemap::LEN_MAX).await?;
+        let mut file = self.file_of(&mut answer, sitemap::LEN_MAX).await?;
         drop(answer);
         if file.starts_with(b"\x1f\x8b") {
             file = unpacked::<E>(&file).await?;
@@ -865,22 +883,6 @@ fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Er
     let mut limits = Limits::default();
     limits.body_max = max_size;
     coding.map(|coding| Decoder::new(coding, &limits)).transpose()
-}
-
-/// The beginning of a file, as far as it counts.
-async fn file_of(answer: &mut impl Answer, max: usize) -> Result<Vec<u8>, Error> {
-    let mut decoder = decoder_of(answer, u64::MAX)?;
-    let mut file = Vec::new();
-    while file.len() < max
-        && let Some(piece) = answer.chunk().await?
-    {
-        match &mut decoder {
-            Some(decoder) => decoder.decode_all(piece, |data| file.extend_from_slice(data))?,
-            None => file.extend_from_slice(piece),
-        }
-    }
-    file.truncate(max);
-    Ok(file)
 }
 
 /// What is in a gzipped sitemap, as far as it counts; a piece at a time.

@@ -23,6 +23,7 @@ use std::{
     env,
     fs::{self, File, OpenOptions},
     io::{self, Read},
+    panic,
     path::Path,
     sync::{
         Arc,
@@ -249,15 +250,12 @@ impl Ledger {
     /// # Errors
     /// `Usage` if another process has it open, or it is none that this program can read.
     pub(crate) fn open(at: Option<&Path>) -> Result<Self, Trouble> {
-        let database = match at {
-            Some(folder) => {
-                fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
-                database(&folder.join("crawl.redb"), Sync::ToDisk)?
-            }
-            None => temporary()?,
-        };
-        let sync = if at.is_some() { Sync::ToDisk } else { Sync::Never };
-        Self::of(database, sync)
+        let Some(folder) = at else { return Self::of(temporary()?, Sync::Never) };
+        fs::create_dir_all(folder).map_err(|error| named(folder, &error))?;
+        let file = folder.join("crawl.redb");
+        // redb panics where a file is shorter than it says itself, or says what cannot be.
+        panic::catch_unwind(|| Self::of(database(&file, Sync::ToDisk)?, Sync::ToDisk))
+            .unwrap_or_else(|_| Err(Trouble::Usage(format!("--state: {} is damaged", file.display()))))
     }
 
     fn of(database: Database, sync: Sync) -> Result<Self, Trouble> {

@@ -7,9 +7,9 @@
 //! ```
 //!
 //! The three that are timed run from end to end without waiting for anything, so the thread's own clock is read before and
-//! after. That takes a system call, some hundred nanoseconds; so it is done for one call in seventeen, and the others count as those did
-//! on average. The clock on the wall would be cheaper, and would count what other processes do meanwhile. The rest is all
-//! that the loop, its sockets and the client need.
+//! after. That takes a system call, some hundred nanoseconds; so it is done for one call in seventeen, and the others
+//! count as those did on average. The clock on the wall would be cheaper, and would count what other processes do
+//! meanwhile. The rest is all that the loop, its sockets and the client need.
 //! What the store's own thread uses is the kernel's count, too, and is added to `store` and to the whole in the report.
 //! Not here: how long a page takes, waiting and all (`report`).   Next: `timeline`.
 

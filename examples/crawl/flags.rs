@@ -51,7 +51,8 @@ Private addresses are refused unless a URL that was given has one, or --allow-pr
 
 Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one ends at once.
 
-Exit status: 0 pages were fetched, or earlier runs of the state had done all; 1 none could be, or the output could not be written; 2 the command line makes no sense; \
+Exit status: 0 pages were fetched, or earlier runs of the state had done all; 1 none could be, or the output could not be \
+written; 2 the command line makes no sense, or the state is another crawl's, in use or damaged; \
 130 ended by Ctrl-C, with the report so far.";
 
 /// The command line.
@@ -102,7 +103,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "N")]
     pub(crate) max_depth: Option<u32>,
 
-    /// Begin nothing more when the bodies of pages that came whole had so many bytes on the wire
+    /// Begin nothing more when so many bytes of bodies have come over the wire: of pages, redirects, sitemaps and robots.txt,
+    /// whole or not
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) max_bytes: Option<u64>,
 

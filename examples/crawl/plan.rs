@@ -57,7 +57,8 @@ impl Order {
 pub(crate) struct Budget {
     /// Pages that are fetched, whatever comes of them.
     pub(crate) pages: Option<u64>,
-    /// Bytes of bodies as they come over the wire; what is under way when they are spent is still taken in.
+    /// Bytes of bodies as they come over the wire, those of redirects, sitemaps and robots.txt, too; what is under way when
+    /// they are spent is still taken in.
     pub(crate) bytes: Option<u64>,
     pub(crate) time: Option<Duration>,
 }

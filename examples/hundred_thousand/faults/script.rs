@@ -121,7 +121,19 @@ impl Script {
 
     /// Holds every request of a whole run against the script; yields what came of it, and the first differences in words.
     pub(crate) fn judge(self, told: &Told) -> (Judged, Vec<String>) {
-        self.judge_endings(told.run.engine, told.run.requests, &told.endings)
+        let (engine, run) = (told.run.engine, &told.run);
+        let (mut judged, mut shown) = self.judge_endings(engine, run.requests, &told.endings);
+        // Of good ends none is kept: so many they are as are counted, or one has been lost.
+        let good = run.requests.saturating_sub(told.endings.len() as u64);
+        if run.ok != good {
+            judged.differ += run.ok.abs_diff(good);
+            shown.push(format!(
+                "{engine}: {} ended well, and {} did by what is kept of each",
+                thousands(run.ok),
+                thousands(good)
+            ));
+        }
+        (judged, shown)
     }
 
     fn judge_endings(self, engine: EngineName, requests: u64, endings: &Endings) -> (Judged, Vec<String>) {

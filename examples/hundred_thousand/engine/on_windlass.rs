@@ -82,15 +82,6 @@ async fn interrupted(stop: UnixStream) {
     told.readable().await.expect("it is watched by this loop");
 }
 
-impl OnWindlass {
-    async fn get_from(&self, url: &Url, has_connection: &dyn Fn()) -> Result<u16, Error> {
-        let response = self.client.get(url).on_connection(has_connection).send().await?;
-        let status = response.status();
-        response.drain().await?;
-        Ok(status)
-    }
-}
-
 impl Engine for OnWindlass {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
@@ -99,10 +90,13 @@ impl Engine for OnWindlass {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        let Some(number) = number else { return self.get_from(&self.url, &has_connection).await };
-        let url = numbered(&self.url, number);
         // Boxed, so that a future that has no number is no larger for it.
-        Box::pin(async { self.get_from(&url, &has_connection).await }).await
+        let with_number = number.map(|number| Box::new(numbered(&self.url, number)));
+        let url = with_number.as_deref().unwrap_or(&self.url);
+        let response = self.client.get(url).on_connection(&has_connection).send().await?;
+        let status = response.status();
+        response.drain().await?;
+        Ok(status)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

@@ -19,7 +19,11 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -179,6 +183,13 @@ fn nobody_listening_is_a_failed_connect() {
     for engine in ENGINES {
         let done = all_fail_as("connect", engine, &url, &[]);
         assert!(done.stderr.to_lowercase().contains("connection refused"), "{done:?}");
+        assert_eq!(only_run(&done)["in_flight"], json!({"max": 0, "mean": 0.0}), "nobody had a connection: {done:?}");
+    }
+    let done = all_fail_as("connect", "reqwest", &url, &[]);
+    assert!(done.stderr.to_lowercase().contains("connection refused"), "it says why: {done:?}");
+    if !lacks_python("nobody_listening_is_a_failed_connect", &AIOHTTP) {
+        let done = all_fail_as("connect", "asyncio", &url, &[]);
+        assert_eq!(only_run(&done)["connections"], json!({"opened": 0, "reused": 0}), "{done:?}");
     }
 }
 
@@ -266,7 +277,7 @@ fn a_server_that_never_answers_runs_into_the_time_out() {
 
 #[test]
 fn a_host_without_an_address_cannot_be_resolved() {
-    for engine in ENGINES {
+    for engine in ENGINES.into_iter().chain(["reqwest", "epoll"]) {
         all_fail_as("resolve", engine, "http://no-such-host.invalid/", &[]);
     }
 }
@@ -429,11 +440,13 @@ fn reqwest_sends_the_same_requests_and_does_not_tell_of_its_connections() {
         let done = run(&[&flags, more].concat());
         let run = only_run(&done);
         assert_eq!((&run["ok"], &run["connections"], &run["loop"]), (&json!(50), &Value::Null, &Value::Null));
+        assert_eq!((&run["bytes_in"], &run["bytes_in_of"]), (&json!(50 * 128), &json!("bodies")), "{run}");
         assert_left_nothing_open(&done);
     }
-    let refused = run(&[&flags[..], &["--max-requests", "2"]].concat());
-    assert!(refused.stderr.contains("reqwest keeps connections or does not"), "{refused:?}");
-    assert_eq!(refused.status, Some(1));
+    assert!(run(&flags[1..]).stdout.contains("6,400 bytes in, of bodies alone"));
+    let alone = run(&[&flags[..], &["--max-requests", "2"]].concat());
+    assert!(alone.stderr.contains("SKIPPED: reqwest: it keeps connections or does not"), "{alone:?}");
+    assert_eq!(alone.status, Some(2), "nothing is left to run: {alone:?}");
 }
 
 #[test]
@@ -448,11 +461,31 @@ fn at_a_rate_requests_begin_by_the_schedule_and_latency_counts_from_there() {
         assert_eq!(pace["asked_per_s"], 400.0, "{run}");
         assert!(pace["reached_per_s"].as_f64().unwrap() < 45.0, "{run}");
         assert!(late["window_full"].as_u64().unwrap() >= 36, "{run}");
+        let late_us = &pace["late_us"];
+        assert_eq!(keys(late_us), ["max", "mean", "p50", "p90", "p99", "p999"]);
+        assert!(late_us["max"].as_u64().unwrap() > 700_000, "the last began so late: {run}");
+        assert!(late_us["max"].as_u64() <= run["latency_us"]["max"].as_u64(), "who began late took longer: {run}");
         assert!(run["exchange_us"]["p50"].as_u64().unwrap() < 400_000, "no answer took long: {run}");
         // The last was due after a tenth of a second and began after nine tenths of the whole.
         assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "what waited is in the latencies: {run}");
         assert!(run["limits"]["concurrency"].as_f64().unwrap() > 0.8, "{run}");
         assert_eq!(report(&done)["settings"]["rate"], 400.0);
+    }
+}
+
+#[test]
+fn at_a_rate_people_are_told_from_when_latency_counts_and_how_late_requests_began() {
+    let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
+    let done = run(&[&["--engine", "windlass,tokio"], &flags[..]].concat());
+    for words in [
+        ", from when each was to begin\n",
+        ", from having a connection\n",
+        "400 requests/s asked, ",
+        " of 40 began late (by more than 2 ms): ",
+        "  lateness     mean ",
+        "the schedule sets the time",
+    ] {
+        assert!(done.stdout.contains(words), "{words:?} is missing in\n{}", done.stdout);
     }
 }
 
@@ -573,7 +606,13 @@ fn aiohttp_stands_in_the_same_table_where_there_is_one() {
     let engines: Vec<_> = report["comparison"].as_array().unwrap().iter().map(|side| &side["engine"]).collect();
     assert_eq!(engines, ["windlass", "asyncio", "uvloop"]);
     for run in &report["runs"].as_array().unwrap()[1..] {
-        assert_run_keeps_the_contract(run);
+        let mut run = run.clone();
+        assert_eq!(
+            run.as_object_mut().unwrap().remove("bytes_in_of"),
+            Some(json!("bodies")),
+            "heads it keeps to itself"
+        );
+        assert_run_keeps_the_contract(&run);
         assert_eq!((&run["ok"], &run["in_flight"]["max"]), (&json!(300), &json!(5)), "{run}");
         assert_eq!(run["connections"], json!({"opened": 5, "reused": 295}), "{run}");
         assert!(run["limits"]["per_host"].as_f64().unwrap() > 0.5, "{run}");
@@ -590,6 +629,7 @@ fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_contro
     let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
     let run = only_run(&self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat()));
     assert!(run["pace"]["late"]["window_full"].as_u64().unwrap() >= 36, "{run}");
+    assert!(run["pace"]["late_us"]["max"].as_u64().unwrap() > 700_000, "{run}");
     assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "{run}");
 
     let flags = ["--requests", "1500", "--concurrency", "50", "--faults", "12", "--seed", "7"];
@@ -603,6 +643,7 @@ fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_contro
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let done = finish(child);
     assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
+    assert_eq!(only_run(&done)["in_flight"], json!({"max": 1, "mean": null}), "{done:?}");
     assert_left_nothing_open(&done);
     closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
 }
@@ -653,9 +694,70 @@ fn a_page_of_plots_needs_nothing_but_a_browser() {
     for outside in ["<script", "src=", "<link", "@import", "url("] {
         assert!(!page.contains(outside), "{outside:?} is in it");
     }
-    let nowhere = run(&["--requests", "5", "--engine", "epoll", "--report", "/nowhere/page.html"]);
-    assert_eq!(nowhere.status, Some(1), "{nowhere:?}");
-    assert!(nowhere.stderr.contains("--report /nowhere/page.html"), "{nowhere:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_refused_before_the_first_request_and_what_is_there_stays() {
+    let folder = Folder::new();
+    let (asking, asked) = channel();
+    let server = Server::doing(move |_| asking.send(()).unwrap());
+    let is_a_folder = folder.path().display().to_string();
+    for place in ["/nowhere/page.html", &is_a_folder] {
+        let done = run(&["--requests", "5", "--engine", "windlass", "--url", &server.url(), "--report", place]);
+        assert_eq!((done.status, done.stdout.as_str()), (Some(2), ""), "{done:?}");
+        assert!(done.stderr.contains(&format!("--report {place}: ")), "{done:?}");
+    }
+    assert!(asked.try_recv().is_err(), "nobody was asked anything");
+
+    folder.put("old.html", "what the last run left");
+    let (old, new) = (folder.path().join("old.html"), folder.path().join("new.html"));
+    for page in [&old, &new] {
+        let few = ["--engine", "windlass", "--concurrency", "1", "--report", page.to_str().unwrap()];
+        let done = with_descriptors(8, &few);
+        assert_eq!(done.status, Some(2), "it cannot be carried out: {done:?}");
+    }
+    assert_eq!(fs::read_to_string(old).unwrap(), "what the last run left");
+    assert!(!new.exists(), "nothing was made that nothing stands in");
+}
+
+#[test]
+fn an_engine_that_failed_is_compared_with_nobody_and_its_row_says_why() {
+    // tokio-raw, which comes second, is served by nobody any more: each connection carries one of forty requests.
+    let served = Arc::new(AtomicU64::new(0));
+    let server = Server::doing(move |mut stream| {
+        read_request(&stream);
+        let is_first = served.fetch_add(1, Ordering::Relaxed) < 80;
+        let answer: &[u8] = if is_first { b"HTTP/1.1 200 OK\r\n\r\nhello" } else { b"HTTP/1.1 500 Oh\r\n\r\n" };
+        let _ = stream.write_all(answer); // the client may have given up
+        close_in_good_order(stream);
+    });
+    let flags = ["--requests", "40", "--concurrency", "4", "--engine", "windlass,tokio,tokio-raw", "--url"];
+    let done = run(&[&["--json"], &flags[..], &[&server.url()]].concat());
+    assert_eq!(done.status, Some(1), "{done:?}");
+    let compared = report(&done)["comparison"].take();
+    let of = |engine: &str| compared.as_array().unwrap().iter().find(|side| side["engine"] == engine).unwrap();
+    let raw = of("tokio-raw");
+    assert_eq!(raw["void"], "round 1: 40 of 40 requests failed", "{raw}");
+    assert_eq!((&raw["median_s"], &raw["spread"], &raw["ratio_to"]), (&Value::Null, &Value::Null, &json!({})));
+    assert_eq!((keys(&of("windlass")["ratio_to"]), keys(&of("tokio")["ratio_to"])), (vec!["tokio"], vec!["windlass"]));
+    assert_eq!(keys(of("windlass")), ["engine", "median_s", "ratio_to", "spread"]);
+
+    let dead = Server::always_saying(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n");
+    let done = run(&[&flags[..], &[&dead.url()]].concat());
+    assert_eq!(done.stdout.matches("void: round 1: 40 of 40 requests failed").count(), 3, "{done:?}");
+    assert!(!done.stdout.contains("ratio"), "there is nothing to compare: {done:?}");
+}
+
+#[test]
+fn an_interrupted_round_is_in_no_ratio() {
+    let (server, opened, _closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "windlass,tokio", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let compared = report(&finish(child))["comparison"].take();
+    assert_eq!(compared.as_array().unwrap().len(), 1, "{compared}");
+    assert_eq!(compared[0]["void"], "interrupted before a round had ended", "{compared}");
+    assert_eq!(compared[0]["ratio_to"], json!({}), "{compared}");
 }
 
 #[test]
@@ -747,12 +849,31 @@ fn control_c_ends_a_run_with_the_report_so_far_and_leaves_nobody_behind() {
         assert_eq!(done.status, Some(130), "{engine}: {done:?}");
         let run = only_run(&done);
         assert_eq!((&run["failed"]["cancelled"], &run["requests"]), (&json!(1000), &json!(1000)), "{engine}: {run}");
+        assert_eq!(
+            run["in_flight"],
+            json!({"max": 3, "mean": null}),
+            "nobody knows how long they would have had: {run}"
+        );
         assert_adds_up(&run);
         assert_left_nothing_open(&done);
         for _ in 0..3 {
             closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
         }
     }
+}
+
+#[test]
+fn an_interrupt_that_comes_twice_at_once_is_one() {
+    // As `timeout -s INT` sends it: to the program, and to its group.
+    let (server, opened, _closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "windlass", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    for _ in 0..2 {
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        thread::yield_now();
+    }
+    let done = finish(child);
+    assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
 }
 
 #[test]

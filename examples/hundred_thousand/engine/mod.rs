@@ -32,7 +32,7 @@ use windlass_examples::process;
 
 use crate::{
     binding::Census,
-    contract::{Connections, EngineName, InFlight, Limit, Plan, Run, Told, Turns, Word},
+    contract::{BytesOf, Connections, EngineName, InFlight, Limit, Plan, Run, Told, Turns, Word},
     window::Seen,
 };
 
@@ -160,12 +160,17 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
         latency_us: seen.latency.summary(),
         exchange_us: seen.exchange.summary(),
         in_flight: InFlight {
-            max: carried.in_flight_max,
+            // Who waits for its connection to be made holds one of the places, and has none.
+            max: carried.connections.map_or(carried.in_flight_max, |made| carried.in_flight_max.min(made.opened)),
             // By Little's law: at any moment, as many have a connection as the time they have it for adds up to.
-            mean: rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s),
+            mean: (seen.unfinished == 0).then(|| rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s)),
         },
         connections: carried.connections,
         bytes_in: carried.bytes_in,
+        bytes_in_of: match plan.engine {
+            EngineName::Reqwest => BytesOf::Bodies,
+            _ => BytesOf::Wire,
+        },
         retries: carried.retries,
         limits: limits.into_iter().collect(),
         turns: carried.turns,

@@ -105,15 +105,22 @@ impl OnReqwest {
 
     /// Puts reqwest's error under our name for it.
     fn named(&self, error: &reqwest::Error) -> Error {
-        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
-        let below = causes.find_map(|cause| cause.downcast_ref::<hyper::Error>());
+        let causes: Vec<_> = std::iter::successors(error.source(), |error| (*error).source()).collect();
+        let below = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
         let kind = match below {
             _ if error.is_timeout() => return timed_out(self.timeout),
+            // Its type is not public: what it says is all that tells it from a connection that failed.
+            _ if error.is_connect() && causes.iter().any(|cause| cause.to_string() == "dns error") => {
+                ErrorKind::Resolve
+            }
             _ if error.is_connect() => ErrorKind::Connect,
             _ if error.is_redirect() => ErrorKind::Redirect,
             Some(error) => kind_of(error),
             None => ErrorKind::Other,
         };
-        Error::new(kind, error.to_string())
+        match causes.last() {
+            Some(last) => Error::new(kind, format!("{error}: {last}")),
+            None => Error::new(kind, error.to_string()),
+        }
     }
 }

@@ -134,7 +134,7 @@ impl<C> Slot<'_, C> {
 }
 
 async fn connect(url: &Url) -> Result<TcpStream, Error> {
-    let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}:{}", url.host(), url.port()), error);
+    let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}", url.origin()), error);
     let stream = match url.ip() {
         Some(ip) => TcpStream::connect(SocketAddr::new(ip, url.port())).await.map_err(failed)?,
         None => {

@@ -48,7 +48,8 @@ time each request began; exchange, which counts from having a connection, is wha
 
 With --faults of a hundred requests so many meet a reset before or in the answer, an end in the head or in the body, another \
 protocol, a head line without end, a chunk without size, silence, a 500, a 503, a redirect to itself, or an answer that nobody \
-asked for. Which of them is drawn from the seed; every request must end as the script says, and one that does not is named.
+asked for. Which of them is drawn from the seed; every request must end as the script says, and a good answer bring the \
+128 bytes that are this request's alone; one that does not is named.
 
 With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
 strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
@@ -117,7 +118,7 @@ pub(crate) struct Flags {
     pub(crate) article: bool,
 
     /// Of a hundred requests so many meet a fault of the program's own server, of twelve kinds; and every request's end is
-    /// held against the server's script
+    /// held against the server's script, a good answer's body included
     #[arg(long, value_name = "PER_CENT", conflicts_with_all = ["url", "body", "chunk", "delay", "counts"], value_parser = parse_per_cent,
         num_args = 0..=1, default_missing_value = "1", allow_negative_numbers = true)]
     pub(crate) faults: Option<f64>,

@@ -29,6 +29,7 @@ FAILURES = (
 ).split()
 LATE_NS = 2_000_000  # as in the other engines
 KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+MASK = 2**64 - 1
 now_ns = time.monotonic_ns
 
 
@@ -129,12 +130,16 @@ class Run:
         ending = "200"
         try:
             async with session.get(f"{self.url}/{number}" if self.faults else self.url) as response:
-                self.bytes_in += len(await response.read())
+                brought = await response.read()
+                self.bytes_in += len(brought)
                 self.answered += 1
                 if response.status != 200:
                     ending = str(response.status)
                 if not 200 <= response.status <= 299:
                     kind, how = "status", f"the server answered {response.status}"
+                elif self.faults and response.status == 200 and brought != scripted_body(number):
+                    ending = kind = "other"
+                    how = f"request {number}: another body than the script's, of {len(brought)} bytes"
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             ending = kind = kind_of(error)
             self.opened -= kind == "connect"  # a socket was made, and no connection
@@ -157,6 +162,19 @@ class Run:
         if self.left % self.plan["progress_every"] == 0 or self.left == self.requests:
             say("progress", {"done": self.left, "elapsed_s": (left_ns - self.started_ns) / 1e9})
         return left_ns
+
+
+def mixed(number):
+    """As in the script of faults: SplitMix64's mixing."""
+    number = (number + 0x9E3779B97F4A7C15) & MASK
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & MASK
+    return number ^ (number >> 31)
+
+
+def scripted_body(number):
+    """What a good answer to request `number` brings."""
+    return "".join(f"{mixed(mixed(number) ^ word):016x}" for word in range(8)).encode()
 
 
 def kind_of(error):

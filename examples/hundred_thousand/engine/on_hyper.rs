@@ -49,7 +49,7 @@ use super::{
 };
 use windlass_examples::latency::now_ns;
 
-use crate::{binding::Census, contract::Plan, window};
+use crate::{binding::Census, contract::Plan, faults::script, window};
 
 /// A handle to a connection: requests go in, replies come out.
 type Connection = SendRequest<Empty<Bytes>>;
@@ -147,7 +147,11 @@ impl OnHyper {
                 Err(error) => return Err(named(&error.into_error())),
             };
             let status = response.status().as_u16();
-            read_to_the_end(response.into_body()).await?;
+            match number {
+                None => read_to_the_end(response.into_body()).await?,
+                // Boxed, so that a future that has no number is no larger for it.
+                Some(number) => Box::pin(check(number, status, response.into_body())).await?,
+            }
             slot.keep(connection);
             return Ok(status);
         }
@@ -189,6 +193,12 @@ async fn read_to_the_end(mut body: Incoming) -> Result<(), Error> {
         frame.map_err(|error| named(&error))?;
     }
     Ok(())
+}
+
+/// Holds the answer to request `number` against the script.
+async fn check(number: u64, status: u16, body: Incoming) -> Result<(), Error> {
+    let brought = body.collect().await.map_err(|error| named(&error))?.to_bytes();
+    script::check(number, status, &brought).map(drop)
 }
 
 /// Puts hyper's error under our name for it.

@@ -20,7 +20,7 @@ use super::{
     pool::Pool,
     timed_out,
 };
-use crate::{binding::Census, contract::Plan, window};
+use crate::{binding::Census, contract::Plan, faults::script, window};
 use windlass_examples::latency::now_ns;
 
 /// Requests by reqwest.
@@ -77,8 +77,13 @@ impl Engine for OnReqwest {
         let sent = self.client.get(url).send().await;
         let response = sent.map_err(|error| self.named(&error))?;
         let status = response.status().as_u16();
-        self.read_to_the_end(response).await?;
-        Ok(status)
+        let Some(number) = number else {
+            self.read_to_the_end(response, |_| {}).await?;
+            return Ok(status);
+        };
+        let mut brought = Vec::new();
+        self.read_to_the_end(response, |piece| brought.extend_from_slice(piece)).await?;
+        script::check(number, status, &brought)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
@@ -95,10 +100,11 @@ impl Engine for OnReqwest {
 }
 
 impl OnReqwest {
-    /// Counts what comes of the body; the heads reqwest keeps to itself.
-    async fn read_to_the_end(&self, mut response: Response) -> Result<(), Error> {
+    /// Counts what comes of the body, and shows it to `take`; the heads reqwest keeps to itself.
+    async fn read_to_the_end(&self, mut response: Response, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.named(&error))? {
             self.bytes_in.set(self.bytes_in.get() + chunk.len() as u64);
+            take(&chunk);
         }
         Ok(())
     }

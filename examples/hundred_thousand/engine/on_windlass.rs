@@ -22,6 +22,7 @@ use super::{Carried, Engine, Held, numbered};
 use crate::{
     binding::Census,
     contract::{Connections, Plan, Turns},
+    faults::script,
     window,
 };
 
@@ -102,7 +103,12 @@ impl Engine for OnWindlass {
         let Some(number) = number else { return self.get_from(&self.url, &has_connection).await };
         let url = numbered(&self.url, number);
         // Boxed, so that a future that has no number is no larger for it.
-        Box::pin(async { self.get_from(&url, &has_connection).await }).await
+        Box::pin(async {
+            let response = self.client.get(&url).on_connection(&has_connection).send().await?;
+            let status = response.status();
+            script::check(number, status, &response.bytes().await?)
+        })
+        .await
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

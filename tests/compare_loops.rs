@@ -17,13 +17,13 @@
 use std::{
     fs::{self, Permissions},
     io::{BufRead, BufReader, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use serde_json::{Value, json};
@@ -92,6 +92,11 @@ fn python_without_uvloop(folder: &Folder, told: &str) -> PathBuf {
         "#!/bin/sh\ncase \"$2\" in\n'import uvloop') echo 'ModuleNotFoundError: none here' >&2; exit 1;;\n\
          'import asyncio') exit 0;;\nesac\necho '{told}'\n"
     );
+    put_program(folder, script)
+}
+
+/// A program of this text, to be taken for a python.
+fn put_program(folder: &Folder, script: String) -> PathBuf {
     folder.put("python", script);
     let path = folder.path().join("python");
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -118,6 +123,7 @@ fn every_engine_does_all_of_the_work_in_each_round_and_the_order_alternates() {
 fn people_are_told_what_it_measures() {
     let done = run(&["--tasks", "50", "--rounds", "1", "--engine", "windlass,tokio-local"]);
     assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    assert!(!done.stdout.contains("0 %"), "one round has no spread: {done:?}");
     for words in ["50 tasks that sleep 1.0 ms each, 1 rounds interleaved", "windlass ", "tokio-local ", "no I/O"] {
         assert!(done.stdout.contains(words), "{words:?} is not there: {done:?}");
     }
@@ -212,6 +218,45 @@ fn control_c_ends_it_with_the_report_so_far() {
     assert_adds_up(&report);
     assert_eq!(report["interrupted"], true);
     assert!(list(&report, "runs").len() < 3000, "{line}");
+}
+
+#[test]
+fn control_c_in_a_terminal_reaches_the_program_alone() {
+    // A terminal sends it to the whole group. This python complains of it, as python does, and ends when `go` is there.
+    let folder = Folder::new();
+    let go = folder.path().join("go");
+    let told = TOLD.replace('"', "\\\"");
+    let script = format!(
+        "#!/bin/sh\ncase \"$2\" in 'import asyncio') exit 0;; esac\ntrap 'echo Traceback >&2; exit 1' INT\n\
+         echo began >&2\nuntil [ -e {} ]; do :; done\necho \"{told}\"\n",
+        go.display()
+    );
+    let python = put_program(&folder, script);
+    let mut command = compare_loops(&["--json", "--tasks", "100", "--engine", "asyncio"]);
+    command.env("WINDLASS_PYTHON", &python).process_group(0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while line != "began\n" {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "the python begins");
+    }
+    killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    fs::write(&go, "").unwrap();
+    said.read_to_string(&mut line).unwrap();
+    let done = Done::from(child.wait_with_output().unwrap());
+    assert_eq!((done.status, line.as_str()), (Some(130), "began\n"), "{done:?}");
+    assert_eq!(report(&done)["interrupted"], true);
+}
+
+#[test]
+fn a_python_that_is_named_by_nothing_is_python3() {
+    let done = program::run(
+        compare_loops(&["--json", "--tasks", "10", "--rounds", "1", "--engine", "windlass,asyncio"])
+            .env("WINDLASS_PYTHON", ""),
+    );
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(!done.stderr.contains("asyncio:  cannot be started"), "{done:?}");
 }
 
 #[test]

@@ -154,9 +154,15 @@ fn who_takes_too_long_is_an_error_in_its_place() {
     for run in runs(&report) {
         for result in run["results"].as_array().unwrap() {
             assert_eq!(result["success"], false, "{run}");
-            assert!(result["error"].is_string() && result.get("status").is_none(), "{run}");
+            assert!(result["error"].as_str().unwrap().contains("timed out"), "{run}");
+            assert!(result.get("status").is_none(), "{run}");
         }
+        assert_eq!(run["within_5_percent"], Value::Null, "a floor is one of answers: {run}");
     }
+    assert!(!done.stderr.contains("over the floor") && !done.stderr.contains('≥'), "{done:?}");
+
+    let done = run(&["--scale", "0.1", "--timeout", "0.001", "--step", "basic"]);
+    assert!(!done.stdout.contains("measured: "), "it explains no time that nobody was answered in: {done:?}");
 }
 
 #[test]

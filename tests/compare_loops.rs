@@ -28,7 +28,7 @@ use nix::{
 };
 use serde_json::{Value, json};
 use windlass_tests::{
-    program::{self, Done, program},
+    program::{self, Done, assert_same, number, program},
     servers::Folder,
 };
 
@@ -42,22 +42,8 @@ fn run(arguments: &[&str]) -> Done {
     program::run(&mut compare_loops(arguments))
 }
 
-fn report(done: &Done) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
-}
-
 fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
     report[name].as_array().unwrap()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-/// Two numbers that are the same but for how floating point got there.
-#[track_caller]
-fn assert_same(one: f64, other: f64) {
-    assert!((one - other).abs() <= 1e-9 * one.abs().max(1.0), "{one}, not {other}");
 }
 
 fn assert_adds_up(report: &Value) {
@@ -109,7 +95,7 @@ const TOLD: &str = r#"{"tasks": 100, "sum": 4950, "elapsed_s": 0.5, "cpu_s": 0.2
 fn every_engine_does_all_of_the_work_in_each_round_and_the_order_alternates() {
     let done = run(&["--json", "--tasks", "100", "--rounds", "3"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     let order: Vec<_> = list(&report, "runs").iter().map(|run| run["engine"].as_str().unwrap()).collect();
     let (there, back) = (["windlass", "tokio-local", "tokio"], ["tokio", "tokio-local", "windlass"]);
@@ -134,7 +120,7 @@ fn auto_says_who_it_is() {
     let done = run(&["--json", "--tasks", "10", "--rounds", "1", "--engine", "auto"]);
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("auto: windlass\n"), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(report["fallbacks"], json!([{"asked": "auto", "taken": "windlass", "missing": []}]));
     assert_eq!(list(&report, "runs").len(), 1);
 }
@@ -147,7 +133,7 @@ fn where_there_is_no_uvloop_asyncio_takes_its_place_and_is_named() {
     let done = program::run(command.env("WINDLASS_PYTHON", &python));
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("uvloop: asyncio, since there is no uvloop: "), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(
         (&report["fallbacks"][0]["taken"], &report["runs"][0]["engine"]),
@@ -163,7 +149,7 @@ fn beside_the_others_what_is_missing_is_skipped_and_named() {
     let done = program::run(compare_loops(&line).env("WINDLASS_PYTHON", &python));
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("SKIPPED: uvloop: ") && done.stderr.contains("none here"), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(list(&report, "skipped").len(), 1, "{report}");
     let compared: Vec<_> = list(&report, "comparison").iter().map(|one| one["engine"].as_str().unwrap()).collect();
@@ -187,7 +173,7 @@ fn an_engine_that_leaves_work_undone_or_breaks_down_is_no_result() {
         let done = program::run(compare_loops(&line).env("WINDLASS_PYTHON", &python));
         assert_eq!(done.status, Some(1), "{done:?}");
         assert!(done.stderr.contains(words), "{done:?}");
-        assert_eq!(list(&report(&done), "runs").len(), 1, "what came before is reported: {done:?}");
+        assert_eq!(list(&done.json(), "runs").len(), 1, "what came before is reported: {done:?}");
     }
 }
 
@@ -195,7 +181,7 @@ fn an_engine_that_leaves_work_undone_or_breaks_down_is_no_result() {
 fn pythons_own_loop_does_the_same_work_where_there_is_one() {
     let done = run(&["--json", "--tasks", "100", "--rounds", "1", "--engine", "windlass", "--python"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     let (compared, skipped) = (list(&report, "comparison").len(), list(&report, "skipped").len());
     assert_eq!(compared + skipped, 3, "who is not in the one is in the other: {report}");
@@ -214,7 +200,7 @@ fn control_c_ends_it_with_the_report_so_far() {
     said.read_to_string(&mut line).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());
     assert_eq!(done.status, Some(130), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(report["interrupted"], true);
     assert!(list(&report, "runs").len() < 3000, "{line}");
@@ -246,7 +232,7 @@ fn control_c_in_a_terminal_reaches_the_program_alone() {
     said.read_to_string(&mut line).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());
     assert_eq!((done.status, line.as_str()), (Some(130), "began\n"), "{done:?}");
-    assert_eq!(report(&done)["interrupted"], true);
+    assert_eq!(done.json()["interrupted"], true);
 }
 
 #[test]

@@ -82,12 +82,8 @@ fn run(arguments: &[&str]) -> Done {
     finish(start(arguments))
 }
 
-fn report(done: &Done) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
-}
-
 fn only_run(done: &Done) -> Value {
-    let runs = report(done)["runs"].take();
+    let runs = done.json()["runs"].take();
     assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
     runs[0].clone()
 }
@@ -235,7 +231,7 @@ fn what_cannot_be_counted_for_want_of_a_tool_is_said_and_is_null() {
     let done: Done = command.args(arguments).env("PATH", "/nowhere").output().unwrap().into();
     assert_eq!(done.status, Some(0), "{done:?}");
     assert_eq!(done.stderr.matches("MISSING").count(), 2, "{done:?}");
-    let counts = &report(&done)["counts"];
+    let counts = &done.json()["counts"];
     assert_eq!((&counts["instructions_by"], &counts["syscalls_by"]), (&Value::Null, &Value::Null));
     let row = &counts["engines"][0];
     assert_eq!(
@@ -330,7 +326,7 @@ fn with_no_url_a_server_is_started_and_the_json_is_the_contract() {
     let engines = ENGINES.join(",");
     let done = run(&["--json", "--requests", "200", "--engine", &engines, "--rounds", "2"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(keys(&report), ["comparison", "program", "runs", "settings", "target", "version"]);
     assert_eq!(report["program"], "hundred_thousand");
     assert_eq!(report["settings"], json!({"requests": 200, "concurrency": 1000, "per_host": 100, "batch": null}));
@@ -412,7 +408,7 @@ fn with_one_request_a_connection_as_many_are_opened_as_there_are_requests() {
             let flags = ["--requests", "60", "--concurrency", "10", "--per-host", "1", "--max-requests", most];
             let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
             assert_eq!(only_run(&done)["connections"]["opened"], opened, "{engine}: {done:?}");
-            assert_eq!(report(&done)["settings"]["max_requests"].to_string(), most);
+            assert_eq!(done.json()["settings"]["max_requests"].to_string(), most);
             assert_left_nothing_open(&done);
         }
     }
@@ -428,7 +424,7 @@ fn the_answers_of_the_programs_own_server_are_as_long_in_as_many_chunks_and_as_l
         assert!(run["bytes_in"].as_u64().unwrap() >= 20 * 5_000, "{run}");
         assert!(run["exchange_us"]["p50"].as_f64().unwrap() >= 50_000.0, "{run}");
         let answer = json!({"body": 5_000, "chunk": 600, "delay_s": 0.05});
-        assert_eq!(report(&done)["settings"]["answer"], answer);
+        assert_eq!(done.json()["settings"]["answer"], answer);
         assert_left_nothing_open(&done);
     }
 }
@@ -469,7 +465,7 @@ fn at_a_rate_requests_begin_by_the_schedule_and_latency_counts_from_there() {
         // The last was due after a tenth of a second and began after nine tenths of the whole.
         assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "what waited is in the latencies: {run}");
         assert!(run["limits"]["concurrency"].as_f64().unwrap() > 0.8, "{run}");
-        assert_eq!(report(&done)["settings"]["rate"], 400.0);
+        assert_eq!(done.json()["settings"]["rate"], 400.0);
     }
 }
 
@@ -508,7 +504,7 @@ fn every_request_that_meets_a_fault_ends_as_the_servers_script_says() {
     let done = run(&[&["--json", "--engine", engines], &flags[..]].concat());
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("12 are faulty, by the script of --seed 7"), "{done:?}");
-    for run in report(&done)["runs"].as_array().unwrap() {
+    for run in done.json()["runs"].as_array().unwrap() {
         assert_adds_up(run);
         assert_eq!(run["faults"]["differ"], 0, "{run}");
         let scripted = run["faults"]["scripted"].as_object().unwrap();
@@ -539,7 +535,7 @@ fn a_request_that_ends_otherwise_than_the_script_says_fails_the_run_and_is_named
 fn as_the_article_has_it_a_thousand_at_once_are_a_hundred_and_its_latency_is_none() {
     let done = run(&["--json", "--article", "--requests", "2000", "--engine", "windlass", "--delay", "0.02"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(report["settings"]["batch"], 1000);
     let (row, run) = (&report["held_back"][0], &report["runs"][0]);
     let figure = |value: &Value| value.as_f64().unwrap();
@@ -602,7 +598,7 @@ fn aiohttp_stands_in_the_same_table_where_there_is_one() {
     let flags = ["--requests", "300", "--concurrency", "50", "--per-host", "5", "--batch", "100"];
     let done = run(&[&["--json", "--engine", "windlass", "--python"], &flags[..]].concat());
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     let engines: Vec<_> = report["comparison"].as_array().unwrap().iter().map(|side| &side["engine"]).collect();
     assert_eq!(engines, ["windlass", "asyncio", "uvloop"]);
     for run in &report["runs"].as_array().unwrap()[1..] {
@@ -673,7 +669,7 @@ fn a_python_that_breaks_down_is_in_nobodys_way() {
         let mut command = Command::new(program("hundred_thousand"));
         command.args(["--json", "--requests", "50", "--rounds", "2"]).args(flags);
         let done = program::run(command.env("WINDLASS_PYTHON", &python));
-        assert_eq!((done.status, report(&done)["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
+        assert_eq!((done.status, done.json()["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
         assert!(done.stderr.contains("engine asyncio ended without a report: exit status: 3"), "{done:?}");
     }
 }
@@ -734,7 +730,7 @@ fn an_engine_that_failed_is_compared_with_nobody_and_its_row_says_why() {
     let flags = ["--requests", "40", "--concurrency", "4", "--engine", "windlass,tokio,tokio-raw", "--url"];
     let done = run(&[&["--json"], &flags[..], &[&server.url()]].concat());
     assert_eq!(done.status, Some(1), "{done:?}");
-    let compared = report(&done)["comparison"].take();
+    let compared = done.json()["comparison"].take();
     let of = |engine: &str| compared.as_array().unwrap().iter().find(|side| side["engine"] == engine).unwrap();
     let raw = of("tokio-raw");
     assert_eq!(raw["void"], "round 1: 40 of 40 requests failed", "{raw}");
@@ -754,7 +750,7 @@ fn an_interrupted_round_is_in_no_ratio() {
     let child = start(&["--json", "--url", &server.url(), "--engine", "windlass,tokio", "--per-host", "1"]);
     opened.recv_timeout(Duration::from_secs(20)).unwrap();
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    let compared = report(&finish(child))["comparison"].take();
+    let compared = finish(child).json()["comparison"].take();
     assert_eq!(compared.as_array().unwrap().len(), 1, "{compared}");
     assert_eq!(compared[0]["void"], "interrupted before a round had ended", "{compared}");
     assert_eq!(compared[0]["ratio_to"], json!({}), "{compared}");
@@ -769,7 +765,7 @@ fn batches_wait_at_barriers_and_all_requests_are_sent() {
         assert_eq!(run["ok"], 250, "{done:?}");
         assert!(run["limits"]["batch_barrier"].as_f64().unwrap() > 0.0, "{run}");
         assert!(run["in_flight"]["max"].as_u64().unwrap() <= 10, "{run}");
-        assert_eq!(report(&done)["settings"]["batch"], 100);
+        assert_eq!(done.json()["settings"]["batch"], 100);
     }
 }
 
@@ -801,7 +797,7 @@ fn with_few_connections_sixty_four_descriptors_are_enough() {
     let engines = ENGINES.join(",");
     let done = with_descriptors(64, &["--json", "--requests", "200", "--per-host", "20", "--engine", &engines]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    for run in report(&done)["runs"].as_array().unwrap() {
+    for run in done.json()["runs"].as_array().unwrap() {
         assert_eq!((&run["ok"], &run["connections"]["opened"]), (&json!(200), &json!(20)), "{run}");
     }
 }

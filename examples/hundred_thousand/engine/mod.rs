@@ -16,6 +16,8 @@
 //! Each run has a process of its own; this module also asks the kernel what that process used.
 //! Not here: how many and how fast (`window`).   Next: `on_windlass`.
 
+#[path = "../../src/tokio_failures.rs"]
+mod failures;
 mod on_epoll;
 mod on_hyper;
 mod on_reqwest;

@@ -40,10 +40,10 @@ use tokio::{
     task::spawn_local,
     time::timeout,
 };
-use windlass::http::{Error, ErrorKind, Url};
+use windlass::http::{Error, Url};
 
 use super::{
-    Carried, Engine,
+    Carried, Engine, failures,
     pool::{Pool, Slot},
     timed_out,
 };
@@ -203,26 +203,10 @@ async fn check(number: u64, status: u16, body: Incoming) -> Result<(), Error> {
 
 /// Puts hyper's error under our name for it.
 fn named(error: &hyper::Error) -> Error {
-    let kind = kind_of(error);
+    let kind = failures::kind_of_hyper(error);
     match error.source() {
         Some(source) => Error::new(kind, format!("{error}: {source}")),
         None => Error::new(kind, error.to_string()),
-    }
-}
-
-/// Our name for hyper's error.
-pub(super) fn kind_of(error: &hyper::Error) -> ErrorKind {
-    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    match kind {
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted) => {
-            ErrorKind::Reset
-        }
-        Some(io::ErrorKind::UnexpectedEof) => ErrorKind::Truncated,
-        _ if error.is_incomplete_message() => ErrorKind::Truncated,
-        _ if error.is_parse_too_large() => ErrorKind::TooLarge,
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => ErrorKind::Protocol,
-        _ if error.is_parse() => ErrorKind::Protocol,
-        _ => ErrorKind::Other,
     }
 }
 

@@ -8,15 +8,15 @@
 //! decoding or cookies, none of which this program asks anybody for.
 //! Not here: the permits (`pool`).   Next: `wire`.
 
-use std::{cell::Cell, error::Error as _, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use reqwest::{Client, Response};
 use tokio::runtime::{Builder, LocalOptions};
-use windlass::http::{Error, ErrorKind};
+use windlass::http::Error;
 
 use super::{
-    Carried, Engine,
-    on_hyper::{RESOLVER_PATIENCE, beside, interrupted, kind_of},
+    Carried, Engine, failures,
+    on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
     pool::Pool,
     timed_out,
 };
@@ -111,22 +111,6 @@ impl OnReqwest {
 
     /// Puts reqwest's error under our name for it.
     fn named(&self, error: &reqwest::Error) -> Error {
-        let causes: Vec<_> = std::iter::successors(error.source(), |error| (*error).source()).collect();
-        let below = causes.iter().find_map(|cause| cause.downcast_ref::<hyper::Error>());
-        let kind = match below {
-            _ if error.is_timeout() => return timed_out(self.timeout),
-            // Its type is not public: what it says is all that tells it from a connection that failed.
-            _ if error.is_connect() && causes.iter().any(|cause| cause.to_string() == "dns error") => {
-                ErrorKind::Resolve
-            }
-            _ if error.is_connect() => ErrorKind::Connect,
-            _ if error.is_redirect() => ErrorKind::Redirect,
-            Some(error) => kind_of(error),
-            None => ErrorKind::Other,
-        };
-        match causes.last() {
-            Some(last) => Error::new(kind, format!("{error}: {last}")),
-            None => Error::new(kind, error.to_string()),
-        }
+        if error.is_timeout() { timed_out(self.timeout) } else { failures::of_reqwest(error) }
     }
 }

@@ -84,16 +84,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     });
     let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
     runtime.shutdown_timeout(RESOLVER_PATIENCE);
-    let counts = &engine.pool.counts;
-    Ok(Carried {
-        seen,
-        connections: Some(counts.connections()),
-        in_flight_max: counts.in_use_max(),
-        retries: counts.retries(),
-        bytes_in: engine.bytes_in.get(),
-        turns: None,
-        would_block: None,
-    })
+    Ok(engine.pool.counts.carried(seen, engine.bytes_in.get()))
 }
 
 /// Completes when something can be read from `stop`.

@@ -54,16 +54,8 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     });
     let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
     runtime.shutdown_timeout(RESOLVER_PATIENCE);
-    let counts = &engine.pool.counts;
-    Ok(Carried {
-        seen,
-        connections: None, // it does not tell
-        in_flight_max: counts.in_use_max(),
-        retries: counts.retries(),
-        bytes_in: engine.bytes_in.get(),
-        turns: None,
-        would_block: None,
-    })
+    // It has a pool of its own, and does not tell of it.
+    Ok(Carried { connections: None, ..engine.pool.counts.carried(seen, engine.bytes_in.get()) })
 }
 
 impl Engine for OnReqwest {

@@ -22,6 +22,7 @@ use super::{Carried, Engine, Held, numbered};
 use crate::{
     binding::Census,
     contract::{Connections, Plan, Turns},
+    faults::script,
     window,
 };
 
@@ -91,12 +92,15 @@ impl Engine for OnWindlass {
             held.set(Some(Held::new(&self.connected)));
         };
         // Boxed, so that a future that has no number is no larger for it.
-        let with_number = number.map(|number| Box::new(numbered(&self.url, number)));
-        let url = with_number.as_deref().unwrap_or(&self.url);
+        let scripted = number.map(|number| Box::new((number, numbered(&self.url, number))));
+        let url = scripted.as_deref().map_or(&self.url, |(_, url)| url);
         let response = self.client.get(url).on_connection(&has_connection).send().await?;
         let status = response.status();
-        response.drain().await?;
-        Ok(status)
+        let Some((number, _)) = scripted.as_deref() else {
+            response.drain().await?;
+            return Ok(status);
+        };
+        script::check(*number, status, &Box::pin(response.bytes()).await?)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

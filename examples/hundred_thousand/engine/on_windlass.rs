@@ -83,6 +83,16 @@ async fn interrupted(stop: UnixStream) {
     told.readable().await.expect("it is watched by this loop");
 }
 
+impl OnWindlass {
+    /// Sends request `number`, and holds what it brings against the script.
+    async fn get_scripted(&self, number: u64, has_connection: &dyn Fn()) -> Result<u16, Error> {
+        let url = numbered(&self.url, number);
+        let response = self.client.get(&url).on_connection(has_connection).send().await?;
+        let status = response.status();
+        script::check(number, status, &response.bytes().await?)
+    }
+}
+
 impl Engine for OnWindlass {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
@@ -91,16 +101,14 @@ impl Engine for OnWindlass {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        // Boxed, so that a future that has no number is no larger for it.
-        let scripted = number.map(|number| Box::new((number, numbered(&self.url, number))));
-        let url = scripted.as_deref().map_or(&self.url, |(_, url)| url);
-        let response = self.client.get(url).on_connection(&has_connection).send().await?;
+        if let Some(number) = number {
+            // Boxed, so that a future that has no number is no larger for it.
+            return Box::pin(self.get_scripted(number, &has_connection)).await;
+        }
+        let response = self.client.get(&self.url).on_connection(&has_connection).send().await?;
         let status = response.status();
-        let Some((number, _)) = scripted.as_deref() else {
-            response.drain().await?;
-            return Ok(status);
-        };
-        script::check(*number, status, &Box::pin(response.bytes()).await?)
+        response.drain().await?;
+        Ok(status)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

@@ -13,7 +13,7 @@ use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
 use windlass::{
     Loop,
-    http::{Client, Error, Limits, Redirects, Url},
+    http::{Client, Error, Limits, Redirects, Response, Url},
     io::AsyncFd,
 };
 use windlass_examples::latency::now_ns;
@@ -76,6 +76,12 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     })
 }
 
+/// Holds the answer to request `number` against the script.
+async fn check(number: u64, response: Response) -> Result<u16, Error> {
+    let status = response.status();
+    script::check(number, status, &response.bytes().await?)
+}
+
 /// Completes when something can be read from `stop`.
 async fn interrupted(stop: UnixStream) {
     let told = stop.set_nonblocking(true).and_then(|()| AsyncFd::new(stop));
@@ -96,11 +102,11 @@ impl Engine for OnWindlass {
         let url = scripted.as_deref().map_or(&self.url, |(_, url)| url);
         let response = self.client.get(url).on_connection(&has_connection).send().await?;
         let status = response.status();
-        let Some((number, _)) = scripted.as_deref() else {
-            response.drain().await?;
-            return Ok(status);
+        match scripted {
+            None => response.drain().await?,
+            Some(scripted) => return Box::pin(check(scripted.0, response)).await,
         };
-        script::check(*number, status, &Box::pin(response.bytes()).await?)
+        Ok(status)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

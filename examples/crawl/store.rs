@@ -14,8 +14,11 @@
 //! be fetched, and nothing else is. So a crawl that is killed fetches again what was under way, and one batch at most.
 //! Not here: what is in a transaction (`ledger`), how a file is cut to what was committed (`files`).   Next: `ledger`.
 
+mod disk;
 pub(crate) mod files;
 pub(crate) mod ledger;
+mod queue;
+pub(crate) mod record;
 
 use std::{
     io,

@@ -153,7 +153,7 @@ impl<'a> Floor<'a> {
             plan,
             poll: Poll::new()?,
             address,
-            request: request(url).map_err(io::Error::other)?,
+            request: request(url, &[]).map_err(io::Error::other)?,
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,

@@ -30,7 +30,7 @@ use hyper::{
     Request, Uri,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
-    header::{ACCEPT, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, CONNECTION, HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -127,7 +127,11 @@ impl OnHyper {
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
             connected_ns.set(Some(now_ns()));
-            let response = match connection.try_send_request(self.request(number)).await {
+            let mut request = self.request(number);
+            if slot.is_last() {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close")); // as `windlass` does
+            }
+            let response = match connection.try_send_request(request).await {
                 Ok(response) => response,
                 // The server closed the connection just now and the request never left: the next one takes it.
                 Err(error) if used && error.message().is_some() => {

@@ -10,7 +10,10 @@
 
 use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
-use reqwest::{Client, Response};
+use reqwest::{
+    Client, Response,
+    header::{CONNECTION, HeaderValue},
+};
 use tokio::runtime::{Builder, LocalOptions};
 use windlass::http::Error;
 
@@ -44,7 +47,11 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
         Some(_) => return Err(io::Error::other("reqwest keeps connections or does not: --max-requests 1, or none")),
     };
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let client = Client::builder().pool_max_idle_per_host(idle).tcp_nodelay(true).no_proxy().timeout(plan.timeout);
+    let mut client = Client::builder().pool_max_idle_per_host(idle).tcp_nodelay(true).no_proxy().timeout(plan.timeout);
+    if idle == 0 {
+        let close = (CONNECTION, HeaderValue::from_static("close")); // as `windlass` does
+        client = client.default_headers([close].into_iter().collect());
+    }
     let engine = Rc::new(OnReqwest {
         pool: Pool::new(plan.settings),
         client: client.build().map_err(io::Error::other)?,

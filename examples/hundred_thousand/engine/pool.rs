@@ -126,11 +126,15 @@ impl<C> Slot<'_, C> {
         Ok(stream)
     }
 
+    /// Whether its connection carries no other request after the next.
+    pub(crate) fn is_last(&self) -> bool {
+        self.carried.get() + 1 >= self.pool.max_requests
+    }
+
     /// Gives the connection to whoever comes next, unless it has carried its share.
     pub(crate) fn keep(&self, connection: C) {
-        let carried = self.carried.get() + 1;
-        if carried < self.pool.max_requests {
-            self.pool.idle.borrow_mut().push((connection, carried));
+        if !self.is_last() {
+            self.pool.idle.borrow_mut().push((connection, self.carried.get() + 1));
         }
     }
 }

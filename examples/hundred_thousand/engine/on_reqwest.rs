@@ -67,22 +67,11 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
 
 impl Engine for OnReqwest {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
-        let mut url = self.url.clone();
-        if let Some(number) = number {
-            url.set_path(&number.to_string());
+        match number {
+            None => self.exchange(self.url.clone(), connected_ns, |_| {}).await,
+            // Boxed, so that a future that has no number is no larger for it.
+            Some(number) => Box::pin(self.exchange_scripted(number, connected_ns)).await,
         }
-        let _slot = self.pool.slot().await;
-        connected_ns.set(Some(now_ns()));
-        let sent = self.client.get(url).send().await;
-        let response = sent.map_err(|error| self.named(&error))?;
-        let status = response.status().as_u16();
-        let Some(number) = number else {
-            self.read_to_the_end(response, |_| {}).await?;
-            return Ok(status);
-        };
-        let mut brought = Vec::new();
-        self.read_to_the_end(response, |piece| brought.extend_from_slice(piece)).await?;
-        script::check(number, status, &brought)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
@@ -99,6 +88,31 @@ impl Engine for OnReqwest {
 }
 
 impl OnReqwest {
+    /// Holds what the answer to request `number` brings against the script.
+    async fn exchange_scripted(&self, number: u64, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        let mut url = self.url.clone();
+        url.set_path(&number.to_string());
+        let mut brought = Vec::new();
+        let status = self.exchange(url, connected_ns, |piece| brought.extend_from_slice(piece)).await?;
+        script::check(number, status, &brought)
+    }
+
+    /// Sends one request and takes the answer in; `take` is shown its body.
+    async fn exchange(
+        &self,
+        url: reqwest::Url,
+        connected_ns: &Cell<Option<u64>>,
+        take: impl FnMut(&[u8]),
+    ) -> Result<u16, Error> {
+        let _slot = self.pool.slot().await;
+        connected_ns.set(Some(now_ns()));
+        let sent = self.client.get(url).send().await;
+        let response = sent.map_err(|error| self.named(&error))?;
+        let status = response.status().as_u16();
+        self.read_to_the_end(response, take).await?;
+        Ok(status)
+    }
+
     /// Counts what comes of the body, and shows it to `take`; the heads reqwest keeps to itself.
     async fn read_to_the_end(&self, mut response: Response, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.named(&error))? {

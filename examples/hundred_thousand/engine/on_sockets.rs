@@ -114,12 +114,10 @@ impl OnSockets {
             let (mut connection, used) = self.connection(&slot).await?;
             let request = if slot.is_last() { &requests.last } else { &requests.other };
             connected_ns.set(Some(now_ns()));
-            let asked = match number {
-                None => self.ask(&mut connection, request, |_| {}).await,
-                // Boxed, so that a future that has no number is no larger for it.
-                Some(number) => Box::pin(self.ask_for(number, &mut connection, request)).await,
-            };
-            match asked {
+            if number.is_some() {
+                connection.reply.keep_body();
+            }
+            match self.ask(&mut connection, request).await {
                 // The server closed the connection while it was idle: the next one takes the request.
                 Err(_) if used && !connection.reply.begun() => {
                     slot.was_of_no_use();
@@ -127,6 +125,9 @@ impl OnSockets {
                 }
                 Err(error) => return Err(error),
                 Ok(status) => {
+                    if let Some(number) = number {
+                        script::check(number, status, connection.reply.body())?;
+                    }
                     if connection.reply.keeps_alive() {
                         slot.keep(connection);
                     }
@@ -144,32 +145,14 @@ impl OnSockets {
         }
     }
 
-    /// Asks, and holds the answer to request `number` against the script.
-    async fn ask_for(&self, number: u64, connection: &mut Connection, request: &[u8]) -> Result<u16, Error> {
-        let mut brought = Vec::new();
-        let status = self.ask(connection, request, |piece| brought.extend_from_slice(piece)).await?;
-        script::check(number, status, &brought)
-    }
-
-    /// Asks, and takes the answer in; `take` is shown its body.
-    async fn ask(
-        &self,
-        connection: &mut Connection,
-        request: &[u8],
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<u16, Error> {
+    async fn ask(&self, connection: &mut Connection, request: &[u8]) -> Result<u16, Error> {
         connection.reply.begin();
         connection.stream.write_all(request).await.map_err(|error| named("write", error))?;
-        poll_fn(|cx| self.poll_reply(cx, connection, &mut take)).await?;
+        poll_fn(|cx| self.poll_reply(cx, connection)).await?;
         Ok(connection.reply.status())
     }
 
-    fn poll_reply(
-        &self,
-        cx: &mut Context<'_>,
-        connection: &mut Connection,
-        take: &mut impl FnMut(&[u8]),
-    ) -> Poll<Result<(), Error>> {
+    fn poll_reply(&self, cx: &mut Context<'_>, connection: &mut Connection) -> Poll<Result<(), Error>> {
         let Connection { stream, reply } = connection;
         while !reply.complete() {
             let mut bytes = self.buffer.borrow_mut();
@@ -180,7 +163,7 @@ impl OnSockets {
             match read {
                 Err(error) => return Poll::Ready(Err(named("read", error))),
                 Ok(()) if came.is_empty() => reply.end()?,
-                Ok(()) => reply.feed(came, &mut *take)?,
+                Ok(()) => reply.feed(came)?,
             }
         }
         Poll::Ready(Ok(()))

@@ -24,6 +24,8 @@ pub(crate) struct Reply {
     /// What came of the head, if it has not come whole.
     unfinished: Vec<u8>,
     body: Option<Decoder>,
+    /// What came of the body, if anybody wants it.
+    kept: Option<Vec<u8>>,
     limits: Limits,
     begun: bool,
     keeps_alive: bool,
@@ -34,7 +36,7 @@ impl Reply {
         let mut limits = Limits::default();
         limits.body_max = u64::MAX; // bodies are counted, not kept
         let (head, unfinished) = (ResponseHead::new(), Vec::new());
-        Self { head, unfinished, body: None, limits, begun: false, keeps_alive: false }
+        Self { head, unfinished, body: None, kept: None, limits, begun: false, keeps_alive: false }
     }
 
     /// Forgets the last reply.
@@ -43,6 +45,16 @@ impl Reply {
         self.unfinished.clear();
         self.body = None;
         self.begun = false;
+    }
+
+    /// Has the next body kept, and not passed over.
+    pub(crate) fn keep_body(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// The body, if it was to be kept.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.kept.as_deref().unwrap_or_default()
     }
 
     /// Whether any byte has come.
@@ -63,11 +75,11 @@ impl Reply {
         self.keeps_alive
     }
 
-    /// Takes in what has come; `take` is shown what of it is body.
+    /// Takes in what has come.
     ///
     /// # Errors
     /// `Protocol` if it is not HTTP, `TooLarge` if the head has no end.
-    pub(crate) fn feed(&mut self, bytes: &[u8], take: impl FnMut(&[u8])) -> Result<(), Error> {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.begun = true;
         let rest = match self.body {
             Some(_) => bytes,
@@ -75,7 +87,7 @@ impl Reply {
         };
         match &mut self.body {
             Some(body) => {
-                let after = pass_over(body, rest, take)?;
+                let after = pass_over(body, rest, &mut self.kept)?;
                 self.keeps_alive &= !body.is_finished() || surplus(after) != Surplus::Unasked;
                 Ok(())
             }
@@ -127,11 +139,13 @@ impl Reply {
     }
 }
 
-/// Decodes `bytes`, shows `take` the body, and yields what lies behind it.
-fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8], mut take: impl FnMut(&[u8])) -> Result<&'a [u8], Error> {
+/// Decodes `bytes`, keeps the body if it is to be kept, and yields what lies behind it.
+fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8], kept: &mut Option<Vec<u8>>) -> Result<&'a [u8], Error> {
     while !bytes.is_empty() && !body.is_finished() {
         let step = body.decode(bytes)?;
-        take(step.data);
+        if let Some(kept) = kept {
+            kept.extend_from_slice(step.data);
+        }
         bytes = &bytes[step.consumed..];
     }
     Ok(bytes)
@@ -149,7 +163,7 @@ mod tests {
     fn outcome<'a>(reply: &mut Reply, pieces: impl IntoIterator<Item = &'a [u8]>) -> (bool, u16, bool) {
         reply.begin();
         for piece in pieces {
-            reply.feed(piece, |_| {}).unwrap();
+            reply.feed(piece).unwrap();
         }
         (reply.complete(), reply.status(), reply.keeps_alive())
     }
@@ -172,7 +186,7 @@ mod tests {
         for bytes in [LENGTH, CHUNKED, AFTER_INTERIM] {
             for end in 0..bytes.len() {
                 let mut reply = Reply::new();
-                reply.feed(&bytes[..end], |_| {}).unwrap();
+                reply.feed(&bytes[..end]).unwrap();
                 assert!(!reply.complete());
                 assert_eq!(reply.end().unwrap_err().kind(), ErrorKind::Truncated, "after {end} bytes");
             }
@@ -182,10 +196,23 @@ mod tests {
     #[test]
     fn a_body_framed_by_the_connection_ends_with_it_and_the_connection_is_not_kept() {
         let mut reply = Reply::new();
-        reply.feed(b"HTTP/1.1 200 OK\r\n\r\nhello", |_| {}).unwrap();
+        reply.feed(b"HTTP/1.1 200 OK\r\n\r\nhello").unwrap();
         assert!(!reply.complete());
         reply.end().unwrap();
         assert!(reply.complete() && !reply.keeps_alive());
+    }
+
+    #[test]
+    fn a_body_that_is_to_be_kept_is_there_without_its_framing() {
+        let mut reply = Reply::new();
+        for bytes in [LENGTH, CHUNKED] {
+            outcome(&mut reply, [bytes]);
+            assert_eq!(reply.body(), b"");
+            reply.keep_body();
+            outcome(&mut reply, bytes.chunks(7));
+            assert_eq!(reply.body(), b"hello");
+            reply = Reply::new();
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ use windlass_examples::sitemap::{self, Entry, Sitemap};
 
 use super::{
     Crawl,
-    fate::{HOPS_MAX, is_to_be_asked_again, location, may_pass, retry_after},
+    fate::{HOPS_MAX, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
     visit::{Kind, Outcome, Page},
 };
 use crate::{
@@ -40,7 +40,7 @@ const LINKS_AT_ONCE: usize = 512;
 
 impl<E: Engine> Crawl<E> {
     /// Reads a sitemap: what it names are links. Neither it nor what went wrong with it is in the output.
-    pub(super) async fn fetch_sitemap(&self, mut page: Page) {
+    pub(super) async fn fetch_sitemap(&self, mut page: Box<Page>) {
         page.attempts += 1;
         match self.sitemap(&page).await {
             Ok(Read::Done) => {
@@ -74,7 +74,7 @@ impl<E: Engine> Crawl<E> {
         let mut answer = self.send(&page.at).await?;
         match (answer.status(), location(&page.at, &answer)) {
             (200..=299, _) => {}
-            (301 | 302 | 303 | 307 | 308, Some(at)) => return Ok(Read::Elsewhere(at?)),
+            (status, Some(at)) if is_redirect(status) => return Ok(Read::Elsewhere(at?)),
             (status, _) if is_to_be_asked_again(status) => {
                 let asked_for = answer.headers("retry-after").into_iter().next();
                 return Ok(Read::Later(asked_for.and_then(|value| retry_after(&value, SystemTime::now()))));

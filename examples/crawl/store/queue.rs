@@ -85,14 +85,16 @@ pub(super) struct Shelf {
     /// How many of each level are in the queue.
     levels: BTreeMap<u32, u64>,
     active: HashMap<Box<[u8]>, Active>,
+    /// What has come since the window was filled, by its number: taken from here, it need not be read and parsed.
+    fresh: HashMap<u64, Page>,
     /// Those of which something has ended or come.
     touched: HashSet<Box<[u8]>>,
 }
 
 impl Shelf {
     pub(super) fn new(window: Window, number: u64) -> Self {
-        let (levels, active, touched) = (BTreeMap::new(), HashMap::new(), HashSet::new());
-        Self { window, number, left: 0, levels, active, touched }
+        let (levels, active, fresh, touched) = (BTreeMap::new(), HashMap::new(), HashMap::new(), HashSet::new());
+        Self { window, number, left: 0, levels, active, fresh, touched }
     }
 
     fn came(&mut self, level: u32) {
@@ -150,6 +152,7 @@ impl<'a> Tables<'a> {
         let key = Key::new(host_of(&link.page.at), link.rank, shelf.number);
         self.queue.insert(key.bytes(), &*Record::of(&link.page)).map_err(failed)?;
         shelf.came(link.rank.level);
+        shelf.fresh.insert(shelf.number, Page { key: key.clone(), ..link.page });
         match shelf.active.get_mut(key.host()) {
             Some(active) => {
                 active.more = true;
@@ -189,8 +192,14 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Fills the window.
+    /// Fills the window. What was met before this, and is not handed over now, will have to be read.
     pub(super) fn hand_over(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
+        self.fill(shelf, handed)?;
+        shelf.fresh = HashMap::new(); // what it takes is given back, too
+        Ok(())
+    }
+
+    fn fill(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
         for host in std::mem::take(&mut shelf.touched) {
             self.settle(shelf, &host, handed)?;
         }
@@ -230,7 +239,10 @@ impl<'a> Tables<'a> {
                     break;
                 }
                 active.handed.insert(key.clone());
-                handed.push(Record::read(key, record.value())?);
+                handed.push(match shelf.fresh.remove(&key.number()) {
+                    Some(page) => page,
+                    None => Record::read(key, record.value())?,
+                });
             }
             active.more = next.is_some();
         }

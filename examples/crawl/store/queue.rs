@@ -70,8 +70,8 @@ impl Window {
 #[derive(Debug, Default)]
 struct Active {
     handed: BTreeSet<Key>,
-    /// Whether there may be more in the queue.
-    more: bool,
+    /// Whatever of it is in the queue and is not handed over is not before this; if none, all is handed over.
+    rest: Option<Key>,
     /// The first in the queue that came late, and goes before something that is handed over.
     better: Option<Key>,
 }
@@ -155,7 +155,9 @@ impl<'a> Tables<'a> {
         shelf.fresh.insert(shelf.number, Page { key: key.clone(), ..link.page });
         match shelf.active.get_mut(key.host()) {
             Some(active) => {
-                active.more = true;
+                if active.rest.as_ref().is_none_or(|rest| key < *rest) {
+                    active.rest = Some(key.clone());
+                }
                 let goes_before = |other: Option<&Key>| other.is_some_and(|other| key < *other);
                 if goes_before(active.handed.last()) && (active.better.is_none() || goes_before(active.better.as_ref()))
                 {
@@ -206,7 +208,9 @@ impl<'a> Tables<'a> {
         while shelf.active.len() < shelf.window.hosts {
             let Some((&least, _)) = shelf.levels.first_key_value() else { return Ok(()) };
             let Some(host) = self.line.next(least)? else { return Ok(()) };
-            shelf.active.insert(host.as_slice().into(), Active { more: true, ..Active::default() });
+            shelf
+                .active
+                .insert(host.as_slice().into(), Active { rest: Some(Key::least_of(&host)), ..Active::default() });
             self.settle(shelf, &host, handed)?;
         }
         Ok(())
@@ -219,15 +223,11 @@ impl<'a> Tables<'a> {
         let (room, least) = (pages.max(total / shelf.active.len().max(1)), shelf.levels.keys().next().copied());
         let Some(active) = shelf.active.get_mut(host) else { return Ok(()) };
         let better = active.better.take();
-        let from = match better {
-            _ if !active.more => None,
-            _ if active.handed.len() <= room / 2 => Some([host, &[0]].concat()),
-            better => better.map(|key| key.bytes().to_vec()),
-        };
-        let mut next = None;
+        let from = if active.handed.len() <= room / 2 { active.rest.clone() } else { better };
         if let Some(from) = from {
+            let mut next = None;
             let last = active.handed.last().cloned();
-            for entry in self.queue.range(&*from..&*[host, &[1]].concat()).map_err(failed)? {
+            for entry in self.queue.range(from.bytes()..&*[host, &[1]].concat()).map_err(failed)? {
                 let (key, record) = entry.map_err(failed)?;
                 let key = Key::from(key.value());
                 if active.handed.contains(&key) {
@@ -244,12 +244,14 @@ impl<'a> Tables<'a> {
                     None => Record::read(key, record.value())?,
                 });
             }
-            active.more = next.is_some();
+            if active.rest.as_ref() == Some(&from) {
+                active.rest = next; // what is before that is handed over
+            }
         }
         if active.handed.is_empty() {
-            shelf.active.remove(host);
-            if let Some(next) = next {
-                self.line.stand(&next)?; // all that it has is of a higher level
+            let rest = shelf.active.remove(host).and_then(|active| active.rest);
+            if let Some(rest) = rest {
+                self.line.stand(&rest)?; // all that it has is of a higher level
             }
         }
         Ok(())

@@ -126,6 +126,32 @@ fn what_comes_late_and_is_preferred_overtakes_what_is_handed_over() {
 }
 
 #[test]
+fn whatever_overtakes_what_nothing_is_left_behind() {
+    let mut ledger = Ledger::open(None).unwrap();
+    ledger.begin(Began::default(), [None, None], WINDOW).unwrap();
+    let links = |range: std::ops::Range<u32>, preference: u8| {
+        let rank = Rank { level: 0, preference, depth: 0 };
+        range.map(|nth| Link { rank, ..link(&format!("http://a/{nth}"), 0) }).collect::<Vec<_>>()
+    };
+    let mut handed = ledger.take([Told::Found(links(0..4, 1))]).unwrap().handed;
+    handed.extend(ledger.take([Told::Found(links(10..30, 0))]).unwrap().handed);
+    assert_eq!(urls(&handed), ["/0", "/1", "/2", "/3", "/10", "/11", "/12", "/13"]);
+    // One more overtakes all that has a lower preference, while others like it still wait.
+    let mut told = ended(handed.pop().unwrap(), links(30..31, 0));
+    let mut ends = 1;
+    loop {
+        let answer = ledger.take([told]).unwrap();
+        handed.extend(answer.handed);
+        let Some(page) = handed.pop() else {
+            assert_eq!((ends, answer.left), (25, 0));
+            return;
+        };
+        ends += 1;
+        told = ended(page, vec![]);
+    }
+}
+
+#[test]
 fn hosts_wait_for_each_other_in_the_order_of_their_first_page() {
     let mut ledger = Ledger::open(None).unwrap();
     ledger.begin(Began::default(), [None, None], WINDOW).unwrap();
@@ -267,7 +293,8 @@ fn any_history(seed: u64) {
                 if now.met.insert(url.clone()) {
                     now.left.insert(url.clone(), depth);
                 }
-                links.push(link(&url, depth));
+                let rank = Rank { level: depth, preference: random(3) as u8, depth };
+                links.push(Link { rank, ..link(&url, depth) });
             }
             let nth = random(handed.len().max(1));
             let page = handed.keys().nth(nth).cloned().and_then(|url| handed.remove(&url));

@@ -22,6 +22,7 @@ use super::{Carried, Engine, Held, numbered};
 use crate::{
     binding::Census,
     contract::{Connections, Plan, Turns},
+    faults::script,
     window,
 };
 
@@ -82,15 +83,6 @@ async fn interrupted(stop: UnixStream) {
     told.readable().await.expect("it is watched by this loop");
 }
 
-impl OnWindlass {
-    async fn get_from(&self, url: &Url, has_connection: &dyn Fn()) -> Result<u16, Error> {
-        let response = self.client.get(url).on_connection(has_connection).send().await?;
-        let status = response.status();
-        response.drain().await?;
-        Ok(status)
-    }
-}
-
 impl Engine for OnWindlass {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
@@ -99,10 +91,16 @@ impl Engine for OnWindlass {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        let Some(number) = number else { return self.get_from(&self.url, &has_connection).await };
-        let url = numbered(&self.url, number);
         // Boxed, so that a future that has no number is no larger for it.
-        Box::pin(async { self.get_from(&url, &has_connection).await }).await
+        let scripted = number.map(|number| Box::new((number, numbered(&self.url, number))));
+        let url = scripted.as_deref().map_or(&self.url, |(_, url)| url);
+        let response = self.client.get(url).on_connection(&has_connection).send().await?;
+        let status = response.status();
+        let Some((number, _)) = scripted.as_deref() else {
+            response.drain().await?;
+            return Ok(status);
+        };
+        script::check(*number, status, &Box::pin(response.bytes()).await?)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {

@@ -63,11 +63,11 @@ impl Reply {
         self.keeps_alive
     }
 
-    /// Takes in what has come.
+    /// Takes in what has come; `take` is shown what of it is body.
     ///
     /// # Errors
     /// `Protocol` if it is not HTTP, `TooLarge` if the head has no end.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<(), Error> {
+    pub(crate) fn feed(&mut self, bytes: &[u8], take: impl FnMut(&[u8])) -> Result<(), Error> {
         self.begun = true;
         let rest = match self.body {
             Some(_) => bytes,
@@ -75,7 +75,7 @@ impl Reply {
         };
         match &mut self.body {
             Some(body) => {
-                let after = pass_over(body, rest)?;
+                let after = pass_over(body, rest, take)?;
                 self.keeps_alive &= !body.is_finished() || surplus(after) != Surplus::Unasked;
                 Ok(())
             }
@@ -127,10 +127,11 @@ impl Reply {
     }
 }
 
-/// Decodes `bytes` and yields what lies behind the body.
-fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+/// Decodes `bytes`, shows `take` the body, and yields what lies behind it.
+fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8], mut take: impl FnMut(&[u8])) -> Result<&'a [u8], Error> {
     while !bytes.is_empty() && !body.is_finished() {
         let step = body.decode(bytes)?;
+        take(step.data);
         bytes = &bytes[step.consumed..];
     }
     Ok(bytes)
@@ -148,7 +149,7 @@ mod tests {
     fn outcome<'a>(reply: &mut Reply, pieces: impl IntoIterator<Item = &'a [u8]>) -> (bool, u16, bool) {
         reply.begin();
         for piece in pieces {
-            reply.feed(piece).unwrap();
+            reply.feed(piece, |_| {}).unwrap();
         }
         (reply.complete(), reply.status(), reply.keeps_alive())
     }
@@ -171,7 +172,7 @@ mod tests {
         for bytes in [LENGTH, CHUNKED, AFTER_INTERIM] {
             for end in 0..bytes.len() {
                 let mut reply = Reply::new();
-                reply.feed(&bytes[..end]).unwrap();
+                reply.feed(&bytes[..end], |_| {}).unwrap();
                 assert!(!reply.complete());
                 assert_eq!(reply.end().unwrap_err().kind(), ErrorKind::Truncated, "after {end} bytes");
             }
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn a_body_framed_by_the_connection_ends_with_it_and_the_connection_is_not_kept() {
         let mut reply = Reply::new();
-        reply.feed(b"HTTP/1.1 200 OK\r\n\r\nhello").unwrap();
+        reply.feed(b"HTTP/1.1 200 OK\r\n\r\nhello", |_| {}).unwrap();
         assert!(!reply.complete());
         reply.end().unwrap();
         assert!(reply.complete() && !reply.keeps_alive());

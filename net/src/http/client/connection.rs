@@ -32,7 +32,7 @@ use super::transport::Transport;
 use super::upload::Body;
 use crate::http::wire::body::{Decoder, Surplus, surplus};
 use crate::http::wire::head::{Asked, Framing, ResponseHead};
-use crate::http::wire::request::Said;
+use crate::http::wire::request::{Said, say_close};
 use crate::http::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
@@ -164,8 +164,8 @@ impl Connection {
     pub(crate) fn begin(&mut self, hop: &mut Hop<'_>, client: &Inner) -> Result<(), Error> {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
-        let is_plain_get = hop.is_plain_get();
-        if is_plain_get && self.is_plain_get && self.url.is_same(hop.url) {
+        let (is_plain_get, is_last) = (hop.is_plain_get(), client.pool.settings.is_last(self.exchanges));
+        if is_plain_get && self.is_plain_get && self.said.close == is_last && self.url.is_same(hop.url) {
             return Ok(()); // the same as the last one
         }
         (self.doing, self.url, self.is_plain_get) = (doing(hop.method), hop.url.clone(), is_plain_get);
@@ -173,6 +173,10 @@ impl Connection {
         self.coding = hop.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
         self.said = hop.write(&mut self.request, client)?;
+        if is_last && !self.said.close {
+            say_close(&mut self.request);
+            self.said.close = true;
+        }
         #[cfg(feature = "proxy")]
         if let Some(via) = &self.via {
             via.address(&mut self.request, hop.method, hop.url);

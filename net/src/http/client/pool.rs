@@ -162,10 +162,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether a connection that has begun so many exchanges carries no other.
+    #[inline]
+    pub(crate) fn is_last(&self, exchanges: u64) -> bool {
+        self.max_requests > 0 && exchanges >= self.max_requests
+    }
+
     /// Why a connection that could carry another exchange must not.
     #[inline]
     fn wears_out(&self, connection: &Connection) -> Option<Why> {
-        if self.max_requests > 0 && connection.exchanges >= self.max_requests {
+        if self.is_last(connection.exchanges) {
             return Some(Why::Requests);
         }
         self.max_lifetime.filter(|&max| connection.born.elapsed() >= max).map(|_| Why::Lifetime)
@@ -173,7 +179,7 @@ impl Settings {
 }
 
 pub(crate) struct Pool {
-    settings: Settings,
+    pub(crate) settings: Settings,
     state: RefCell<State>,
     stats: Rc<RefCell<Stats>>,
     sweeping: Cell<bool>,
@@ -601,6 +607,10 @@ impl Drop for Slot {
         }
         match connection.ends() {
             None => self.pool.take_back(self.host, connection),
+            Some(Why::Asked) => {
+                let why = self.pool.settings.wears_out(&connection).unwrap_or(Why::Asked); // we asked, perhaps
+                self.pool.close(self.host, connection, why);
+            }
             Some(why) => self.pool.close(self.host, connection, why),
         }
     }

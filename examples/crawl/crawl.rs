@@ -315,12 +315,16 @@ impl State {
         ((self.left as usize).saturating_sub(in_flight), in_flight, hosts)
     }
 
-    /// Nothing more becomes of a page: it has its line, and its links are found.
+    /// Nothing more becomes of a page: it has its line, and its links are found. Of a sitemap nothing becomes at all.
     fn end(&mut self, page: Box<Page>, outcome: Outcome, links: Vec<Link>) {
-        self.tell(match page.kind {
+        let told = match page.kind {
             Kind::Page => Told::Ended { page, outcome: Box::new(outcome), links, extra: vec![] },
-            Kind::Sitemap => Told::Dropped(page),
-        });
+            Kind::Sitemap => {
+                self.tally.sitemaps_failed += 1;
+                Told::Dropped(page)
+            }
+        };
+        self.tell(told);
     }
 
     /// The caller sees to it that somebody looks: a fetch that ends does.

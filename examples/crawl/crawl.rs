@@ -69,7 +69,7 @@ pub(crate) struct Crawl<E> {
 
 struct State {
     frontier: Frontier<What>,
-    rules: Rules<Page>,
+    rules: Rules<Box<Page>>,
     tally: Tally,
     /// To be told to the store, and how much it was told and has not answered.
     told: Vec<Told>,
@@ -81,10 +81,10 @@ struct State {
     /// Pages that earlier runs have done or this one lets in, and those that there was no budget for, as far as they were
     /// handed over.
     admitted: u64,
-    refused: VecDeque<Page>,
+    refused: VecDeque<Box<Page>>,
     /// Sitemaps that are under way, and those that wait for them.
     sitemaps: usize,
-    sitemaps_waiting: VecDeque<Page>,
+    sitemaps_waiting: VecDeque<Box<Page>>,
     stopping: bool,
 }
 
@@ -291,9 +291,9 @@ impl<E: Engine> Crawl<E> {
         // They come once more, and those that there was no budget for may go before them.
         state.admitted -= answer.moved;
         let again = state.refused.len().min(answer.moved as usize);
-        let again: Vec<Page> = state.refused.drain(..again).collect();
+        let again: VecDeque<_> = state.refused.drain(..again).collect();
         drop(state);
-        for page in again.into_iter().chain(answer.handed) {
+        for page in again.into_iter().chain(answer.handed.into_iter().map(Box::new)) {
             self.enter(page);
         }
         self.answered.notify_waiters();
@@ -315,12 +315,16 @@ impl State {
         ((self.left as usize).saturating_sub(in_flight), in_flight, hosts)
     }
 
-    /// Nothing more becomes of a page: it has its line, and its links are found.
-    fn end(&mut self, page: Page, outcome: Outcome, links: Vec<Link>) {
-        self.tell(match page.kind {
-            Kind::Page => Told::Ended { page, outcome, links, extra: vec![] },
-            Kind::Sitemap => Told::Dropped(page),
-        });
+    /// Nothing more becomes of a page: it has its line, and its links are found. Of a sitemap nothing becomes at all.
+    fn end(&mut self, page: Box<Page>, outcome: Outcome, links: Vec<Link>) {
+        let told = match page.kind {
+            Kind::Page => Told::Ended { page, outcome: Box::new(outcome), links, extra: vec![] },
+            Kind::Sitemap => {
+                self.tally.sitemaps_failed += 1;
+                Told::Dropped(page)
+            }
+        };
+        self.tell(told);
     }
 
     /// The caller sees to it that somebody looks: a fetch that ends does.

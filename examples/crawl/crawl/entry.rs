@@ -51,7 +51,7 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// A page is to be fetched, now here: if robots.txt lets it.
-    pub(super) fn enter(&self, page: Page) {
+    pub(super) fn enter(&self, page: Box<Page>) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
         if state.stopping {
@@ -99,9 +99,9 @@ impl<E: Engine> Crawl<E> {
 }
 
 impl State {
-    fn push(&mut self, page: Page) {
+    fn push(&mut self, page: Box<Page>) {
         let host = host_of(&page.at).to_owned();
-        self.frontier.push(&host, page.key.rank(), What::Page(Box::new(page)), Moment::ZERO);
+        self.frontier.push(&host, page.key.rank(), What::Page(page), Moment::ZERO);
     }
 }
 

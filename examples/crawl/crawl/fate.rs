@@ -36,7 +36,7 @@ pub(super) struct Redirect {
 
 impl<E: Engine> Crawl<E> {
     /// The page is somewhere else, which counts as a link.
-    pub(super) fn follow(&self, page: Page, mut to: Redirect) {
+    pub(super) fn follow(&self, page: Box<Page>, mut to: Redirect) {
         let exchange = to.exchange.take();
         let mut state = self.state.borrow_mut();
         if page.hops >= HOPS_MAX {
@@ -54,11 +54,12 @@ impl<E: Engine> Crawl<E> {
         let rank = self.plan.order.rank(&at, depth);
         let (url, parent, hops) = (page.url.clone(), page.parent.clone(), page.hops + 1);
         let next = Page { url, hops, ..Page::new(Kind::Page, at, depth, parent) };
-        state.tell(Told::Moved { page, outcome, to: Link { page: next, rank, refused: None }, extra: vec![] });
+        let to = Box::new(Link { page: next, rank, refused: None });
+        state.tell(Told::Moved { page, outcome: Box::new(outcome), to, extra: vec![] });
     }
 
     /// Tries again later, unless that was often enough. The slot is free until then.
-    pub(super) fn put_off(&self, page: Page, after: Option<Duration>, outcome: Outcome) {
+    pub(super) fn put_off(&self, page: Box<Page>, after: Option<Duration>, outcome: Outcome) {
         let (retries, now) = (self.plan.retries, self.now());
         let mut state = self.state.borrow_mut();
         let pause = after.unwrap_or_else(|| retries.pause_before(page.attempts + 1));
@@ -74,7 +75,7 @@ impl<E: Engine> Crawl<E> {
         if after.is_some() {
             state.frontier.rest(&host, now + pause); // it speaks for the whole host
         }
-        state.frontier.push(&host, rank, What::Page(Box::new(page)), now + pause);
+        state.frontier.push(&host, rank, What::Page(page), now + pause);
     }
 }
 
@@ -85,6 +86,11 @@ pub(super) fn may_pass(error: &Error) -> bool {
         error.kind(),
         Connect | Reset | Resolve | TimeoutConnect | TimeoutRead | TimeoutResolve | TimeoutTotal | Truncated
     )
+}
+
+/// Statuses that send on to the page, wherever it is.
+pub(super) fn is_redirect(status: u16) -> bool {
+    matches!(status, 301 | 302 | 303 | 307 | 308)
 }
 
 /// Statuses that say nothing of the page.

@@ -20,29 +20,31 @@ use windlass_examples::links::Extractor;
 use super::{
     Crawl,
     body::Taken,
-    fate::{Redirect, is_to_be_asked_again, location, may_pass, retry_after},
+    fate::{Redirect, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
     visit::{Kind, Outcome, Page, What, host_of},
 };
 use crate::{
     engine::{Answer, Engine},
+    frontier::Moment,
     store::Link,
 };
 
 impl<E: Engine> Crawl<E> {
     pub(super) async fn fetch(self: Rc<Self>, what: What) {
-        let host = match &what {
-            What::Robots(url) => host_of(url).to_owned(),
-            What::Page(page) => host_of(&page.at).to_owned(),
+        let at = match &what {
+            What::Robots(url) => url.clone(),
+            What::Page(page) => page.at.clone(),
         };
-        let _slot = Slot { crawl: self.clone(), host };
+        let _slot = Slot { crawl: self.clone(), at };
         match what {
-            What::Robots(url) => self.fetch_robots(url).await,
-            What::Page(page) if page.kind == Kind::Sitemap => self.fetch_sitemap(*page).await,
-            What::Page(page) => self.fetch_page(*page).await,
+            What::Page(page) if page.kind == Kind::Page => self.fetch_page(page).await,
+            // Boxed, as they are few: the many have no room for them.
+            What::Page(page) => Box::pin(self.fetch_sitemap(page)).await,
+            What::Robots(url) => Box::pin(self.fetch_robots(url)).await,
         }
     }
 
-    async fn fetch_page(&self, mut page: Page) {
+    async fn fetch_page(&self, mut page: Box<Page>) {
         page.attempts += 1;
         page.asked = page.at.clone();
         match self.attempt(&page).await {
@@ -62,12 +64,26 @@ impl<E: Engine> Crawl<E> {
     /// Fetches once.
     async fn attempt(&self, page: &Page) -> Result<Attempt, Error> {
         let (began, at) = (self.now(), SystemTime::now());
-        let mut answer = self.send(&page.at).await?;
+        let answer = self.send(&page.at).await?;
+        // Boxed: what takes an answer in is larger than what waits for one, and thousands wait.
+        Box::pin(self.take_in(page, answer, began, at)).await
+    }
+
+    /// Takes an answer in, to which the request went out at `at`.
+    async fn take_in(
+        &self,
+        page: &Page,
+        mut answer: E::Answer,
+        began: Moment,
+        at: SystemTime,
+    ) -> Result<Attempt, Error> {
         let status = answer.status();
         let mut exchange = self.capture(&page.at, at, &answer);
         let first = |name: &str| answer.headers(name).into_iter().next();
         let content_type = first("content-type").map(|value| String::from_utf8_lossy(&value).into_owned());
-        if let (301 | 302 | 303 | 307 | 308, Some(at)) = (status, location(&page.at, &answer)) {
+        if is_redirect(status)
+            && let Some(at) = location(&page.at, &answer)
+        {
             let at = at?;
             self.drain(&mut answer, exchange.as_deref_mut()).await?;
             return Ok(Attempt::Elsewhere(Redirect { at, status, took: answer.took(), exchange }));
@@ -121,13 +137,13 @@ enum Attempt {
 /// A fetch under way. When it ends, also by a panic, its slot is free.
 struct Slot<E: Engine> {
     crawl: Rc<Crawl<E>>,
-    host: String,
+    at: Url,
 }
 
 impl<E: Engine> Drop for Slot<E> {
     fn drop(&mut self) {
         if let Ok(mut state) = self.crawl.state.try_borrow_mut() {
-            self.crawl.cpu.frontier.time(|| state.frontier.done(&self.host));
+            self.crawl.cpu.frontier.time(|| state.frontier.done(host_of(&self.at)));
         }
         self.crawl.changed.notify_one();
     }

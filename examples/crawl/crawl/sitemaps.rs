@@ -21,7 +21,7 @@ use windlass_examples::sitemap::{self, Entry, Sitemap};
 
 use super::{
     Crawl,
-    fate::{HOPS_MAX, is_to_be_asked_again, location, may_pass, retry_after},
+    fate::{HOPS_MAX, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
     visit::{Kind, Outcome, Page},
 };
 use crate::{
@@ -40,7 +40,7 @@ const LINKS_AT_ONCE: usize = 512;
 
 impl<E: Engine> Crawl<E> {
     /// Reads a sitemap: what it names are links. Neither it nor what went wrong with it is in the output.
-    pub(super) async fn fetch_sitemap(&self, mut page: Page) {
+    pub(super) async fn fetch_sitemap(&self, mut page: Box<Page>) {
         page.attempts += 1;
         match self.sitemap(&page).await {
             Ok(Read::Done) => {
@@ -48,7 +48,8 @@ impl<E: Engine> Crawl<E> {
                 self.tell(Told::Dropped(page));
             }
             Ok(Read::Stopped) => {}
-            Ok(Read::Elsewhere(_)) if page.hops >= HOPS_MAX => self.tell(Told::Dropped(page)),
+            Ok(Read::Elsewhere(_)) if page.hops >= HOPS_MAX => self.give_up(page),
+            Ok(Read::Nothing) => self.give_up(page),
             Ok(Read::Elsewhere(at)) => {
                 let mut link = sitemap_link(&at, page.depth);
                 link.page.hops = page.hops + 1;
@@ -57,7 +58,7 @@ impl<E: Engine> Crawl<E> {
             }
             Ok(Read::Later(after)) => self.put_off(page, after, Outcome::default()),
             Err(error) if may_pass(&error) => self.put_off(page, None, Outcome::default()),
-            Err(_) => self.tell(Told::Dropped(page)),
+            Err(_) => self.give_up(page),
         }
         let mut state = self.state.borrow_mut();
         state.sitemaps -= 1;
@@ -70,16 +71,22 @@ impl<E: Engine> Crawl<E> {
         }
     }
 
+    /// There is no such sitemap.
+    fn give_up(&self, page: Box<Page>) {
+        self.state.borrow_mut().end(page, Outcome::default(), vec![]);
+        self.changed.notify_one();
+    }
+
     async fn sitemap(&self, page: &Page) -> Result<Read, Error> {
         let mut answer = self.send(&page.at).await?;
         match (answer.status(), location(&page.at, &answer)) {
             (200..=299, _) => {}
-            (301 | 302 | 303 | 307 | 308, Some(at)) => return Ok(Read::Elsewhere(at?)),
+            (status, Some(at)) if is_redirect(status) => return Ok(Read::Elsewhere(at?)),
             (status, _) if is_to_be_asked_again(status) => {
                 let asked_for = answer.headers("retry-after").into_iter().next();
                 return Ok(Read::Later(asked_for.and_then(|value| retry_after(&value, SystemTime::now()))));
             }
-            _ => return Ok(Read::Done), // there is none
+            _ => return Ok(Read::Nothing),
         }
         let mut file = self.file_of(&mut answer, sitemap::LEN_MAX).await?;
         drop(answer);
@@ -100,7 +107,7 @@ impl<E: Engine> Crawl<E> {
                 self.answered.notified().await; // the store takes its time: until then the rest stays here as it came
             }
             if is_over {
-                return Ok(Read::Done);
+                return Ok(if sitemap.is_one() { Read::Done } else { Read::Nothing });
             }
             if self.state.borrow().stopping {
                 return Ok(Read::Stopped);
@@ -113,6 +120,8 @@ impl<E: Engine> Crawl<E> {
 /// What becomes of a sitemap.
 enum Read {
     Done,
+    /// It is not there, or it is none.
+    Nothing,
     /// The crawl ends before it does.
     Stopped,
     Elsewhere(Url),
@@ -137,4 +146,24 @@ async fn unpacked<E: Engine>(mut packed: &[u8]) -> Result<Vec<u8>, Error> {
 /// A sitemap that so many indexes led to. Whatever the order is, they come first: they know of the most.
 pub(super) fn sitemap_link(url: &Url, indexes: u32) -> Link {
     Link { page: Page::new(Kind::Sitemap, normal(url), indexes, None), rank: Rank::default(), refused: None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{self, Read as _};
+
+    use flate2::{Compression, read::GzEncoder};
+    use windlass::{Loop, http::ErrorKind};
+
+    use super::*;
+    use crate::engine::on_windlass::OnWindlass;
+
+    #[test]
+    fn a_packed_sitemap_that_grows_a_thousandfold_is_no_sitemap() {
+        let mut packed = Vec::new();
+        let spaces = io::repeat(b' ').take(8 << 20);
+        GzEncoder::new(spaces, Compression::fast()).read_to_end(&mut packed).unwrap();
+        let held = Loop::new().unwrap().block_on(unpacked::<OnWindlass>(&packed));
+        assert_eq!(held.unwrap_err().kind(), ErrorKind::TooLarge);
+    }
 }

@@ -196,7 +196,7 @@ impl Ledger {
             }
             Told::Moved { page, outcome, to, extra } => {
                 let key = page.key.clone();
-                if tables.meet(shelf, to, answer)? {
+                if tables.meet(shelf, *to, answer)? {
                     answer.moved += 1;
                     self.files.append(Which::Extra, &extra)?;
                     (Some(key), None, vec![])

@@ -70,8 +70,8 @@ impl Window {
 #[derive(Debug, Default)]
 struct Active {
     handed: BTreeSet<Key>,
-    /// Whether there may be more in the queue.
-    more: bool,
+    /// Whatever of it is in the queue and is not handed over is not before this; if none, all is handed over.
+    rest: Option<Key>,
     /// The first in the queue that came late, and goes before something that is handed over.
     better: Option<Key>,
 }
@@ -85,14 +85,16 @@ pub(super) struct Shelf {
     /// How many of each level are in the queue.
     levels: BTreeMap<u32, u64>,
     active: HashMap<Box<[u8]>, Active>,
+    /// What has come since the window was filled, by its number: taken from here, it need not be read and parsed.
+    fresh: HashMap<u64, Page>,
     /// Those of which something has ended or come.
     touched: HashSet<Box<[u8]>>,
 }
 
 impl Shelf {
     pub(super) fn new(window: Window, number: u64) -> Self {
-        let (levels, active, touched) = (BTreeMap::new(), HashMap::new(), HashSet::new());
-        Self { window, number, left: 0, levels, active, touched }
+        let (levels, active, fresh, touched) = (BTreeMap::new(), HashMap::new(), HashMap::new(), HashSet::new());
+        Self { window, number, left: 0, levels, active, fresh, touched }
     }
 
     fn came(&mut self, level: u32) {
@@ -150,9 +152,12 @@ impl<'a> Tables<'a> {
         let key = Key::new(host_of(&link.page.at), link.rank, shelf.number);
         self.queue.insert(key.bytes(), &*Record::of(&link.page)).map_err(failed)?;
         shelf.came(link.rank.level);
+        shelf.fresh.insert(shelf.number, Page { key: key.clone(), ..link.page });
         match shelf.active.get_mut(key.host()) {
             Some(active) => {
-                active.more = true;
+                if active.rest.as_ref().is_none_or(|rest| key < *rest) {
+                    active.rest = Some(key.clone());
+                }
                 let goes_before = |other: Option<&Key>| other.is_some_and(|other| key < *other);
                 if goes_before(active.handed.last()) && (active.better.is_none() || goes_before(active.better.as_ref()))
                 {
@@ -189,15 +194,23 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// Fills the window.
+    /// Fills the window. What was met before this, and is not handed over now, will have to be read.
     pub(super) fn hand_over(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
+        self.fill(shelf, handed)?;
+        shelf.fresh = HashMap::new(); // what it takes is given back, too
+        Ok(())
+    }
+
+    fn fill(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
         for host in std::mem::take(&mut shelf.touched) {
             self.settle(shelf, &host, handed)?;
         }
         while shelf.active.len() < shelf.window.hosts {
             let Some((&least, _)) = shelf.levels.first_key_value() else { return Ok(()) };
             let Some(host) = self.line.next(least)? else { return Ok(()) };
-            shelf.active.insert(host.as_slice().into(), Active { more: true, ..Active::default() });
+            shelf
+                .active
+                .insert(host.as_slice().into(), Active { rest: Some(Key::least_of(&host)), ..Active::default() });
             self.settle(shelf, &host, handed)?;
         }
         Ok(())
@@ -210,15 +223,11 @@ impl<'a> Tables<'a> {
         let (room, least) = (pages.max(total / shelf.active.len().max(1)), shelf.levels.keys().next().copied());
         let Some(active) = shelf.active.get_mut(host) else { return Ok(()) };
         let better = active.better.take();
-        let from = match better {
-            _ if !active.more => None,
-            _ if active.handed.len() <= room / 2 => Some([host, &[0]].concat()),
-            better => better.map(|key| key.bytes().to_vec()),
-        };
-        let mut next = None;
+        let from = if active.handed.len() <= room / 2 { active.rest.clone() } else { better };
         if let Some(from) = from {
+            let mut next = None;
             let last = active.handed.last().cloned();
-            for entry in self.queue.range(&*from..&*[host, &[1]].concat()).map_err(failed)? {
+            for entry in self.queue.range(from.bytes()..&*[host, &[1]].concat()).map_err(failed)? {
                 let (key, record) = entry.map_err(failed)?;
                 let key = Key::from(key.value());
                 if active.handed.contains(&key) {
@@ -230,14 +239,19 @@ impl<'a> Tables<'a> {
                     break;
                 }
                 active.handed.insert(key.clone());
-                handed.push(Record::read(key, record.value())?);
+                handed.push(match shelf.fresh.remove(&key.number()) {
+                    Some(page) => page,
+                    None => Record::read(key, record.value())?,
+                });
             }
-            active.more = next.is_some();
+            if active.rest.as_ref() == Some(&from) {
+                active.rest = next; // what is before that is handed over
+            }
         }
         if active.handed.is_empty() {
-            shelf.active.remove(host);
-            if let Some(next) = next {
-                self.line.stand(&next)?; // all that it has is of a higher level
+            let rest = shelf.active.remove(host).and_then(|active| active.rest);
+            if let Some(rest) = rest {
+                self.line.stand(&rest)?; // all that it has is of a higher level
             }
         }
         Ok(())

@@ -40,6 +40,11 @@ impl Key {
         Self(bytes.into())
     }
 
+    /// Before whatever `host` has.
+    pub(super) fn least_of(host: &[u8]) -> Self {
+        Self([host, &[0; 1 + Self::BEHIND]].concat().into())
+    }
+
     /// What comes behind the host and its 0.
     const BEHIND: usize = 4 + 1 + 4 + 8;
 

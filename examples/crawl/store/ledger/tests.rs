@@ -17,7 +17,7 @@ use windlass::http::Url;
 
 use super::*;
 use crate::{
-    crawl::{Kind, Outcome, Page},
+    crawl::{Kind, Page},
     frontier::Rank,
     scope::Skipped,
     store::Link,
@@ -61,9 +61,10 @@ fn link(url: &str, level: u32) -> Link {
     Link { page, rank: Rank { level, preference: 0, depth: level }, refused: None }
 }
 
-fn ended(page: Page, links: Vec<Link>) -> Told {
+fn ended(page: impl Into<Box<Page>>, links: Vec<Link>) -> Told {
+    let page = page.into();
     let extra = format!("<{}>", page.url).into_bytes();
-    Told::Ended { page, outcome: Outcome::default(), links, extra }
+    Told::Ended { page, outcome: Box::default(), links, extra }
 }
 
 fn urls(pages: &[Page]) -> Vec<&str> {
@@ -125,6 +126,32 @@ fn what_comes_late_and_is_preferred_overtakes_what_is_handed_over() {
 }
 
 #[test]
+fn whatever_overtakes_what_nothing_is_left_behind() {
+    let mut ledger = Ledger::open(None).unwrap();
+    ledger.begin(Began::default(), [None, None], WINDOW).unwrap();
+    let links = |range: std::ops::Range<u32>, preference: u8| {
+        let rank = Rank { level: 0, preference, depth: 0 };
+        range.map(|nth| Link { rank, ..link(&format!("http://a/{nth}"), 0) }).collect::<Vec<_>>()
+    };
+    let mut handed = ledger.take([Told::Found(links(0..4, 1))]).unwrap().handed;
+    handed.extend(ledger.take([Told::Found(links(10..30, 0))]).unwrap().handed);
+    assert_eq!(urls(&handed), ["/0", "/1", "/2", "/3", "/10", "/11", "/12", "/13"]);
+    // One more overtakes all that has a lower preference, while others like it still wait.
+    let mut told = ended(handed.pop().unwrap(), links(30..31, 0));
+    let mut ends = 1;
+    loop {
+        let answer = ledger.take([told]).unwrap();
+        handed.extend(answer.handed);
+        let Some(page) = handed.pop() else {
+            assert_eq!((ends, answer.left), (25, 0));
+            return;
+        };
+        ends += 1;
+        told = ended(page, vec![]);
+    }
+}
+
+#[test]
 fn hosts_wait_for_each_other_in_the_order_of_their_first_page() {
     let mut ledger = Ledger::open(None).unwrap();
     ledger.begin(Began::default(), [None, None], WINDOW).unwrap();
@@ -159,7 +186,7 @@ fn a_page_that_is_elsewhere_goes_on_there_unless_that_was_met() {
         let url = page.url.clone();
         let to = Page { url, hops: 1, ..Page::new(Kind::Page, Url::parse("http://b/there").unwrap(), 1, None) };
         let to = Link { page: to, ..link("http://b/", 0) };
-        Told::Moved { page, outcome: Outcome::default(), to, extra: vec![] }
+        Told::Moved { page: page.into(), outcome: Box::default(), to: to.into(), extra: vec![] }
     };
     let answer = ledger.take([moved(first), moved(second)]).unwrap();
     assert_eq!((answer.moved, answer.ended.len(), answer.left), (1, 1, 1));
@@ -170,6 +197,23 @@ fn a_page_that_is_elsewhere_goes_on_there_unless_that_was_met() {
     drop(ledger);
     let again = opened(&folder.0).unwrap().take([]).unwrap().handed;
     assert_eq!((again[0].at.as_str(), again[0].depth, again[0].hops), ("http://b/there", 1, 1));
+}
+
+#[test]
+fn what_is_handed_over_at_once_is_as_it_will_be_read() {
+    let folder = Folder::new();
+    let mut ledger = opened(&folder.0).unwrap();
+    let parent = Url::parse("http://b/%7e?x#from").unwrap();
+    let page = Page { hops: 2, ..Page::new(Kind::Sitemap, Url::parse("http://a/there").unwrap(), 3, Some(parent)) };
+    let page = Page { url: Url::parse("http://a/here").unwrap(), ..page };
+    let rank = Rank { level: 0, preference: 1, depth: 3 };
+    let met = ledger.take([Told::Found(vec![Link { page, rank, refused: None }])]).unwrap().handed;
+    ledger.commit().unwrap();
+    drop(ledger);
+    let read = opened(&folder.0).unwrap().take([]).unwrap().handed;
+    let [met, read] = [met, read].map(|pages| format!("{pages:?}"));
+    assert_eq!(met, read);
+    assert!(met.contains("http://a/here"), "{met}");
 }
 
 #[test]
@@ -249,7 +293,8 @@ fn any_history(seed: u64) {
                 if now.met.insert(url.clone()) {
                     now.left.insert(url.clone(), depth);
                 }
-                links.push(link(&url, depth));
+                let rank = Rank { level: depth, preference: random(3) as u8, depth };
+                links.push(Link { rank, ..link(&url, depth) });
             }
             let nth = random(handed.len().max(1));
             let page = handed.keys().nth(nth).cloned().and_then(|url| handed.remove(&url));

@@ -53,6 +53,7 @@ pub struct Request<'a> {
     pub(crate) url: &'a Url,
     pub(crate) own: Option<Box<Own>>,
     pub(crate) on_connection: Option<&'a dyn Fn()>,
+    pub(crate) is_timed: bool,
 }
 
 /// What few requests have.
@@ -64,11 +65,11 @@ pub(crate) struct Own {
     spacing: Spacing,
     version: Version,
     pub(crate) coding: Coding,
-    pub(crate) limits: Option<Limits>,
-    pub(crate) timeouts: Option<Timeouts>,
+    /// Boxed: of those who have anything of their own few have these, which are large.
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) timeouts: Option<Box<Timeouts>>,
     /// In place of the client's.
     pub(crate) extras: Option<Rc<Extras>>,
-    pub(crate) is_timed: bool,
     /// What a setter could not make sense of.
     refused: Option<Error>,
 }
@@ -92,7 +93,7 @@ pub(crate) struct Hop<'h> {
 impl<'a> Request<'a> {
     pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
         let own = if client.headers.is_empty() { None } else { Some(Box::default()) };
-        Request { client, method, url, own, on_connection: None }
+        Request { client, method, url, own, on_connection: None, is_timed: false }
     }
 
     /// Adds a header, after those before it.
@@ -213,7 +214,7 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.own().limits = Some(limits);
+        self.own().limits = Some(Box::new(limits));
         self
     }
 
@@ -226,7 +227,8 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        let mut timeouts = self.own().timeouts.unwrap_or(self.client.timeouts);
+        let client = self.client;
+        let mut timeouts = *self.own().timeouts.as_deref().unwrap_or(&client.timeouts);
         timeouts.total = timeout.into();
         self.timeouts(timeouts)
     }
@@ -242,7 +244,7 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.own().timeouts = Some(timeouts);
+        self.own().timeouts = Some(Box::new(timeouts));
         self
     }
 
@@ -276,7 +278,7 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub fn timed(mut self) -> Self {
-        self.own().is_timed = true;
+        self.is_timed = true;
         self
     }
 
@@ -331,7 +333,10 @@ impl<'a> Request<'a> {
         if let Some(own) = &mut self.own {
             own.settle(self.client, &mut time);
         }
-        let Request { client, method, url, own, on_connection } = &mut self;
+        if self.is_timed {
+            time.measure();
+        }
+        let Request { client, method, url, own, on_connection, .. } = &mut self;
         let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
         let slot = client.send_once(&mut hop, &mut time).await?;
         time.mark(Phase::Body);
@@ -343,11 +348,8 @@ impl Own {
     /// Takes over what the client has for every request; gives `time` its own time-outs.
     fn settle(&mut self, client: &Inner, time: &mut Deadlines) {
         self.take_defaults(client);
-        if let Some(own) = self.timeouts {
+        if let Some(own) = &self.timeouts {
             *time = Deadlines::new(own.share());
-        }
-        if self.is_timed {
-            time.measure();
         }
     }
 
@@ -434,7 +436,7 @@ impl Hop<'_> {
 
     #[inline]
     pub(crate) fn limits<'a>(&'a self, client: &'a Inner) -> &'a Limits {
-        self.own.as_ref().and_then(|own| own.limits.as_ref()).unwrap_or(&client.limits)
+        self.own.as_ref().and_then(|own| own.limits.as_deref()).unwrap_or(&client.limits)
     }
 
     pub(crate) fn content(&self) -> Content {

@@ -312,6 +312,7 @@ pub(crate) struct Call<'a> {
     pub(crate) url: &'a Url,
     pub(crate) own: Box<Own>,
     pub(crate) on_connection: Option<&'a dyn Fn()>,
+    is_timed: bool,
     pub(crate) extras: Rc<Extras>,
     /// The body, while a redirect has made a GET of the request.
     pub(crate) set_aside: Option<Body>,
@@ -319,11 +320,12 @@ pub(crate) struct Call<'a> {
 
 /// Sends a request as often as it takes.
 pub(crate) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
-    let Request { client, method, url, own, on_connection } = request;
-    let mut call = Call { client, method, url, own: own.unwrap_or_default(), on_connection, extras, set_aside: None };
+    let Request { client, method, url, own, on_connection, is_timed } = request;
+    let own = own.unwrap_or_default();
+    let mut call = Call { client, method, url, own, on_connection, is_timed, extras, set_aside: None };
     call.own.take_defaults(client);
     call.ask_for_codings();
-    let timeouts = call.own.timeouts.unwrap_or(client.timeouts);
+    let timeouts = *call.own.timeouts.as_deref().unwrap_or(&client.timeouts);
     #[cfg(feature = "retry")]
     if call.extras.retries.is_some() {
         return super::retry::send(call, timeouts).await;
@@ -344,7 +346,7 @@ impl Call<'_> {
     /// Sends the request, and what the redirects make of it, all within `timeouts`.
     pub(crate) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
         let mut time = Deadlines::new(timeouts.share());
-        if self.own.is_timed {
+        if self.is_timed {
             time.measure();
         }
         let (mut method, mut url) = (self.method, self.url.clone());
@@ -411,7 +413,7 @@ impl Call<'_> {
         if !self.extras.decodes || is_raw || method == "HEAD" || response.status() == 206 {
             return Ok(None);
         }
-        let limits = self.own.limits.as_ref().unwrap_or(&self.client.limits);
+        let limits = self.own.limits.as_deref().unwrap_or(&self.client.limits);
         let decoding = Decoding::of(response.headers(), limits);
         decoding.map_err(|error| error.during(format!("{} {}", doing(method), response.url())))
     }

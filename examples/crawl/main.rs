@@ -218,7 +218,11 @@ impl<'a> PageFile<'a> {
     }
 
     fn write(mut self, page: &str) -> io::Result<()> {
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(page.as_bytes()));
+        let written = self.file.metadata().and_then(|has| match has.is_file() {
+            true => self.file.set_len(0),
+            false => Ok(()), // a device, which has no length
+        });
+        let written = written.and_then(|()| self.file.write_all(page.as_bytes()));
         written.map_err(|error| named(self.path, &error))
     }
 }

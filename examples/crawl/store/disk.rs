@@ -44,7 +44,7 @@ pub(super) fn database(path: &Path, sync: Sync) -> Result<Database, Trouble> {
             file.set_len(0)?;
             made_in(file, sync).map_err(|error| Trouble::System(failed(error)))
         }
-        made => made.map_err(|error| Trouble::System(named(path, &failed(error)))),
+        made => made.map_err(|error| Trouble::System(named(path, &plain(error)))),
     }
 }
 
@@ -95,8 +95,13 @@ impl StorageBackend for Unsynced {
     }
 }
 
-/// What a database says, in one type.
+/// What a database says, in one type. Where it is nobody needs to be told: there is one.
 pub(super) fn failed(error: impl Into<redb::Error>) -> io::Error {
+    let error = plain(error);
+    io::Error::new(error.kind(), format!("the state of the crawl: {error}"))
+}
+
+fn plain(error: impl Into<redb::Error>) -> io::Error {
     match error.into() {
         redb::Error::Io(error) => error,
         other => io::Error::other(other),

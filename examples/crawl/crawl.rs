@@ -13,7 +13,7 @@
 //! is new, and has room for all of it. A host whose robots.txt is not known is asked for that first, and its pages wait
 //! outside the frontier meanwhile.
 //! Not here: who comes first (`frontier`), which URLs are let in (`scope`), who carries requests (`engine`), what is left to do
-//! (`store`).   Next: `engine`.
+//! (`store`).   Next: `visit`.
 
 mod body;
 mod entry;

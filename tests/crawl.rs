@@ -171,15 +171,20 @@ fn a_private_address_is_refused_if_that_is_asked_for() {
 #[test]
 fn ctrl_c_ends_it_with_the_report_so_far() {
     let mut command = Command::new(program("crawl"));
-    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    let mut rest = String::new();
+    let (mut rest, mut report) = (String::new(), String::new());
     said.read_to_string(&mut rest).unwrap();
-    assert!(line.starts_with('{') && rest.contains("left over"), "{line}{rest}");
+    child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
+    assert!(
+        line.starts_with('{') && rest.lines().all(|line| line.starts_with('{')),
+        "stdout has lines alone: {line}{rest}"
+    );
+    assert!(report.contains("left over"), "{report}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 

@@ -75,7 +75,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ENGINE", value_enum, default_value = "windlass")]
     pub(crate) engine: EngineName,
 
-    /// Write a line of JSON for each page to this file; `-` for stdout
+    /// Write a line of JSON for each page to this file, in place of what is in it, or behind what earlier runs of the state
+    /// wrote; `-` for stdout, and then the report goes to stderr
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) output: Option<PathBuf>,
 

@@ -127,8 +127,11 @@ fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Troubl
     };
     let spent = cpu::of_this_thread() - before;
     let report = Report { tally: &tally, engine: flags.engine.as_str(), bounds, spent, turns };
-    let text = if flags.json { format!("{}\n", report.json()) } else { report.words() };
-    io::stdout().write_all(text.as_bytes())?;
+    match flags.output.as_deref() {
+        _ if flags.json => writeln!(io::stdout(), "{}", report.json())?,
+        Some(output) if output == Path::new("-") => io::stderr().write_all(report.words().as_bytes())?, // stdout has lines
+        _ => io::stdout().write_all(report.words().as_bytes())?,
+    }
     if let Some(page) = page {
         page.write(&page::page(&report.json(), &tally.timeline, settings))?;
     }

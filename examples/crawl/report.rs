@@ -384,6 +384,9 @@ impl Report<'_> {
     }
 
     fn write_spans(&self, out: &mut String) -> fmt::Result {
+        if self.tally.ok == 0 {
+            return Ok(()); // of nothing there are no percentiles
+        }
         writeln!(out, "how long a page took, in ms")?;
         writeln!(out, "                   mean        p50        p90        p99        max      pages")?;
         let all = ("all of it", Phase { pages: self.tally.ok, spans: self.tally.latency.summary() });

@@ -161,6 +161,19 @@ fn what_fails_has_the_same_name_on_both_loops() {
 }
 
 #[test]
+fn a_host_that_is_not_there_is_told_as_such_and_not_as_one_that_forbids_it() {
+    let url = "http://no-such-host.invalid/";
+    for engine in ["windlass", "tokio"] {
+        let line = format!("--allow-private --engine {engine} {url}");
+        let (code, report) = json(&line);
+        assert_eq!((code, &report["robots_failed"]), (Some(1), &1.into()), "{engine}: {report}");
+        let said = String::from_utf8_lossy(&crawl(&line).stdout).into_owned();
+        let told = said.lines().find(|line| line.contains("could not be had")).unwrap_or_else(|| panic!("{said}"));
+        assert!(told.contains("no-such-host.invalid/robots.txt"), "{told}");
+    }
+}
+
+#[test]
 fn a_private_address_is_refused_if_that_is_asked_for() {
     let (code, report) = json("--attempts 1 --ignore-robots --deny-private http://127.0.0.1:9/");
     assert_eq!((code, &report["failed"]["other"]), (Some(1), &1.into()));

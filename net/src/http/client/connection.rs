@@ -13,7 +13,6 @@
 //! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
@@ -25,7 +24,7 @@ use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::{Instant, Sleep, sleep};
 
 use super::exchange::Request;
-use super::stats::{Stats, Why};
+use super::stats::{Counters, Why, add};
 use super::timeouts::{At, Deadlines, Phase};
 use super::transport::Transport;
 use crate::http::extras::own::Coding;
@@ -41,7 +40,7 @@ pub(crate) struct Connection {
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
     pub(crate) via: Option<std::sync::Arc<crate::http::extras::proxy::Via>>,
-    stats: Rc<RefCell<Stats>>,
+    counters: Rc<Counters>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
     pub(crate) url: Url,
@@ -87,12 +86,12 @@ const KEPT_BYTES: usize = 16 * 1024;
 impl Connection {
     /// One that is not open yet.
     #[cold]
-    pub(crate) fn unopened(url: &Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn unopened(url: &Url, counters: Rc<Counters>) -> Box<Self> {
         Box::new(Connection {
             transport: None,
             #[cfg(feature = "proxy")]
             via: None,
-            stats,
+            counters,
             doing: "request",
             url: url.clone(),
             request: Vec::new(),
@@ -122,7 +121,7 @@ impl Connection {
     pub(crate) fn open(&mut self, transport: Transport) {
         self.transport = Some(transport);
         (self.born, self.exchanges) = (Instant::recent(), 0);
-        self.stats.borrow_mut().opened += 1;
+        add(&self.counters.opened, 1);
     }
 
     #[inline]
@@ -132,7 +131,7 @@ impl Connection {
 
     /// Closes it; its place stays. No borrow may be live: who waits for it is woken (I3).
     pub(crate) fn shut(&mut self, why: Why) {
-        self.stats.borrow_mut().closed.count(why);
+        self.counters.close(why);
         self.clear();
         self.patience = None;
         self.transport = None;
@@ -156,7 +155,7 @@ impl Connection {
     pub(crate) fn begin(&mut self, asked: &mut Request<'_>) -> Result<(), Error> {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
-        self.stats.borrow_mut().reused += u64::from(self.exchanges > 1);
+        add(&self.counters.reused, u64::from(self.exchanges > 1));
         let is_plain_get = asked.is_plain_get();
         if is_plain_get && self.is_plain_get && self.url.is_same(asked.url) {
             return Ok(()); // the same as the last one
@@ -233,7 +232,7 @@ impl Connection {
                 match transport.poll_write(cx, &self.request[self.sent..]) {
                     Poll::Ready(Ok(n)) => {
                         self.sent += n;
-                        self.stats.borrow_mut().bytes_out += n as u64;
+                        add(&self.counters.bytes_out, n as u64);
                         if self.sent == self.request.len() && self.is_unheard() && asked.body_left().is_none() {
                             // An answer takes a while: to try to read would be in vain.
                             at.set((Phase::FirstByte, 0));
@@ -419,7 +418,7 @@ impl Connection {
         let read = transport.poll_read_with(cx, &mut self.bytes, |bytes| take(body, bytes));
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
-            self.stats.borrow_mut().bytes_in += n as u64;
+            add(&self.counters.bytes_in, n as u64);
         }
         read
     }

@@ -23,7 +23,7 @@ use super::Inner;
 use super::connection::doing;
 use super::dial::dial;
 use super::pool::Slot;
-use super::stats::Why;
+use super::stats::{Why, add};
 use super::timeouts::{At, Deadlines, Phase};
 use crate::http::extras::follow;
 use crate::http::extras::own::{Header, Own};
@@ -197,7 +197,7 @@ impl<'a> Request<'a> {
                         && is_gone(&error)
                         && self.may_repeat(connection.has_sent()) =>
                 {
-                    client.pool.stats.borrow_mut().retries += 1;
+                    add(&client.pool.counters.retries, 1);
                     connection.shut(Why::ByPeer);
                 }
                 outcome => return outcome,

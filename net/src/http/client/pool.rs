@@ -36,7 +36,7 @@ use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
 
 use super::connection::Connection;
-use super::stats::{Stats, Why};
+use super::stats::{Counters, Stats, Why};
 use crate::http::Url;
 
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ impl Settings {
 pub(crate) struct Pool {
     settings: Settings,
     state: RefCell<State>,
-    pub(super) stats: Rc<RefCell<Stats>>,
+    pub(super) counters: Rc<Counters>,
     /// While there is a task that sweeps: its waker, once it has begun. It hears when something happens on an idle connection.
     sweeper: RefCell<Option<Waker>>,
 }
@@ -216,17 +216,22 @@ impl State {
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool { settings, state: RefCell::default(), stats: Rc::default(), sweeper: RefCell::default() })
+        Rc::new(Pool { settings, state: RefCell::default(), counters: Rc::default(), sweeper: RefCell::default() })
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let state = self.state.borrow();
+        let (state, counters) = (self.state.borrow(), &self.counters);
         Stats {
+            opened: counters.opened.get(),
+            reused: counters.reused.get(),
             in_use: (state.open - state.idle) as u64,
             in_use_max: state.in_use_max as u64,
             idle: state.idle as u64,
             waiting: state.waiters.len() as u64,
-            ..*self.stats.borrow()
+            retries: counters.retries.get(),
+            bytes_in: counters.bytes_in.get(),
+            bytes_out: counters.bytes_out.get(),
+            closed: counters.closed.get(),
         }
     }
 
@@ -241,7 +246,7 @@ impl Pool {
         let waker = Some(waker.clone());
         let mut state = self.state.borrow_mut();
         let host = state.host(url.origin());
-        let unopened = || Connection::unopened(url, self.stats.clone());
+        let unopened = || Connection::unopened(url, self.counters.clone());
         if let Some((mut connection, why_close)) = state.take(host, &self.settings, unopened) {
             drop(state);
             if let Some(why) = why_close {

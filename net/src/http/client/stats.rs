@@ -1,13 +1,15 @@
 //! What a client tells of its connections.
 //!
 //! ```text
-//!   pool ── in use, closed and why ──┐
-//!   connection ── bytes ─────────────┼──► Stats ──► Client::stats
-//!   exchange ── opened, reused ──────┘
+//!   connection ── opened, reused, bytes, closed and why ──┐
+//!   exchange ── retries ──────────────────────────────────┼──► Stats ──► Client::stats
+//!   pool ── in use, idle, waiting ────────────────────────┘
 //! ```
 //!
 //! Whoever does a thing counts it, and nobody else does.
 //! Not here: what comes of the figures (`pool` decides by its own).   Next: `pool`.
+
+use std::cell::Cell;
 
 /// How a client's connections are doing.
 ///
@@ -87,18 +89,6 @@ impl Closed {
         let Closed { unfinished, asked, by_peer, idle, lifetime, requests, room } = *self;
         unfinished + asked + by_peer + idle + lifetime + requests + room
     }
-
-    pub(crate) fn count(&mut self, why: Why) {
-        *match why {
-            Why::Unfinished => &mut self.unfinished,
-            Why::Asked => &mut self.asked,
-            Why::ByPeer => &mut self.by_peer,
-            Why::Idle => &mut self.idle,
-            Why::Lifetime => &mut self.lifetime,
-            Why::Requests => &mut self.requests,
-            Why::Room => &mut self.room,
-        } += 1;
-    }
 }
 
 /// Why a connection is closed.
@@ -111,4 +101,36 @@ pub(crate) enum Why {
     Lifetime,
     Requests,
     Room,
+}
+
+/// What is counted as it happens.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) opened: Cell<u64>,
+    pub(crate) reused: Cell<u64>,
+    pub(crate) retries: Cell<u64>,
+    pub(crate) bytes_in: Cell<u64>,
+    pub(crate) bytes_out: Cell<u64>,
+    pub(crate) closed: Cell<Closed>,
+}
+
+impl Counters {
+    pub(crate) fn close(&self, why: Why) {
+        let mut closed = self.closed.get();
+        *match why {
+            Why::Unfinished => &mut closed.unfinished,
+            Why::Asked => &mut closed.asked,
+            Why::ByPeer => &mut closed.by_peer,
+            Why::Idle => &mut closed.idle,
+            Why::Lifetime => &mut closed.lifetime,
+            Why::Requests => &mut closed.requests,
+            Why::Room => &mut closed.room,
+        } += 1;
+        self.closed.set(closed);
+    }
+}
+
+#[inline]
+pub(crate) fn add(counter: &Cell<u64>, n: u64) {
+    counter.set(counter.get() + n);
 }

@@ -17,18 +17,18 @@
 use std::{
     fs::{self, Permissions},
     io::{BufRead, BufReader, Read},
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::PathBuf,
     process::{Command, Stdio},
 };
 
 use nix::{
-    sys::signal::{Signal, kill},
+    sys::signal::{Signal, kill, killpg},
     unistd::Pid,
 };
 use serde_json::{Value, json};
 use windlass_tests::{
-    program::{self, Done, program},
+    program::{self, Done, assert_same, number, program},
     servers::Folder,
 };
 
@@ -42,22 +42,8 @@ fn run(arguments: &[&str]) -> Done {
     program::run(&mut compare_loops(arguments))
 }
 
-fn report(done: &Done) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
-}
-
 fn list<'a>(report: &'a Value, name: &str) -> &'a [Value] {
     report[name].as_array().unwrap()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-/// Two numbers that are the same but for how floating point got there.
-#[track_caller]
-fn assert_same(one: f64, other: f64) {
-    assert!((one - other).abs() <= 1e-9 * one.abs().max(1.0), "{one}, not {other}");
 }
 
 fn assert_adds_up(report: &Value) {
@@ -92,6 +78,11 @@ fn python_without_uvloop(folder: &Folder, told: &str) -> PathBuf {
         "#!/bin/sh\ncase \"$2\" in\n'import uvloop') echo 'ModuleNotFoundError: none here' >&2; exit 1;;\n\
          'import asyncio') exit 0;;\nesac\necho '{told}'\n"
     );
+    put_program(folder, script)
+}
+
+/// A program of this text, to be taken for a python.
+fn put_program(folder: &Folder, script: String) -> PathBuf {
     folder.put("python", script);
     let path = folder.path().join("python");
     fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
@@ -104,7 +95,7 @@ const TOLD: &str = r#"{"tasks": 100, "sum": 4950, "elapsed_s": 0.5, "cpu_s": 0.2
 fn every_engine_does_all_of_the_work_in_each_round_and_the_order_alternates() {
     let done = run(&["--json", "--tasks", "100", "--rounds", "3"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     let order: Vec<_> = list(&report, "runs").iter().map(|run| run["engine"].as_str().unwrap()).collect();
     let (there, back) = (["windlass", "tokio-local", "tokio"], ["tokio", "tokio-local", "windlass"]);
@@ -118,6 +109,7 @@ fn every_engine_does_all_of_the_work_in_each_round_and_the_order_alternates() {
 fn people_are_told_what_it_measures() {
     let done = run(&["--tasks", "50", "--rounds", "1", "--engine", "windlass,tokio-local"]);
     assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""), "{done:?}");
+    assert!(!done.stdout.contains("0 %"), "one round has no spread: {done:?}");
     for words in ["50 tasks that sleep 1.0 ms each, 1 rounds interleaved", "windlass ", "tokio-local ", "no I/O"] {
         assert!(done.stdout.contains(words), "{words:?} is not there: {done:?}");
     }
@@ -128,7 +120,7 @@ fn auto_says_who_it_is() {
     let done = run(&["--json", "--tasks", "10", "--rounds", "1", "--engine", "auto"]);
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("auto: windlass\n"), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(report["fallbacks"], json!([{"asked": "auto", "taken": "windlass", "missing": []}]));
     assert_eq!(list(&report, "runs").len(), 1);
 }
@@ -141,7 +133,7 @@ fn where_there_is_no_uvloop_asyncio_takes_its_place_and_is_named() {
     let done = program::run(command.env("WINDLASS_PYTHON", &python));
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("uvloop: asyncio, since there is no uvloop: "), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(
         (&report["fallbacks"][0]["taken"], &report["runs"][0]["engine"]),
@@ -157,7 +149,7 @@ fn beside_the_others_what_is_missing_is_skipped_and_named() {
     let done = program::run(compare_loops(&line).env("WINDLASS_PYTHON", &python));
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("SKIPPED: uvloop: ") && done.stderr.contains("none here"), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(list(&report, "skipped").len(), 1, "{report}");
     let compared: Vec<_> = list(&report, "comparison").iter().map(|one| one["engine"].as_str().unwrap()).collect();
@@ -181,7 +173,7 @@ fn an_engine_that_leaves_work_undone_or_breaks_down_is_no_result() {
         let done = program::run(compare_loops(&line).env("WINDLASS_PYTHON", &python));
         assert_eq!(done.status, Some(1), "{done:?}");
         assert!(done.stderr.contains(words), "{done:?}");
-        assert_eq!(list(&report(&done), "runs").len(), 1, "what came before is reported: {done:?}");
+        assert_eq!(list(&done.json(), "runs").len(), 1, "what came before is reported: {done:?}");
     }
 }
 
@@ -189,7 +181,7 @@ fn an_engine_that_leaves_work_undone_or_breaks_down_is_no_result() {
 fn pythons_own_loop_does_the_same_work_where_there_is_one() {
     let done = run(&["--json", "--tasks", "100", "--rounds", "1", "--engine", "windlass", "--python"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     let (compared, skipped) = (list(&report, "comparison").len(), list(&report, "skipped").len());
     assert_eq!(compared + skipped, 3, "who is not in the one is in the other: {report}");
@@ -208,10 +200,49 @@ fn control_c_ends_it_with_the_report_so_far() {
     said.read_to_string(&mut line).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());
     assert_eq!(done.status, Some(130), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_eq!(report["interrupted"], true);
     assert!(list(&report, "runs").len() < 3000, "{line}");
+}
+
+#[test]
+fn control_c_in_a_terminal_reaches_the_program_alone() {
+    // A terminal sends it to the whole group. This python complains of it, as python does, and ends when `go` is there.
+    let folder = Folder::new();
+    let go = folder.path().join("go");
+    let told = TOLD.replace('"', "\\\"");
+    let script = format!(
+        "#!/bin/sh\ncase \"$2\" in 'import asyncio') exit 0;; esac\ntrap 'echo Traceback >&2; exit 1' INT\n\
+         echo began >&2\nuntil [ -e {} ]; do :; done\necho \"{told}\"\n",
+        go.display()
+    );
+    let python = put_program(&folder, script);
+    let mut command = compare_loops(&["--json", "--tasks", "100", "--engine", "asyncio"]);
+    command.env("WINDLASS_PYTHON", &python).process_group(0);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while line != "began\n" {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "the python begins");
+    }
+    killpg(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    fs::write(&go, "").unwrap();
+    said.read_to_string(&mut line).unwrap();
+    let done = Done::from(child.wait_with_output().unwrap());
+    assert_eq!((done.status, line.as_str()), (Some(130), "began\n"), "{done:?}");
+    assert_eq!(done.json()["interrupted"], true);
+}
+
+#[test]
+fn a_python_that_is_named_by_nothing_is_python3() {
+    let done = program::run(
+        compare_loops(&["--json", "--tasks", "10", "--rounds", "1", "--engine", "windlass,asyncio"])
+            .env("WINDLASS_PYTHON", ""),
+    );
+    assert_eq!(done.status, Some(0), "{done:?}");
+    assert!(!done.stderr.contains("asyncio:  cannot be started"), "{done:?}");
 }
 
 #[test]

@@ -10,8 +10,8 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::{BufRead, BufReader, Read},
-    net::Ipv4Addr,
+    io::{BufRead, BufReader, Read, Write},
+    net::{Ipv4Addr, Shutdown, TcpListener},
     process::{Command, Output, Stdio},
     sync::mpsc,
     thread,
@@ -131,6 +131,33 @@ fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
     let output = crawl("--site-pages 2 --output /nonexistent/pages.jsonl");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.code() == Some(1) && said.contains("/nonexistent/pages.jsonl: "), "{said}");
+}
+
+#[test]
+fn what_fails_has_the_same_name_on_both_loops() {
+    let saying = |bytes: &'static [u8]| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                // The request fits into one read; what becomes of the answer is the crawler's business.
+                let _ = stream.read(&mut [0; 4096]).and_then(|_| stream.write_all(bytes));
+                let _ = stream.shutdown(Shutdown::Write).and_then(|()| stream.read_to_end(&mut Vec::new()));
+            }
+        });
+        url
+    };
+    for (url, kind) in [
+        (saying(b"220 mail.example.org ESMTP\r\n\r\n"), "protocol"),
+        (saying(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nten bytes."), "truncated"),
+        (saying(b""), "truncated"),
+        ("http://no-such-host.invalid/".to_owned(), "resolve"),
+    ] {
+        for engine in ["windlass", "tokio"] {
+            let (code, report) = json(&format!("--attempts 1 --ignore-robots --allow-private --engine {engine} {url}"));
+            assert_eq!((code, &report["failed"][kind]), (Some(1), &1.into()), "{engine}: {kind}: {}", report["failed"]);
+        }
+    }
 }
 
 #[test]

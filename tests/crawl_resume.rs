@@ -20,7 +20,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, mpsc},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -144,6 +144,18 @@ fn met(lines: &BTreeMap<String, Value>) -> (BTreeSet<String>, BTreeMap<String, S
     (urls.collect(), there.collect())
 }
 
+/// Waits until a crawl has written something to `file`.
+fn await_lines(child: &mut Child, file: &Path) {
+    let began = Instant::now();
+    while fs::metadata(file).map_or(0, |file| file.len()) == 0 {
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("it ended with {status}, and {} is empty", file.display());
+        }
+        assert!(began.elapsed() < PATIENCE, "after {PATIENCE:?} there is no line in {}", file.display());
+        thread::yield_now();
+    }
+}
+
 fn end(mut child: Child, signal: Signal) -> Option<i32> {
     kill(Pid::from_raw(child.id() as i32), signal).unwrap();
     child.wait().unwrap().code()
@@ -192,10 +204,7 @@ fn ctrl_c_leaves_the_rest_to_the_next_run_at_the_same_port_and_a_budget_is_for_a
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while fs::metadata(at("pages")).map_or(0, |file| file.len()) == 0 {
-        assert!(child.try_wait().unwrap().is_none(), "it takes long enough");
-        thread::yield_now();
-    }
+    await_lines(&mut child, Path::new(&at("pages")));
     assert_eq!(end(child, Signal::SIGINT), Some(130));
     let first = lines(Path::new(&at("pages")));
     let more = first.len() as u64 + 20;
@@ -237,10 +246,7 @@ fn a_state_of_another_crawl_is_refused_and_one_that_is_in_use() {
     }
     let output = format!("--state {} --output {}", at("other"), at("pages"));
     let mut first = crawl(&format!("{output} --rate 5")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    while fs::metadata(at("pages")).map_or(0, |file| file.len()) == 0 {
-        assert!(first.try_wait().unwrap().is_none(), "it takes long enough");
-        thread::yield_now();
-    }
+    await_lines(&mut first, Path::new(&at("pages")));
     let refused = done(&output);
     assert!(refused.status == Some(2) && refused.stderr.contains("another process has it open"), "{}", refused.stderr);
     end(first, Signal::SIGKILL);

@@ -24,28 +24,14 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use windlass_tests::program::{self, Done, program};
+use windlass_tests::program::{self, Done, assert_same, number, program};
 
 fn run(arguments: &[&str]) -> Done {
     program::run(Command::new(program("crawl_steps")).args(arguments))
 }
 
-fn report(done: &Done) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
-}
-
 fn runs(report: &Value) -> &[Value] {
     report["runs"].as_array().unwrap()
-}
-
-fn number(value: &Value) -> f64 {
-    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
-}
-
-/// Two numbers that are the same but for how floating point got there.
-#[track_caller]
-fn assert_same(one: f64, other: f64) {
-    assert!((one - other).abs() <= 1e-9 * one.abs().max(1.0), "{one}, not {other}");
 }
 
 fn assert_adds_up(report: &Value) {
@@ -82,7 +68,7 @@ fn assert_whole(report: &Value) {
 fn every_step_fetches_every_url_in_order_and_none_is_faster_than_its_limits_allow() {
     let done = run(&["--json", "--scale", "0.01", "--urls", "10", "--max-concurrent", "4", "--rate", "50"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_whole(&report);
     let expected = [
@@ -114,7 +100,7 @@ fn every_step_fetches_every_url_in_order_and_none_is_faster_than_its_limits_allo
 fn the_articles_promises_stand_beside_floors_of_a_hundred_one_and_twenty_seconds() {
     let done = run(&["--json", "--scale", "0.001"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     let of_article: Vec<_> = runs(&report).iter().filter(|run| run["limits_of"] == "article").collect();
     let figures: Vec<_> = of_article.iter().map(|run| (number(&run["promised_s"]), number(&run["floor_s"]))).collect();
     assert_eq!(figures, [(100.0, 100.0), (10.0, 1.0), (3.0, 20.0)]);
@@ -128,7 +114,7 @@ fn an_answer_that_says_failure_is_none_and_only_the_last_step_tries_again() {
     let line = ["--json", "--scale", "0.01", "--urls", "6", "--failing", "2", "--attempts", "4"];
     let done = run(&[&line[..], &["--step", "basic,optimised"]].concat());
     assert_eq!(done.status, Some(1), "a run with failures says so: {done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     assert_whole(&report);
     for run in runs(&report) {
@@ -149,14 +135,20 @@ fn who_takes_too_long_is_an_error_in_its_place() {
     let line = ["--json", "--urls", "3", "--timeout", "0.02", "--attempts", "2", "--step", "blocking,basic"];
     let done = run(&line);
     assert_eq!(done.status, Some(1), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     for run in runs(&report) {
         for result in run["results"].as_array().unwrap() {
             assert_eq!(result["success"], false, "{run}");
-            assert!(result["error"].is_string() && result.get("status").is_none(), "{run}");
+            assert!(result["error"].as_str().unwrap().contains("timed out"), "{run}");
+            assert!(result.get("status").is_none(), "{run}");
         }
+        assert_eq!(run["within_5_percent"], Value::Null, "a floor is one of answers: {run}");
     }
+    assert!(!done.stderr.contains("over the floor") && !done.stderr.contains('≥'), "{done:?}");
+
+    let done = run(&["--scale", "0.1", "--timeout", "0.001", "--step", "basic"]);
+    assert!(!done.stdout.contains("measured: "), "it explains no time that nobody was answered in: {done:?}");
 }
 
 #[test]
@@ -191,7 +183,7 @@ fn control_c_ends_it_with_the_report_so_far() {
     said.read_to_string(&mut line).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());
     assert_eq!(done.status, Some(130), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_adds_up(&report);
     let interrupted: Vec<_> = runs(&report).iter().map(|run| run["interrupted"] == true).collect();
     assert_eq!(interrupted, [false, false, true], "{report}");

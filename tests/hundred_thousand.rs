@@ -19,7 +19,11 @@ use std::{
     net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     process::{Child, Command, Stdio},
-    sync::mpsc::{Receiver, channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{Receiver, channel},
+    },
     thread,
     time::Duration,
 };
@@ -78,12 +82,8 @@ fn run(arguments: &[&str]) -> Done {
     finish(start(arguments))
 }
 
-fn report(done: &Done) -> Value {
-    serde_json::from_str(&done.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{done:?}"))
-}
-
 fn only_run(done: &Done) -> Value {
-    let runs = report(done)["runs"].take();
+    let runs = done.json()["runs"].take();
     assert_eq!(runs.as_array().unwrap().len(), 1, "{runs}");
     runs[0].clone()
 }
@@ -179,6 +179,13 @@ fn nobody_listening_is_a_failed_connect() {
     for engine in ENGINES {
         let done = all_fail_as("connect", engine, &url, &[]);
         assert!(done.stderr.to_lowercase().contains("connection refused"), "{done:?}");
+        assert_eq!(only_run(&done)["in_flight"], json!({"max": 0, "mean": 0.0}), "nobody had a connection: {done:?}");
+    }
+    let done = all_fail_as("connect", "reqwest", &url, &[]);
+    assert!(done.stderr.to_lowercase().contains("connection refused"), "it says why: {done:?}");
+    if !lacks_python("nobody_listening_is_a_failed_connect", &AIOHTTP) {
+        let done = all_fail_as("connect", "asyncio", &url, &[]);
+        assert_eq!(only_run(&done)["connections"], json!({"opened": 0, "reused": 0}), "{done:?}");
     }
 }
 
@@ -224,7 +231,7 @@ fn what_cannot_be_counted_for_want_of_a_tool_is_said_and_is_null() {
     let done: Done = command.args(arguments).env("PATH", "/nowhere").output().unwrap().into();
     assert_eq!(done.status, Some(0), "{done:?}");
     assert_eq!(done.stderr.matches("MISSING").count(), 2, "{done:?}");
-    let counts = &report(&done)["counts"];
+    let counts = &done.json()["counts"];
     assert_eq!((&counts["instructions_by"], &counts["syscalls_by"]), (&Value::Null, &Value::Null));
     let row = &counts["engines"][0];
     assert_eq!(
@@ -266,7 +273,7 @@ fn a_server_that_never_answers_runs_into_the_time_out() {
 
 #[test]
 fn a_host_without_an_address_cannot_be_resolved() {
-    for engine in ENGINES {
+    for engine in ENGINES.into_iter().chain(["reqwest", "epoll"]) {
         all_fail_as("resolve", engine, "http://no-such-host.invalid/", &[]);
     }
 }
@@ -319,7 +326,7 @@ fn with_no_url_a_server_is_started_and_the_json_is_the_contract() {
     let engines = ENGINES.join(",");
     let done = run(&["--json", "--requests", "200", "--engine", &engines, "--rounds", "2"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(keys(&report), ["comparison", "program", "runs", "settings", "target", "version"]);
     assert_eq!(report["program"], "hundred_thousand");
     assert_eq!(report["settings"], json!({"requests": 200, "concurrency": 1000, "per_host": 100, "batch": null}));
@@ -401,7 +408,7 @@ fn with_one_request_a_connection_as_many_are_opened_as_there_are_requests() {
             let flags = ["--requests", "60", "--concurrency", "10", "--per-host", "1", "--max-requests", most];
             let done = run(&[&["--json", "--engine", engine], &flags[..]].concat());
             assert_eq!(only_run(&done)["connections"]["opened"], opened, "{engine}: {done:?}");
-            assert_eq!(report(&done)["settings"]["max_requests"].to_string(), most);
+            assert_eq!(done.json()["settings"]["max_requests"].to_string(), most);
             assert_left_nothing_open(&done);
         }
     }
@@ -417,7 +424,7 @@ fn the_answers_of_the_programs_own_server_are_as_long_in_as_many_chunks_and_as_l
         assert!(run["bytes_in"].as_u64().unwrap() >= 20 * 5_000, "{run}");
         assert!(run["exchange_us"]["p50"].as_f64().unwrap() >= 50_000.0, "{run}");
         let answer = json!({"body": 5_000, "chunk": 600, "delay_s": 0.05});
-        assert_eq!(report(&done)["settings"]["answer"], answer);
+        assert_eq!(done.json()["settings"]["answer"], answer);
         assert_left_nothing_open(&done);
     }
 }
@@ -429,11 +436,13 @@ fn reqwest_sends_the_same_requests_and_does_not_tell_of_its_connections() {
         let done = run(&[&flags, more].concat());
         let run = only_run(&done);
         assert_eq!((&run["ok"], &run["connections"], &run["loop"]), (&json!(50), &Value::Null, &Value::Null));
+        assert_eq!((&run["bytes_in"], &run["bytes_in_of"]), (&json!(50 * 128), &json!("bodies")), "{run}");
         assert_left_nothing_open(&done);
     }
-    let refused = run(&[&flags[..], &["--max-requests", "2"]].concat());
-    assert!(refused.stderr.contains("reqwest keeps connections or does not"), "{refused:?}");
-    assert_eq!(refused.status, Some(1));
+    assert!(run(&flags[1..]).stdout.contains("6,400 bytes in, of bodies alone"));
+    let alone = run(&[&flags[..], &["--max-requests", "2"]].concat());
+    assert!(alone.stderr.contains("SKIPPED: reqwest: it keeps connections or does not"), "{alone:?}");
+    assert_eq!(alone.status, Some(2), "nothing is left to run: {alone:?}");
 }
 
 #[test]
@@ -448,11 +457,31 @@ fn at_a_rate_requests_begin_by_the_schedule_and_latency_counts_from_there() {
         assert_eq!(pace["asked_per_s"], 400.0, "{run}");
         assert!(pace["reached_per_s"].as_f64().unwrap() < 45.0, "{run}");
         assert!(late["window_full"].as_u64().unwrap() >= 36, "{run}");
+        let late_us = &pace["late_us"];
+        assert_eq!(keys(late_us), ["max", "mean", "p50", "p90", "p99", "p999"]);
+        assert!(late_us["max"].as_u64().unwrap() > 700_000, "the last began so late: {run}");
+        assert!(late_us["max"].as_u64() <= run["latency_us"]["max"].as_u64(), "who began late took longer: {run}");
         assert!(run["exchange_us"]["p50"].as_u64().unwrap() < 400_000, "no answer took long: {run}");
         // The last was due after a tenth of a second and began after nine tenths of the whole.
         assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "what waited is in the latencies: {run}");
         assert!(run["limits"]["concurrency"].as_f64().unwrap() > 0.8, "{run}");
-        assert_eq!(report(&done)["settings"]["rate"], 400.0);
+        assert_eq!(done.json()["settings"]["rate"], 400.0);
+    }
+}
+
+#[test]
+fn at_a_rate_people_are_told_from_when_latency_counts_and_how_late_requests_began() {
+    let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
+    let done = run(&[&["--engine", "windlass,tokio"], &flags[..]].concat());
+    for words in [
+        ", from when each was to begin\n",
+        ", from having a connection\n",
+        "400 requests/s asked, ",
+        " of 40 began late (by more than 2 ms): ",
+        "  lateness     mean ",
+        "the schedule sets the time",
+    ] {
+        assert!(done.stdout.contains(words), "{words:?} is missing in\n{}", done.stdout);
     }
 }
 
@@ -475,7 +504,7 @@ fn every_request_that_meets_a_fault_ends_as_the_servers_script_says() {
     let done = run(&[&["--json", "--engine", engines], &flags[..]].concat());
     assert_eq!(done.status, Some(0), "{done:?}");
     assert!(done.stderr.contains("12 are faulty, by the script of --seed 7"), "{done:?}");
-    for run in report(&done)["runs"].as_array().unwrap() {
+    for run in done.json()["runs"].as_array().unwrap() {
         assert_adds_up(run);
         assert_eq!(run["faults"]["differ"], 0, "{run}");
         let scripted = run["faults"]["scripted"].as_object().unwrap();
@@ -506,7 +535,7 @@ fn a_request_that_ends_otherwise_than_the_script_says_fails_the_run_and_is_named
 fn as_the_article_has_it_a_thousand_at_once_are_a_hundred_and_its_latency_is_none() {
     let done = run(&["--json", "--article", "--requests", "2000", "--engine", "windlass", "--delay", "0.02"]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     assert_eq!(report["settings"]["batch"], 1000);
     let (row, run) = (&report["held_back"][0], &report["runs"][0]);
     let figure = |value: &Value| value.as_f64().unwrap();
@@ -569,11 +598,17 @@ fn aiohttp_stands_in_the_same_table_where_there_is_one() {
     let flags = ["--requests", "300", "--concurrency", "50", "--per-host", "5", "--batch", "100"];
     let done = run(&[&["--json", "--engine", "windlass", "--python"], &flags[..]].concat());
     assert_eq!(done.status, Some(0), "{done:?}");
-    let report = report(&done);
+    let report = done.json();
     let engines: Vec<_> = report["comparison"].as_array().unwrap().iter().map(|side| &side["engine"]).collect();
     assert_eq!(engines, ["windlass", "asyncio", "uvloop"]);
     for run in &report["runs"].as_array().unwrap()[1..] {
-        assert_run_keeps_the_contract(run);
+        let mut run = run.clone();
+        assert_eq!(
+            run.as_object_mut().unwrap().remove("bytes_in_of"),
+            Some(json!("bodies")),
+            "heads it keeps to itself"
+        );
+        assert_run_keeps_the_contract(&run);
         assert_eq!((&run["ok"], &run["in_flight"]["max"]), (&json!(300), &json!(5)), "{run}");
         assert_eq!(run["connections"], json!({"opened": 5, "reused": 295}), "{run}");
         assert!(run["limits"]["per_host"].as_f64().unwrap() > 0.5, "{run}");
@@ -590,6 +625,7 @@ fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_contro
     let flags = ["--requests", "40", "--concurrency", "2", "--rate", "400", "--delay", "0.05"];
     let run = only_run(&self::run(&[&["--json", "--engine", "asyncio"], &flags[..]].concat()));
     assert!(run["pace"]["late"]["window_full"].as_u64().unwrap() >= 36, "{run}");
+    assert!(run["pace"]["late_us"]["max"].as_u64().unwrap() > 700_000, "{run}");
     assert!(run["latency_us"]["max"].as_u64().unwrap() > 750_000, "{run}");
 
     let flags = ["--requests", "1500", "--concurrency", "50", "--faults", "12", "--seed", "7"];
@@ -603,6 +639,7 @@ fn aiohttp_keeps_to_schedules_ends_as_the_script_of_faults_says_and_hears_contro
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     let done = finish(child);
     assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
+    assert_eq!(only_run(&done)["in_flight"], json!({"max": 1, "mean": null}), "{done:?}");
     assert_left_nothing_open(&done);
     closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
 }
@@ -632,7 +669,7 @@ fn a_python_that_breaks_down_is_in_nobodys_way() {
         let mut command = Command::new(program("hundred_thousand"));
         command.args(["--json", "--requests", "50", "--rounds", "2"]).args(flags);
         let done = program::run(command.env("WINDLASS_PYTHON", &python));
-        assert_eq!((done.status, report(&done)["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
+        assert_eq!((done.status, done.json()["runs"].as_array().unwrap().len()), (Some(status), runs), "{done:?}");
         assert!(done.stderr.contains("engine asyncio ended without a report: exit status: 3"), "{done:?}");
     }
 }
@@ -653,9 +690,70 @@ fn a_page_of_plots_needs_nothing_but_a_browser() {
     for outside in ["<script", "src=", "<link", "@import", "url("] {
         assert!(!page.contains(outside), "{outside:?} is in it");
     }
-    let nowhere = run(&["--requests", "5", "--engine", "epoll", "--report", "/nowhere/page.html"]);
-    assert_eq!(nowhere.status, Some(1), "{nowhere:?}");
-    assert!(nowhere.stderr.contains("--report /nowhere/page.html"), "{nowhere:?}");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_refused_before_the_first_request_and_what_is_there_stays() {
+    let folder = Folder::new();
+    let (asking, asked) = channel();
+    let server = Server::doing(move |_| asking.send(()).unwrap());
+    let is_a_folder = folder.path().display().to_string();
+    for place in ["/nowhere/page.html", &is_a_folder] {
+        let done = run(&["--requests", "5", "--engine", "windlass", "--url", &server.url(), "--report", place]);
+        assert_eq!((done.status, done.stdout.as_str()), (Some(2), ""), "{done:?}");
+        assert!(done.stderr.contains(&format!("--report {place}: ")), "{done:?}");
+    }
+    assert!(asked.try_recv().is_err(), "nobody was asked anything");
+
+    folder.put("old.html", "what the last run left");
+    let (old, new) = (folder.path().join("old.html"), folder.path().join("new.html"));
+    for page in [&old, &new] {
+        let few = ["--engine", "windlass", "--concurrency", "1", "--report", page.to_str().unwrap()];
+        let done = with_descriptors(8, &few);
+        assert_eq!(done.status, Some(2), "it cannot be carried out: {done:?}");
+    }
+    assert_eq!(fs::read_to_string(old).unwrap(), "what the last run left");
+    assert!(!new.exists(), "nothing was made that nothing stands in");
+}
+
+#[test]
+fn an_engine_that_failed_is_compared_with_nobody_and_its_row_says_why() {
+    // tokio-raw, which comes second, is served by nobody any more: each connection carries one of forty requests.
+    let served = Arc::new(AtomicU64::new(0));
+    let server = Server::doing(move |mut stream| {
+        read_request(&stream);
+        let is_first = served.fetch_add(1, Ordering::Relaxed) < 80;
+        let answer: &[u8] = if is_first { b"HTTP/1.1 200 OK\r\n\r\nhello" } else { b"HTTP/1.1 500 Oh\r\n\r\n" };
+        let _ = stream.write_all(answer); // the client may have given up
+        close_in_good_order(stream);
+    });
+    let flags = ["--requests", "40", "--concurrency", "4", "--engine", "windlass,tokio,tokio-raw", "--url"];
+    let done = run(&[&["--json"], &flags[..], &[&server.url()]].concat());
+    assert_eq!(done.status, Some(1), "{done:?}");
+    let compared = done.json()["comparison"].take();
+    let of = |engine: &str| compared.as_array().unwrap().iter().find(|side| side["engine"] == engine).unwrap();
+    let raw = of("tokio-raw");
+    assert_eq!(raw["void"], "round 1: 40 of 40 requests failed", "{raw}");
+    assert_eq!((&raw["median_s"], &raw["spread"], &raw["ratio_to"]), (&Value::Null, &Value::Null, &json!({})));
+    assert_eq!((keys(&of("windlass")["ratio_to"]), keys(&of("tokio")["ratio_to"])), (vec!["tokio"], vec!["windlass"]));
+    assert_eq!(keys(of("windlass")), ["engine", "median_s", "ratio_to", "spread"]);
+
+    let dead = Server::always_saying(b"HTTP/1.1 500 Oh\r\nContent-Length: 0\r\n\r\n");
+    let done = run(&[&flags[..], &[&dead.url()]].concat());
+    assert_eq!(done.stdout.matches("void: round 1: 40 of 40 requests failed").count(), 3, "{done:?}");
+    assert!(!done.stdout.contains("ratio"), "there is nothing to compare: {done:?}");
+}
+
+#[test]
+fn an_interrupted_round_is_in_no_ratio() {
+    let (server, opened, _closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "windlass,tokio", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    let compared = finish(child).json()["comparison"].take();
+    assert_eq!(compared.as_array().unwrap().len(), 1, "{compared}");
+    assert_eq!(compared[0]["void"], "interrupted before a round had ended", "{compared}");
+    assert_eq!(compared[0]["ratio_to"], json!({}), "{compared}");
 }
 
 #[test]
@@ -667,7 +765,7 @@ fn batches_wait_at_barriers_and_all_requests_are_sent() {
         assert_eq!(run["ok"], 250, "{done:?}");
         assert!(run["limits"]["batch_barrier"].as_f64().unwrap() > 0.0, "{run}");
         assert!(run["in_flight"]["max"].as_u64().unwrap() <= 10, "{run}");
-        assert_eq!(report(&done)["settings"]["batch"], 100);
+        assert_eq!(done.json()["settings"]["batch"], 100);
     }
 }
 
@@ -699,7 +797,7 @@ fn with_few_connections_sixty_four_descriptors_are_enough() {
     let engines = ENGINES.join(",");
     let done = with_descriptors(64, &["--json", "--requests", "200", "--per-host", "20", "--engine", &engines]);
     assert_eq!(done.status, Some(0), "{done:?}");
-    for run in report(&done)["runs"].as_array().unwrap() {
+    for run in done.json()["runs"].as_array().unwrap() {
         assert_eq!((&run["ok"], &run["connections"]["opened"]), (&json!(200), &json!(20)), "{run}");
     }
 }
@@ -747,12 +845,31 @@ fn control_c_ends_a_run_with_the_report_so_far_and_leaves_nobody_behind() {
         assert_eq!(done.status, Some(130), "{engine}: {done:?}");
         let run = only_run(&done);
         assert_eq!((&run["failed"]["cancelled"], &run["requests"]), (&json!(1000), &json!(1000)), "{engine}: {run}");
+        assert_eq!(
+            run["in_flight"],
+            json!({"max": 3, "mean": null}),
+            "nobody knows how long they would have had: {run}"
+        );
         assert_adds_up(&run);
         assert_left_nothing_open(&done);
         for _ in 0..3 {
             closed.recv_timeout(Duration::from_secs(20)).expect("the engine's process has ended");
         }
     }
+}
+
+#[test]
+fn an_interrupt_that_comes_twice_at_once_is_one() {
+    // As `timeout -s INT` sends it: to the program, and to its group.
+    let (server, opened, _closed) = silent_server();
+    let child = start(&["--json", "--url", &server.url(), "--engine", "windlass", "--per-host", "1"]);
+    opened.recv_timeout(Duration::from_secs(20)).unwrap();
+    for _ in 0..2 {
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        thread::yield_now();
+    }
+    let done = finish(child);
+    assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
 }
 
 #[test]

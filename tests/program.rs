@@ -1,4 +1,4 @@
-//! Where the programs are.
+//! Where the programs are, and what they say.
 //!
 //! A story about a program runs the program: the same file that `cargo run --example NAME` starts. Cargo tells a test
 //! where its package's binaries are, but not where another package's examples are, so this works it out.
@@ -15,6 +15,8 @@ use std::{
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
+
+use serde_json::Value;
 
 /// The file of the example `name`, up to date.
 ///
@@ -69,6 +71,35 @@ pub struct Done {
     pub stdout: String,
     /// All that it wrote to stderr.
     pub stderr: String,
+}
+
+impl Done {
+    /// What it wrote to stdout, which is one JSON value and nothing else.
+    ///
+    /// # Panics
+    /// If it is not.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is not one JSON value: {error}\n{self:?}"))
+    }
+}
+
+/// The number that `value` is.
+///
+/// # Panics
+/// If it is none.
+#[track_caller]
+pub fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or_else(|| panic!("{value} is no number"))
+}
+
+/// Two numbers are the same but for how floating point got there.
+///
+/// # Panics
+/// If they are not.
+#[track_caller]
+pub fn assert_same(one: f64, other: f64) {
+    assert!((one - other).abs() <= 1e-9 * one.abs().max(1.0), "{one}, not {other}");
 }
 
 impl From<Output> for Done {

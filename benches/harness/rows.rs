@@ -424,7 +424,7 @@ pub(crate) const ROWS: &[Row] = &[
 ];
 
 const QUEUE: &[Line] =
-    &[line("queued", "URLs in line at the end", &[]), line("peak_rss_mb", "MB peak RSS", &[Floor::AtMost(60.0)])];
+    &[line("queued", "URLs in line at end", &[]), line("peak_rss_mb", "MB peak RSS", &[Floor::AtMost(60.0)])];
 
 const fn exchange(name: &'static str, about: &'static str, exchange: Exchange) -> Row {
     let (size, counts) = (size(1_000_000, 100_000), Counts::Instructions(10_000));

@@ -12,6 +12,7 @@
 
 use std::{
     env, io,
+    os::unix::process::CommandExt,
     process::{Command, Output, Stdio},
 };
 
@@ -58,7 +59,8 @@ pub(crate) fn run(plan: &Plan) -> io::Result<Told> {
             command
         }
     };
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    // In a group of its own, so that Ctrl-C in a terminal reaches this process alone.
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).process_group(0).output()?;
     let told = read(&output).map_err(|error| io::Error::other(format!("engine {engine}: {error}")))?;
     let all = (plan.tasks, plan.tasks * (plan.tasks - 1) / 2);
     if (told.tasks, told.sum) != all {

@@ -4,10 +4,14 @@ python3 compare_loops.py asyncio|uvloop N CORE|any        prints one line of JSO
 """
 
 import asyncio
+import ctypes
 import json
 import os
+import signal
 import sys
 import time
+
+KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 async def nap(number):
@@ -23,6 +27,7 @@ async def naps(tasks):
     return told | {"cpu_s": time.process_time() - cpu}
 
 
+ctypes.CDLL(None).prctl(KILL_WITH_PARENT, int(signal.SIGKILL), 0, 0, 0)
 engine, tasks, core = sys.argv[1:]
 if core != "any":
     os.sched_setaffinity(0, {int(core)})

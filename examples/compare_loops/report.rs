@@ -140,16 +140,16 @@ pub(crate) fn comparison_in_words(report: &Report) -> String {
         return "interrupted before the first round had ended\n".to_owned();
     };
     let mut words = format!(
-        "engine       tasks      median   ±       tasks/s  CPU/task   x {:<12} promised\n",
+        "engine           tasks      median    ±      tasks/s  CPU/task   x {:<12} promised\n",
         first.engine.to_string()
     );
     for one in &report.comparison {
         words += &format!(
-            "{:<11} {:>6} {:>11} {:>4} {:>12} {:>9} {:>7.2}x {:>13}\n",
+            "{:<11} {:>10} {:>11} {:>4} {:>12} {:>9} {:>7.2}x {:>13}\n",
             one.engine,
             thousands(report.tasks),
             seconds(one.median_s),
-            percent(one.spread),
+            if one.rounds == 1 { "-".to_owned() } else { percent(one.spread) },
             thousands(one.tasks_per_s as u64),
             seconds(one.cpu_us_per_task / 1e6),
             one.times_the_first,
@@ -179,7 +179,26 @@ fn python_in_words(report: &Report) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[test]
+    fn every_column_stands_under_its_name_however_many_tasks_there_are() {
+        for tasks in [10, 10_000_000] {
+            let flags = Flags::parse_from(["compare_loops", "--tasks", &tasks.to_string()]);
+            let mut report = Report::new(&flags, None, Vec::new(), Vec::new());
+            let told = Told { tasks, sum: 0, elapsed_s: 0.5, cpu_s: 0.25 };
+            report.add(EngineName::TokioLocal, 1, told);
+            report.compare();
+            let words = comparison_in_words(&report);
+            let (head, row) = (words.lines().next().unwrap(), words.lines().nth(1).unwrap());
+            for (name, cell) in [("tasks", thousands(tasks)), ("CPU/task", seconds(0.25 / tasks as f64))] {
+                let end = |line: &str, text: &str| line[..line.find(text).unwrap() + text.len()].chars().count();
+                assert_eq!(end(head, name), end(row, &cell), "{words}");
+            }
+        }
+    }
 
     #[test]
     fn what_is_promised_is_promised_for_ten_thousand() {

@@ -20,7 +20,7 @@
 //! | `crawl` | from a URL to its links |
 //! | `engine` | who carries the requests |
 //! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
-//! | `report`, `page` | what it was like, in words, JSON and plots |
+//! | `report`, `hosts`, `page` | what it was like, in words, JSON and plots; of whom |
 //! | `show` | how far it is |
 //! | `warc` | pages as archives keep them |
 //! | `site` | a site to crawl, for who names none |
@@ -32,6 +32,7 @@ mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod hosts;
 mod limits;
 mod page;
 mod plan;
@@ -217,7 +218,11 @@ impl<'a> PageFile<'a> {
     }
 
     fn write(mut self, page: &str) -> io::Result<()> {
-        let written = self.file.set_len(0).and_then(|()| self.file.write_all(page.as_bytes()));
+        let written = self.file.metadata().and_then(|has| match has.is_file() {
+            true => self.file.set_len(0),
+            false => Ok(()), // a device, which has no length
+        });
+        let written = written.and_then(|()| self.file.write_all(page.as_bytes()));
         written.map_err(|error| named(self.path, &error))
     }
 }

@@ -49,8 +49,19 @@ pub(crate) fn page(report: &Value, timeline: &Timeline, settings: &[(String, Str
 fn outcomes(page: &mut Page, report: &Value) {
     page.heading("Outcomes");
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let totals =
-        ["pages", "ok", "left", "robots", "retries", "bytes_wire", "bytes_decoded", "elapsed_s", "pages_per_s"];
+    let totals = [
+        "pages",
+        "ok",
+        "left",
+        "robots",
+        "sitemaps",
+        "sitemaps_failed",
+        "retries",
+        "bytes_wire",
+        "bytes_decoded",
+        "elapsed_s",
+        "pages_per_s",
+    ];
     rows.extend(totals.map(|name| vec![name.to_owned(), report[name].to_string()]));
     for group in ["failed", "status", "skipped"] {
         let counted = pairs(&report[group]).filter(|(_, count)| *count != 0);
@@ -132,7 +143,9 @@ fn hosts(page: &mut Page, report: &Value) {
         [name].into_iter().chain(["pages", "errors", "delay_s"].map(|of| host[of].to_string())).collect()
     };
     let rows: Vec<Vec<String>> = hosts.iter().take(HOSTS_MAX).map(row).collect();
-    let title = format!("{} in all; {} with most pages", hosts.len(), rows.len());
+    let others = &report["other_hosts"]["hosts"];
+    let all = hosts.len() as u64 + others.as_u64().unwrap_or(0);
+    let title = format!("{all} in all; {} with most pages", rows.len());
     page.table(&title, &["host", "pages", "errors", "delay_s"], &rows);
 }
 

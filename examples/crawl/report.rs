@@ -7,11 +7,12 @@
 //!
 //! Outcomes add up: every page that was fetched is counted once, under its class of status or under the error that ended it.
 //! Not here: what the limits would allow (`limits`), plots (`page`), where lines and reports are written (`main`).
-//! Next: `page`.
+//! Next: `hosts`.
 
 use std::{
     collections::BTreeMap,
     fmt::{self, Write as _},
+    iter,
     time::Duration,
 };
 
@@ -28,6 +29,7 @@ use crate::{
     crawl::{Outcome, Page},
     engine::Took,
     frontier::{Bounds, Moment},
+    hosts::{Hosts, Others},
     limits::Given,
     scope::Skipped,
     timeline::{Step, Timeline},
@@ -76,9 +78,11 @@ pub(crate) struct Tally {
     first_failures: BTreeMap<&'static str, String>,
     classes: BTreeMap<u16, u64>,
     skipped: BTreeMap<&'static str, u64>,
-    hosts: BTreeMap<Box<str>, Host>,
+    hosts: Hosts,
     pub(crate) robots: u64,
     pub(crate) sitemaps: u64,
+    /// Sitemaps that were named, and are not there, or are none.
+    pub(crate) sitemaps_failed: u64,
     pub(crate) retries: u64,
     /// Pages that earlier runs of the same state have done.
     pub(crate) earlier: u64,
@@ -140,14 +144,6 @@ struct Phase {
     spans: Summary,
 }
 
-#[derive(Debug, Default)]
-struct Host {
-    pages: u64,
-    errors: u64,
-    /// What its robots.txt asks for between two fetches.
-    delay: Duration,
-}
-
 impl Tally {
     /// For a crawl that goes on after so many pages.
     pub(crate) fn after(earlier: u64) -> Self {
@@ -156,7 +152,7 @@ impl Tally {
 
     pub(crate) fn page(&mut self, host: &str, outcome: &Outcome) {
         self.pages += 1;
-        let of_host = self.hosts.entry(host.into()).or_default();
+        let of_host = self.hosts.of(host);
         of_host.pages += 1;
         self.bytes_decoded += outcome.decoded;
         if let Some(status) = outcome.status {
@@ -182,7 +178,7 @@ impl Tally {
 
     /// The host asks for so long between two fetches.
     pub(crate) fn asks_for(&mut self, host: &str, delay: Duration) {
-        self.hosts.entry(host.into()).or_default().delay = delay;
+        self.hosts.of(host).delay = delay;
     }
 
     pub(crate) fn skip(&mut self, why: Skipped, count: u64) {
@@ -236,9 +232,11 @@ impl Tally {
         self.failed.values().sum()
     }
 
-    /// Whom robots.txt asks for a longer delay has it.
+    /// Whose robots.txt asks for a longer delay has it; who has no row any more is taken for one that asked for none.
     fn delays_s(&self, delay: Duration) -> Vec<f64> {
-        self.hosts.values().map(|host| host.delay.max(delay).as_secs_f64()).collect()
+        let known = self.hosts.known().map(|(_, host)| host.delay.max(delay));
+        let others = iter::repeat_n(delay, self.hosts.others().hosts as usize);
+        known.chain(others).map(|delay| delay.as_secs_f64()).collect()
     }
 }
 
@@ -262,10 +260,12 @@ impl Report<'_> {
         let of_kind = |kind: &ErrorKind| (kind.name(), tally.failed.get(kind.name()).copied().unwrap_or(0));
         let class = |class: u16| (format!("{class}xx"), tally.classes.get(&class).copied().unwrap_or(0));
         let skipped = |why: Skipped| (why.as_str(), tally.skipped.get(why.as_str()).copied().unwrap_or(0));
-        let hosts = tally.hosts.iter().map(|(name, host)| {
+        let hosts = tally.hosts.known().map(|(name, host)| {
             let delay_s = host.delay.max(self.bounds.delay).as_secs_f64();
             serde_json::json!({ "host": name, "pages": host.pages, "errors": host.errors, "delay_s": delay_s })
         });
+        let Others { hosts: others, pages, errors } = tally.hosts.others();
+        let others = serde_json::json!({ "hosts": others, "pages": pages, "errors": errors });
         let given = self.given();
         let allowed = |limit: Limit| (limit.as_str(), given.allows(limit));
         serde_json::json!({
@@ -281,6 +281,7 @@ impl Report<'_> {
             "earlier": tally.earlier,
             "robots": tally.robots,
             "sitemaps": tally.sitemaps,
+            "sitemaps_failed": tally.sitemaps_failed,
             "retries": tally.retries,
             "interrupted": tally.interrupted,
             "elapsed_s": elapsed_s,
@@ -296,6 +297,7 @@ impl Report<'_> {
             "least": given.least().map(|(limit, _)| limit),
             "cpu_us_per_page": self.cpu_us_per_page().into_iter().collect::<BTreeMap<_, _>>(),
             "hosts": hosts.collect::<Vec<_>>(),
+            "other_hosts": others,
             "loop": self.turns,
         })
     }
@@ -372,7 +374,11 @@ impl Report<'_> {
             writeln!(out, "  earlier      {} pages, by the runs that this one goes on with", thousands(tally.earlier))?;
         }
         let [retries, robots, sitemaps] = [tally.retries, tally.robots, tally.sitemaps].map(thousands);
-        writeln!(out, "  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}")?;
+        let failed = match tally.sitemaps_failed {
+            0 => String::new(),
+            failed => format!(", and {} that failed", thousands(failed)),
+        };
+        writeln!(out, "  asked again  {retries}; robots.txt {robots}; sitemaps {sitemaps}{failed}")?;
         let [wire, decoded] = [tally.bytes_wire, tally.bytes_decoded].map(thousands);
         writeln!(out, "  bytes        {wire} on the wire, {decoded} decoded")
     }
@@ -414,9 +420,9 @@ impl Report<'_> {
     }
 
     fn write_hosts(&self, out: &mut String) -> fmt::Result {
-        let mut hosts: Vec<_> = self.tally.hosts.iter().collect();
+        let mut hosts: Vec<_> = self.tally.hosts.known().collect();
         hosts.sort_by_key(|(_, host)| std::cmp::Reverse(host.pages));
-        writeln!(out, "hosts, {} in all; those with most pages", thousands(hosts.len() as u64))?;
+        writeln!(out, "hosts, {} in all; those with most pages", thousands(self.tally.hosts.count()))?;
         for (name, host) in hosts.into_iter().take(10) {
             let [pages, errors] = [host.pages, host.errors].map(thousands);
             writeln!(out, "  {pages:>9} pages  {errors:>7} errors  {name}")?;

@@ -14,8 +14,11 @@
 //! be fetched, and nothing else is. So a crawl that is killed fetches again what was under way, and one batch at most.
 //! Not here: what is in a transaction (`ledger`), how a file is cut to what was committed (`files`).   Next: `ledger`.
 
+mod disk;
 pub(crate) mod files;
 pub(crate) mod ledger;
+mod queue;
+pub(crate) mod record;
 
 use std::{
     io,
@@ -45,11 +48,11 @@ pub(crate) enum Told {
     Found(Vec<Link>),
     /// Nothing more becomes of a page. A line is written, and to the second file `extra`, behind what the outcome has for the
     /// archive.
-    Ended { page: Page, outcome: Outcome, links: Vec<Link>, extra: Vec<u8> },
+    Ended { page: Box<Page>, outcome: Box<Outcome>, links: Vec<Link>, extra: Vec<u8> },
     /// A page is somewhere else. If nobody has met that place it is fetched there, in place of this; else it has ended.
-    Moved { page: Page, outcome: Outcome, to: Link, extra: Vec<u8> },
+    Moved { page: Box<Page>, outcome: Box<Outcome>, to: Box<Link>, extra: Vec<u8> },
     /// Neither a line nor a fetch comes of it.
-    Dropped(Page),
+    Dropped(Box<Page>),
 }
 
 /// Something to fetch, if it was not met before.
@@ -69,7 +72,7 @@ pub(crate) struct Answer {
     /// To be fetched.
     pub(crate) handed: Vec<Page>,
     /// Pages whose lines are written, and what came of them.
-    pub(crate) ended: Vec<(Page, Outcome)>,
+    pub(crate) ended: Vec<(Box<Page>, Box<Outcome>)>,
     /// How many pages go on elsewhere, and so will be handed over once more.
     pub(crate) moved: u64,
     /// Links that were met for the first time and are not for fetching.

@@ -10,6 +10,7 @@ mod crawl;
 mod engine;
 mod flags;
 mod frontier;
+mod hosts;
 mod limits;
 mod page;
 mod plan;

@@ -48,9 +48,18 @@ pub(crate) async fn crawl(urls: &[Rc<Url>], timeout: Duration, outcomes: &Outcom
 fn fetch(url: &Url, timeout: Duration) -> Result<Page, Error> {
     let mut request = Vec::new();
     write_request(&mut request, "GET", url, &[("Connection", "close")], Content::None)?;
-    let received = exchange(url, &request, timeout)
-        .map_err(|error| Error::io(ErrorKind::Other, "exchange", error).during(format!("get {url}")))?;
+    let received = exchange(url, &request, timeout).map_err(|error| named(error).during(format!("get {url}")))?;
     read(&received)
+}
+
+/// std says of a read that took too long that it would block.
+fn named(error: io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+            Error::new(ErrorKind::TimeoutRead, "timed out: waiting for an answer")
+        }
+        _ => Error::io(ErrorKind::Other, "exchange", error),
+    }
 }
 
 fn exchange(url: &Url, request: &[u8], timeout: Duration) -> io::Result<Vec<u8>> {

@@ -59,7 +59,8 @@ pub(crate) struct Run {
     here_s: f64,
     /// How much longer than the floor it took, as a share of the floor.
     over: f64,
-    /// None if the floor is only a bound, for retries need time of their own, or the run was interrupted.
+    /// None if the floor is only a bound, for retries need time of their own; or if it is none: the run was interrupted, or
+    /// some URLs had no answer, for which nobody can say how long it takes.
     within_5_percent: Option<bool>,
     processed: u64,
     success: u64,
@@ -93,6 +94,7 @@ impl Run {
         let Floor { span_s: floor_s, held_by } = floor::floor(requests, settings.delay_s, plan.limits);
         let elapsed_s = here.as_secs_f64() / settings.scale;
         let over = elapsed_s / floor_s - 1.0;
+        let is_exact = requests == settings.urls && results.iter().all(|one| one.error.is_none());
         Run {
             step: plan.step,
             limits_of: plan.whose,
@@ -105,7 +107,7 @@ impl Run {
             elapsed_s,
             here_s: here.as_secs_f64(),
             over,
-            within_5_percent: (requests == settings.urls).then_some((0.0..=OVER_MAX).contains(&over)),
+            within_5_percent: is_exact.then_some((0.0..=OVER_MAX).contains(&over)),
             processed,
             success,
             failed: processed - success,
@@ -119,6 +121,11 @@ impl Run {
     /// The same, but cut short.
     pub(crate) fn interrupted(self) -> Run {
         Run { interrupted: true, within_5_percent: None, ..self }
+    }
+
+    /// Whether it ended before its floor, as only a run can that was interrupted or had no answers.
+    fn is_cut_short(&self) -> bool {
+        self.over < 0.0
     }
 
     fn name(&self) -> String {
@@ -164,14 +171,16 @@ pub(crate) fn heading(settings: &Settings) -> String {
 /// One run, for people.
 pub(crate) fn run_in_words(run: &Run) -> String {
     let promised = run.promised_s.map_or_else(|| "-".to_owned(), |promised_s| format!("~{promised_s:.0} s"));
-    let bound = if run.within_5_percent.is_some() { "" } else { "≥ " };
+    let (floor, over) = match run.within_5_percent {
+        _ if run.is_cut_short() => ("-".to_owned(), "-".to_owned()),
+        None => (format!("≥ {}", seconds(run.floor_s)), format!("{:.1} %", run.over * 100.0)),
+        Some(_) => (seconds(run.floor_s), format!("{:.1} %", run.over * 100.0)),
+    };
     let mut words = format!(
-        "{:<23} {promised:>8} {:>9} {:>10} {:>10} {:>6.1} % {:>5} {:>12.1}  {}",
+        "{:<23} {promised:>8} {floor:>9} {:>10} {:>10} {over:>8} {:>5} {:>12.1}  {}",
         run.name(),
-        format!("{bound}{}", seconds(run.floor_s)),
         seconds(run.elapsed_s),
         seconds(run.here_s),
-        run.over * 100.0,
         run.success,
         run.requests_per_s,
         run.held_by
@@ -211,7 +220,7 @@ pub(crate) fn reasons(report: &Report) -> String {
     let Settings { urls, delay_s, .. } = report.settings;
     let mut words = String::new();
     let promised = report.runs.iter().filter_map(|run| Some((run, run.promised_s?)));
-    for (run, promised_s) in promised.filter(|(run, _)| !run.interrupted) {
+    for (run, promised_s) in promised.filter(|(run, _)| !run.interrupted && !run.is_cut_short()) {
         let connections = floor::connections_for(urls, delay_s, promised_s);
         let (floor, measured) = (seconds(run.floor_s), seconds(run.elapsed_s));
         words += &match run.step {

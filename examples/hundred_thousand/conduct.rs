@@ -25,6 +25,7 @@ use std::{
         atomic::{AtomicI32, Ordering},
     },
     thread,
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
@@ -46,6 +47,9 @@ pub(crate) const SERVER_ROLE: &str = "__server";
 /// The engines in Python; the plan follows as JSON, too.
 const SCRIPT: &str = include_str!("engine/on_aiohttp.py");
 
+/// A signal that comes sooner after the one before is the same once more: `timeout` sends it to the program and to its group.
+const ONCE_MORE: Duration = Duration::from_millis(500);
+
 /// Hears of Ctrl-C and passes it on to the engine that runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupt {
@@ -63,7 +67,7 @@ struct Shared {
 impl Interrupt {
     /// Listens for Ctrl-C and for a request to end (SIGTERM), on a thread of its own.
     ///
-    /// The first makes the running engine end its run and report; the second kills it.
+    /// The first makes the running engine end its run and report; the second kills it, if it comes half a second later.
     ///
     /// # Errors
     /// The signals cannot be had.
@@ -72,8 +76,12 @@ impl Interrupt {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let heard = Arc::clone(&shared);
         thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+            let mut last: Option<Instant> = None;
             for signal in &mut signals {
-                heard.interrupt(signal);
+                if last.is_none_or(|last| last.elapsed() >= ONCE_MORE) {
+                    heard.interrupt(signal);
+                    last = Some(Instant::now());
+                }
             }
         })?;
         Ok(Self { shared })

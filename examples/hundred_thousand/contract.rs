@@ -105,6 +105,15 @@ impl Limit {
     }
 }
 
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServedBy {
+    /// The program's own server.
+    Own,
+    /// One that `--url` names.
+    Given,
+}
+
 /// What one engine is to do in one round, handed to its process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -259,8 +268,10 @@ pub(crate) struct Run {
     pub(crate) in_flight: InFlight,
     /// None if the engine does not tell.
     pub(crate) connections: Option<Connections>,
-    /// Bytes that came over the wire, heads and bodies.
     pub(crate) bytes_in: u64,
+    /// What they are of; left out where they are all.
+    #[serde(default, skip_serializing_if = "BytesOf::is_wire")]
+    pub(crate) bytes_in_of: BytesOf,
     pub(crate) retries: u64,
     pub(crate) limits: BTreeMap<Limit, f64>,
     #[serde(rename = "loop")]
@@ -292,7 +303,25 @@ impl Run {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct InFlight {
     pub(crate) max: u64,
-    pub(crate) mean: f64,
+    /// None if it is not known: the run was interrupted, and how long those under way had had theirs was never told.
+    pub(crate) mean: Option<f64>,
+}
+
+/// Which of the bytes that came an engine can count.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BytesOf {
+    /// All that came over the wire, heads and bodies.
+    #[default]
+    Wire,
+    /// Bodies, once they are decoded; heads the engine keeps to itself.
+    Bodies,
+}
+
+impl BytesOf {
+    fn is_wire(&self) -> bool {
+        *self == Self::Wire
+    }
 }
 
 /// How often a connection was made, and how often one served again.
@@ -310,6 +339,8 @@ pub(crate) struct Pace {
     pub(crate) reached_per_s: f64,
     /// How many began late, and why.
     pub(crate) late: Late,
+    /// How long after its time each request began; zero for one in time.
+    pub(crate) late_us: Summary,
 }
 
 /// Requests that began later than they were to, beyond what a timer's precision explains.
@@ -361,11 +392,15 @@ pub(crate) struct Report<'a> {
 #[derive(Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) engine: EngineName,
-    pub(crate) median_s: f64,
+    /// None of a row that is void.
+    pub(crate) median_s: Option<f64>,
     /// The median distance of the rounds' times from `median_s`, as a share of it.
-    pub(crate) spread: f64,
-    /// The other's median time by this one's: above one, this one is faster.
+    pub(crate) spread: Option<f64>,
+    /// The other's median time by this one's: above one, this one is faster. Of and to rows that are void there is none.
     pub(crate) ratio_to: BTreeMap<&'static str, f64>,
+    /// Why the row is no measure.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) void: Option<String>,
 }
 
 /// What held one engine back, beside what follows from the settings; medians of its rounds.

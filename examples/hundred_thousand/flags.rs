@@ -43,11 +43,13 @@ no client can beat; it has no timers, no tasks and no parser, so it refuses --ra
 --max-requests, and waits for an answer until Ctrl-C.
 
 With --rate a request that finds the window full begins late and is counted so; its latency counts from when it was to \
-begin, which a client that waits for answers leaves out (coordinated omission: Tene, wrk2).
+begin, which a client that waits for answers leaves out (coordinated omission: Tene, wrk2). Lateness is how long after its \
+time each request began; exchange, which counts from having a connection, is what such a client would have told.
 
 With --faults of a hundred requests so many meet a reset before or in the answer, an end in the head or in the body, another \
 protocol, a head line without end, a chunk without size, silence, a 500, a 503, a redirect to itself, or an answer that nobody \
-asked for. Which of them is drawn from the seed; every request must end as the script says, and one that does not is named.
+asked for. Which of them is drawn from the seed; every request must end as the script says, and a good answer bring the \
+128 bytes that are this request's alone; one that does not is named.
 
 With --counts each engine runs again under valgrind (callgrind), which makes it fifty times slower, and under perf, or \
 strace where perf may not read tracepoints. Which of them are missing is said before the rounds and in the report.
@@ -56,7 +58,8 @@ In the report, the window holds the requests under way, those that wait for a co
 from entering it, exchange from having a connection, and in flight are those that have one.
 
 In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster; ± is the median distance \
-of the rounds' times from their median.
+of the rounds' times from their median. A row is void, and in no ratio, if a request of any of its rounds failed; an \
+interrupted round is left out.
 
 Exit status: 0 every request succeeded, or ended as the script of faults says; 1 some did not, or a descriptor was left \
 open, or a process broke down; 2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";
@@ -115,7 +118,7 @@ pub(crate) struct Flags {
     pub(crate) article: bool,
 
     /// Of a hundred requests so many meet a fault of the program's own server, of twelve kinds; and every request's end is
-    /// held against the server's script
+    /// held against the server's script, a good answer's body included
     #[arg(long, value_name = "PER_CENT", conflicts_with_all = ["url", "body", "chunk", "delay", "counts"], value_parser = parse_per_cent,
         num_args = 0..=1, default_missing_value = "1", allow_negative_numbers = true)]
     pub(crate) faults: Option<f64>,

@@ -56,7 +56,7 @@ use windlass_examples::{
 
 use crate::{
     conduct::{Interrupt, Server},
-    contract::{Answer, EngineName, Plan, ServerPlan, Settings, Told},
+    contract::{Answer, EngineName, Plan, ServedBy, ServerPlan, Settings, Told},
     counts::Tools,
     faults::script::Script,
     flags::Flags,
@@ -100,13 +100,14 @@ fn parse_flags() -> Flags {
 /// Those of `engines` that are to be had here. What is not is said aloud: who compares engines must know who is missing.
 fn to_be_had(engines: &[EngineName], settings: Settings) -> Vec<EngineName> {
     let is_there = |engine: &EngineName| {
+        use EngineName::{Asyncio, Epoll, Reqwest, Tokio, TokioRaw, Uvloop, Windlass};
         let probed = match engine {
-            _ if !engine.is_python() => Ok(()),
-            _ if settings.max_requests.is_some_and(|most| most > 1) => {
-                Err("aiohttp keeps connections or does not: --max-requests 1, or none".to_owned())
+            Reqwest | Asyncio | Uvloop if settings.max_requests.is_some_and(|most| most > 1) => {
+                Err("it keeps connections or does not: --max-requests 1, or none".to_owned())
             }
-            EngineName::Uvloop => python::probe("aiohttp, uvloop"),
-            _ => python::probe("aiohttp"),
+            Windlass | Tokio | TokioRaw | Reqwest | Epoll => Ok(()),
+            Asyncio => python::probe("aiohttp"),
+            Uvloop => python::probe("aiohttp, uvloop"),
         };
         probed.inspect_err(|reason| eprintln!("SKIPPED: {engine}: {reason}")).is_ok()
     };
@@ -127,7 +128,12 @@ fn remarks(settings: Settings, tools: Option<&Tools>, engines: &[EngineName]) ->
 /// Runs everything and yields the exit status.
 fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let settings = flags.settings();
-    let preflight = preflight::check(settings, flags.url.is_none())?;
+    if let Some(Err(error)) = flags.report.as_deref().map(page::can_be_written) {
+        eprintln!("hundred_thousand: {error}");
+        return Ok(REFUSED);
+    }
+    let served_by = if flags.url.is_some() { ServedBy::Given } else { ServedBy::Own };
+    let preflight = preflight::check(settings, served_by)?;
     if !preflight.shortages.is_empty() {
         for shortage in preflight.shortages {
             eprintln!("hundred_thousand: {shortage}");
@@ -140,7 +146,7 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
         return Ok(REFUSED);
     }
     let interrupt = Interrupt::listen()?;
-    let cores = Cores::choose(&process::cores()?, flags.url.is_none());
+    let cores = Cores::choose(&process::cores()?, served_by);
     let own_server = match flags.url {
         Some(_) => None,
         None => {
@@ -202,14 +208,13 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let mut counts = None;
     if let (Some(tools), Some(requests), None, None) = (&tools, flags.counts, &broken, interrupt.signal()) {
         let plan = |engine| plan(flags, engine, 1, &target, &cores, own_server.as_ref());
-        let server = if own_server.is_some() { counts::Server::Own } else { counts::Server::Given };
         let compiled: Vec<_> = engines.iter().copied().filter(|engine| !engine.is_python()).collect();
-        match counts::count(tools, server, requests, &compiled, plan, &interrupt, aside) {
+        match counts::count(tools, served_by, requests, &compiled, plan, &interrupt, aside) {
             Ok(counted) => counts = counted,
             Err(error) => broken = Some(error),
         }
         if let (false, Some(counts)) = (flags.json, &counts) {
-            out::to_stdout(&counts::in_words(counts, tools, server));
+            out::to_stdout(&counts::in_words(counts, tools, served_by));
         }
     }
     drop(own_server);
@@ -254,9 +259,9 @@ struct Cores {
 }
 
 impl Cores {
-    fn choose(allowed: &[usize], own_server: bool) -> Self {
+    fn choose(allowed: &[usize], served_by: ServedBy) -> Self {
         match *allowed {
-            [engine, server, ..] if own_server => Self {
+            [engine, server, ..] if served_by == ServedBy::Own => Self {
                 engine: Some(engine),
                 server: Some(server),
                 in_words: format!("each engine on core {engine}, the server on core {server}"),

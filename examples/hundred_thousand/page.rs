@@ -8,7 +8,12 @@
 //! Not here: how a page is drawn (`windlass_examples::plots`), how medians come about (`report`).   Next: the loop itself,
 //! `src/event_loop.rs`.
 
-use std::{fmt::Display, fs, io, path::Path};
+use std::{
+    fmt::Display,
+    fs::{self, File, OpenOptions},
+    io,
+    path::Path,
+};
 
 use windlass_examples::{
     figures::{median, percent, seconds, thousands},
@@ -28,8 +33,28 @@ const HOLDERS: [Limit; 5] = [Limit::PerHost, Limit::Concurrency, Limit::Connect,
 /// # Errors
 /// It cannot be written.
 pub(crate) fn write(path: &Path, target: &str, settings: Settings, runs: &[Told]) -> io::Result<()> {
-    let written = fs::write(path, page(target, settings, runs));
-    written.map_err(|error| io::Error::new(error.kind(), format!("--report {}: {error}", path.display())))
+    fs::write(path, page(target, settings, runs)).map_err(|error| named(path, &error))
+}
+
+/// Whether a page can be written to `path`, as far as can be told before it is; what stands there stays.
+///
+/// # Errors
+/// It cannot.
+pub(crate) fn can_be_written(path: &Path) -> io::Result<()> {
+    let tried = match fs::metadata(path) {
+        Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
+        Ok(there) if there.is_file() => OpenOptions::new().append(true).open(path).map(drop),
+        Ok(_) => Ok(()), // to open a pipe is to be heard at its other end
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            File::create_new(path).and_then(|_| fs::remove_file(path))
+        }
+        Err(error) => Err(error),
+    };
+    tried.map_err(|error| named(path, &error))
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("--report {}: {error}", path.display()))
 }
 
 /// One engine's whole rounds.
@@ -39,6 +64,9 @@ fn page(target: &str, settings: Settings, runs: &[Told]) -> String {
     let mut page = Page::new(&format!("{} GETs", thousands(settings.requests)));
     page.text(&format!("{target}: {}", in_words(settings)));
     let engines: Vec<Rounds<'_>> = report::whole_runs(runs).into_iter().collect();
+    for (engine, why) in report::rows(runs).iter().filter_map(|(engine, row)| Some((engine, row.as_ref().err()?))) {
+        page.text(&format!("{engine} is in none of the plots: {why}."));
+    }
     if engines.is_empty() {
         page.text("No run was whole.");
         return page.finish();

@@ -21,7 +21,7 @@ use windlass_examples::{
     process,
 };
 
-use crate::contract::Settings;
+use crate::contract::{ServedBy, Settings};
 
 /// What an engine has open besides its connections and what it inherits: its loop (epoll and eventfd, twice where a
 /// runtime has a second driver), the pipe for Ctrl-C, and a name look-up (sockets and files, for up to four at once).
@@ -53,7 +53,7 @@ struct Machine {
 ///
 /// # Errors
 /// The limits cannot be read or set.
-pub(crate) fn check(settings: Settings, own_server: bool) -> io::Result<Preflight> {
+pub(crate) fn check(settings: Settings, served_by: ServedBy) -> io::Result<Preflight> {
     let mut machine = Machine {
         descriptors: Descriptors::read()?,
         open: process::open_descriptors().unwrap_or(3),
@@ -61,17 +61,17 @@ pub(crate) fn check(settings: Settings, own_server: bool) -> io::Result<Prefligh
         backlog: limits::backlog(),
     };
     let found = machine.descriptors;
-    machine.descriptors = found.raise(descriptors_needed(settings, machine.open, own_server))?;
-    Ok(judge(settings, own_server, found, machine))
+    machine.descriptors = found.raise(descriptors_needed(settings, machine.open, served_by))?;
+    Ok(judge(settings, served_by, found, machine))
 }
 
 /// Compares need and limit; `found` is the limit before it was raised.
-fn judge(settings: Settings, own_server: bool, found: Descriptors, machine: Machine) -> Preflight {
+fn judge(settings: Settings, served_by: ServedBy, found: Descriptors, machine: Machine) -> Preflight {
     let mut notes = Vec::new();
     let mut shortages = Vec::new();
     let connections = settings.connections();
 
-    let needed = descriptors_needed(settings, machine.open, own_server);
+    let needed = descriptors_needed(settings, machine.open, served_by);
     let allowed = machine.descriptors.soft;
     let needed_text = format!(
         "{} descriptors a process ({} connections and {} besides)",
@@ -100,14 +100,14 @@ fn judge(settings: Settings, own_server: bool, found: Descriptors, machine: Mach
     }
 
     match machine.backlog {
-        Some(backlog) if own_server && backlog < connections => notes.push(format!(
+        Some(backlog) if served_by == ServedBy::Own && backlog < connections => notes.push(format!(
             "a backlog of {}: net.core.somaxconn is {}, so that some connections are made a second later than others; \
              raise it, or lower --per-host to {}",
             thousands(connections),
             thousands(backlog),
             thousands(backlog)
         )),
-        Some(backlog) if own_server => {
+        Some(backlog) if served_by == ServedBy::Own => {
             notes.push(format!("a backlog of {}: the limit is {}", thousands(connections), thousands(backlog)));
         }
         _ => {}
@@ -115,8 +115,11 @@ fn judge(settings: Settings, own_server: bool, found: Descriptors, machine: Mach
     Preflight { notes, shortages }
 }
 
-fn descriptors_needed(settings: Settings, open: u64, own_server: bool) -> u64 {
-    let own = if own_server { ENGINE_OWN.max(SERVER_OWN) } else { ENGINE_OWN };
+fn descriptors_needed(settings: Settings, open: u64, served_by: ServedBy) -> u64 {
+    let own = match served_by {
+        ServedBy::Own => ENGINE_OWN.max(SERVER_OWN),
+        ServedBy::Given => ENGINE_OWN,
+    };
     settings.connections() + open + own
 }
 
@@ -145,7 +148,7 @@ mod tests {
     }
 
     fn judged(settings: Settings, machine: Machine) -> Preflight {
-        judge(settings, true, machine.descriptors, machine)
+        judge(settings, ServedBy::Own, machine.descriptors, machine)
     }
 
     #[test]
@@ -172,7 +175,7 @@ mod tests {
     #[test]
     fn a_raised_limit_is_told() {
         let found = Descriptors { soft: 64, hard: 20_000 };
-        let told = judge(PLAIN, true, found, machine(121));
+        let told = judge(PLAIN, ServedBy::Own, found, machine(121));
         assert!(told.shortages.is_empty());
         assert!(told.notes[0].ends_with("raised the limit from 64 to 121"), "{}", told.notes[0]);
     }

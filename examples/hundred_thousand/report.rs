@@ -22,9 +22,12 @@ use windlass_examples::{
 
 use crate::{
     binding::Little,
-    contract::{Comparison, Connections, EngineName, HeldBack, Late, Limit, Pace, Report, Run, Settings, Told},
+    contract::{
+        BytesOf, Comparison, Connections, EngineName, HeldBack, Late, Limit, Pace, Report, Run, Settings, Told,
+    },
     counts::Counts,
     flags::Flags,
+    schedule::TOLERANCE_MS,
 };
 
 /// Above this share of its core, the server was what the run waited for.
@@ -51,11 +54,11 @@ pub(crate) fn run_in_words(told: &Told, settings: Settings) -> String {
     out
 }
 
-/// The engines side by side, for people, and what held each back; empty where no run was whole.
+/// The engines side by side, for people, and what held each back.
 pub(crate) fn comparison_in_words(runs: &[Told], settings: Settings) -> String {
     let mut out = String::new();
     if runs.len() > 1 {
-        write_comparison(&mut out, runs).expect("a string takes everything");
+        write_comparison(&mut out, runs, settings).expect("a string takes everything");
     }
     write_held_back(&mut out, &held_back(runs, settings), settings).expect("a string takes everything");
     out
@@ -108,14 +111,16 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
         if told.interrupted { " (interrupted)" } else { "" }
     )?;
     if run.ok > 0 {
-        writeln!(out, "  latency      {}", spans(&run.latency_us))?;
-        writeln!(out, "  exchange     {}", spans(&run.exchange_us))?;
+        // Without a schedule the two are what --help says they are; with one the first is another.
+        let from = |when: &'static str| if run.pace.is_some() { when } else { "" };
+        writeln!(out, "  latency      {}{}", spans(&run.latency_us), from(", from when each was to begin"))?;
+        writeln!(out, "  exchange     {}{}", spans(&run.exchange_us), from(", from having a connection"))?;
     }
     writeln!(
         out,
-        "  in flight    at most {}, on average {:.1}; {} in the window",
+        "  in flight    at most {}, on average {}; {} in the window",
         thousands(run.in_flight.max),
-        run.in_flight.mean,
+        run.in_flight.mean.map_or_else(|| "not known".to_owned(), |mean| format!("{mean:.1}")),
         thousands(settings.in_window())
     )?;
     for (limit, words) in [
@@ -132,14 +137,17 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
     if settings.batch.is_some() {
         writeln!(out, "               {} of the connections' time was idle at barriers", percent(told.barrier_idle))?;
     }
-    if let Some(Pace { asked_per_s, reached_per_s, late: Late { window_full, busy_loop } }) = run.pace {
+    if let Some(Pace { asked_per_s, reached_per_s, late: Late { window_full, busy_loop }, late_us }) = run.pace {
         writeln!(
             out,
-            "  schedule     {asked_per_s} requests/s asked, {reached_per_s} reached; began late: {} since the window was \
-             full, {} since the loop came late;\n               latency counts from when each was to begin",
+            "  schedule     {asked_per_s} requests/s asked, {reached_per_s} reached; {} of {} began late (by more than \
+             {TOLERANCE_MS} ms): {} since the window was full, {} since the loop came late",
+            thousands(window_full + busy_loop),
+            thousands(run.requests),
             thousands(window_full),
             thousands(busy_loop)
         )?;
+        writeln!(out, "  lateness     {}", spans(&late_us))?;
     }
     if let Some(judged) = &run.faults {
         let differ = match judged.differ {
@@ -155,7 +163,11 @@ fn write_run(out: &mut String, told: &Told, settings: Settings) -> fmt::Result {
         None => "it does not tell".to_owned(),
     };
     let (retries, bytes_in) = (thousands(run.retries), thousands(run.bytes_in));
-    writeln!(out, "  connections  {connections}, {retries} retries; {bytes_in} bytes in")?;
+    let bytes_of = match run.bytes_in_of {
+        BytesOf::Wire => "",
+        BytesOf::Bodies => ", of bodies alone",
+    };
+    writeln!(out, "  connections  {connections}, {retries} retries; {bytes_in} bytes in{bytes_of}")?;
     writeln!(
         out,
         "  CPU          {}: user {}, system {}; {} a request; {} of the engine's core",
@@ -203,13 +215,37 @@ fn spans(summary: &Summary) -> String {
     )
 }
 
-/// Runs of whole rounds by engine; interrupted ones are no measure, nor are those in which nothing succeeded.
-pub(crate) fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
+/// An engine's rounds that went to their end; or why they are no measure.
+pub(crate) type Row<'a> = Result<Vec<&'a Run>, String>;
+
+/// The rounds by engine. What fails takes no time like what succeeds, so that one round with failures makes all of the
+/// engine's void: without it they would be its better ones. An interrupted round is left out.
+pub(crate) fn rows(runs: &[Told]) -> BTreeMap<EngineName, Row<'_>> {
     let mut by_engine: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for told in runs.iter().filter(|told| !told.interrupted && told.run.ok > 0) {
-        by_engine.entry(told.run.engine).or_default().push(&told.run);
+    for told in runs {
+        by_engine.entry(told.run.engine).or_default().push(told);
     }
-    by_engine
+    by_engine.into_iter().map(|(engine, rounds)| (engine, row(&rounds))).collect()
+}
+
+fn row<'a>(rounds: &[&'a Told]) -> Row<'a> {
+    let whole: Vec<_> = rounds.iter().filter(|told| !told.interrupted).map(|told| &told.run).collect();
+    // With a script, failures are what it wants, and others are what it does not.
+    let amiss = |run: &Run| run.faults.as_ref().map_or_else(|| run.failures(), |judged| judged.differ);
+    match whole.iter().find(|run| amiss(run) > 0) {
+        Some(run) => {
+            let (amiss, requests, round) = (thousands(amiss(run)), thousands(run.requests), run.round);
+            let how = if run.faults.is_some() { "ended otherwise than the script says" } else { "failed" };
+            Err(format!("round {round}: {amiss} of {requests} requests {how}"))
+        }
+        None if whole.is_empty() => Err("interrupted before a round had ended".to_owned()),
+        None => Ok(whole),
+    }
+}
+
+/// The rounds of those whose row is not void.
+pub(crate) fn whole_runs(runs: &[Told]) -> BTreeMap<EngineName, Vec<&Run>> {
+    rows(runs).into_iter().filter_map(|(engine, row)| Some((engine, row.ok()?))).collect()
 }
 
 fn median_of(runs: &[&Run], figure: impl Fn(&Run) -> f64) -> f64 {
@@ -228,23 +264,28 @@ fn compare(runs: &[Told]) -> Vec<Comparison> {
         let others = medians.iter().filter(|(other, _)| **other != engine);
         others.map(|(other, other_s)| (other.as_str(), (other_s / median_s * 1000.0).round() / 1000.0)).collect()
     };
-    medians
-        .iter()
-        .map(|(&engine, &median_s)| Comparison {
+    let compared = |(engine, row): (EngineName, Row<'_>)| match row {
+        Err(why) => Comparison { engine, median_s: None, spread: None, ratio_to: BTreeMap::new(), void: Some(why) },
+        Ok(rounds) => Comparison {
             engine,
-            median_s,
-            spread: (spread_of(&whole_runs[&engine], |run| run.elapsed_s) * 1000.0).round() / 1000.0,
-            ratio_to: beside(engine, median_s),
-        })
-        .collect()
+            median_s: Some(medians[&engine]),
+            spread: Some((spread_of(&rounds, |run| run.elapsed_s) * 1000.0).round() / 1000.0),
+            ratio_to: beside(engine, medians[&engine]),
+            void: None,
+        },
+    };
+    rows(runs).into_iter().map(compared).collect()
 }
 
-fn write_comparison(out: &mut String, runs: &[Told]) -> fmt::Result {
+fn write_comparison(out: &mut String, runs: &[Told], settings: Settings) -> fmt::Result {
     let by_engine = whole_runs(runs);
     let rounds = by_engine.values().map(Vec::len).max().unwrap_or(0);
     let of_first = runs.iter().map(|told| told.run.engine).find(|engine| by_engine.contains_key(engine));
     let base = if by_engine.contains_key(&EngineName::Tokio) { Some(EngineName::Tokio) } else { of_first };
-    let Some(base) = base else { return Ok(()) };
+    let Some(base) = base else {
+        writeln!(out, "comparison: there is nothing to compare")?;
+        return write_void_rows(out, runs);
+    };
     let time_s = |engine: &EngineName| median_of(&by_engine[engine], |run| run.elapsed_s);
     let base_s = time_s(&base);
     writeln!(
@@ -260,25 +301,35 @@ fn write_comparison(out: &mut String, runs: &[Told]) -> fmt::Result {
         out,
         "  engine        time     ±  requests/s   ratio    saved   CPU/request      user    system       p99    memory"
     )?;
-    for (engine, runs) in &by_engine {
-        let requests = median_of(runs, |run| run.requests as f64);
+    for (engine, rounds) in &by_engine {
+        let requests = median_of(rounds, |run| run.requests as f64);
         writeln!(
             out,
             "  {:<9} {:>8} {:>5} {:>11} {:>6.2}x {:>8} {:>13} {:>9} {:>9} {:>9} {:>6.0} MB",
             engine,
             seconds(time_s(engine)),
-            if runs.len() == 1 { "-".to_owned() } else { percent(spread_of(runs, |run| run.elapsed_s)) },
+            if rounds.len() == 1 { "-".to_owned() } else { percent(spread_of(rounds, |run| run.elapsed_s)) },
             thousands((requests / time_s(engine)) as u64),
             base_s / time_s(engine),
             percent(1.0 - time_s(engine) / base_s),
-            seconds(median_of(runs, Run::cpu_per_request_s)),
-            seconds(median_of(runs, |run| run.user_s / run.requests.max(1) as f64)),
-            seconds(median_of(runs, |run| run.sys_s / run.requests.max(1) as f64)),
-            seconds(median_of(runs, |run| run.latency_us.p99 as f64) / 1e6),
-            median_of(runs, |run| run.peak_rss_kb as f64) / 1e3
+            seconds(median_of(rounds, Run::cpu_per_request_s)),
+            seconds(median_of(rounds, |run| run.user_s / run.requests.max(1) as f64)),
+            seconds(median_of(rounds, |run| run.sys_s / run.requests.max(1) as f64)),
+            seconds(median_of(rounds, |run| run.latency_us.p99 as f64) / 1e6),
+            median_of(rounds, |run| run.peak_rss_kb as f64) / 1e3
         )?;
     }
+    write_void_rows(out, runs)?;
+    if settings.rate.is_some() {
+        writeln!(out, "  the schedule sets the time: engines that keep to it differ in latency and in CPU alone")?;
+    }
     write_difference(out, &by_engine)
+}
+
+fn write_void_rows(out: &mut String, runs: &[Told]) -> fmt::Result {
+    let rows = rows(runs);
+    let mut void = rows.iter().filter_map(|(engine, row)| Some((engine, row.as_ref().err()?)));
+    void.try_for_each(|(engine, why)| writeln!(out, "  {engine:<9} void: {why}"))
 }
 
 /// Where the difference between `windlass` and `tokio` comes from, if the engine between them ran too.
@@ -311,7 +362,7 @@ pub(crate) fn held_back(runs: &[Told], settings: Settings) -> Vec<HeldBack> {
             engine,
             limits: limits.map(|limit| (*limit, share(limit))).collect(),
             little: Little::of(settings, median_of(&runs, |run| run.requests_per_s)),
-            in_flight_mean: median_of(&runs, |run| run.in_flight.mean),
+            in_flight_mean: median_of(&runs, |run| run.in_flight.mean.unwrap_or_default()), // whole runs know it
             latency_s: median_of(&runs, |run| run.latency_us.mean) / 1e6,
             exchange_s: median_of(&runs, |run| run.exchange_us.mean) / 1e6,
         }

@@ -15,11 +15,14 @@
 //! fired late is counted as late because of the loop.
 //! Not here: who waits until a request is due (`window`).   Next: `binding`.
 
+use windlass_examples::latency::Latency;
+
 use crate::contract::{Late, Pace};
 
-/// A request that begins within so many nanoseconds of its time is not late: the loops' timers count in milliseconds and
+/// A request that begins within so many milliseconds of its time is not late: the loops' timers count in milliseconds and
 /// fire when theirs is over, and a wait for the kernel ends with a millisecond, too.
-const TOLERANCE_NS: u64 = 2_000_000;
+pub(crate) const TOLERANCE_MS: u64 = 2;
+const TOLERANCE_NS: u64 = TOLERANCE_MS * 1_000_000;
 
 /// Request 0 is due at once, each other one `1 / per_second` seconds after the one before.
 #[derive(Debug, Clone, Copy)]
@@ -58,23 +61,26 @@ fn judge(due_ns: u64, free_ns: u64, began_ns: u64) -> Beginning {
 }
 
 /// What becomes of a schedule.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Kept {
     schedule: Schedule,
     begun: u64,
     last_began_ns: u64,
     late: Late,
+    lateness: Latency,
 }
 
 impl Kept {
     pub(crate) fn new(schedule: Schedule) -> Self {
-        Self { schedule, begun: 0, last_began_ns: schedule.started_ns, late: Late::default() }
+        let last_began_ns = schedule.started_ns;
+        Self { schedule, begun: 0, last_began_ns, late: Late::default(), lateness: Latency::new() }
     }
 
     /// Notes that a request began; the times as in [`judge`].
     pub(crate) fn note(&mut self, due_ns: u64, free_ns: u64, began_ns: u64) {
         self.begun += 1;
         self.last_began_ns = self.last_began_ns.max(began_ns);
+        self.lateness.record(began_ns.saturating_sub(due_ns));
         match judge(due_ns, free_ns, began_ns) {
             Beginning::InTime => {}
             Beginning::WindowWasFull => self.late.window_full += 1,
@@ -87,12 +93,14 @@ impl Kept {
         // The last one, too, has a turn of its own: n requests at r a second take n / r seconds.
         let lasted_s = (self.last_began_ns - self.schedule.started_ns) as f64 / 1e9 + 1.0 / asked_per_s;
         let reached_per_s = (self.begun as f64 / lasted_s * 10.0).round() / 10.0;
-        Pace { asked_per_s, reached_per_s, late: self.late }
+        Pace { asked_per_s, reached_per_s, late: self.late, late_us: self.lateness.summary() }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use windlass_examples::latency::Summary;
+
     use super::*;
 
     const SECOND_NS: u64 = 1_000_000_000;
@@ -121,10 +129,14 @@ mod tests {
         let schedule = Schedule::new(10.0, 7);
         let mut kept = Kept::new(schedule);
         (0..50).for_each(|number| kept.note(schedule.due_ns(number), 0, schedule.due_ns(number)));
-        assert_eq!(kept.pace(), Pace { asked_per_s: 10.0, reached_per_s: 10.0, late: Late::default() });
+        let none = Summary::default();
+        assert_eq!(kept.pace(), Pace { asked_per_s: 10.0, reached_per_s: 10.0, late: Late::default(), late_us: none });
         // Fifty more, all of them when the window was free again, five seconds too late.
-        (50..100).for_each(|number| kept.note(schedule.due_ns(number), 15 * SECOND_NS, 15 * SECOND_NS));
+        (50..100).for_each(|number| kept.note(schedule.due_ns(number), 7 + 15 * SECOND_NS, 7 + 15 * SECOND_NS));
         let late = Late { window_full: 50, busy_loop: 0 };
-        assert_eq!(kept.pace(), Pace { asked_per_s: 10.0, reached_per_s: 6.6, late });
+        let Pace { reached_per_s, late: told, late_us, .. } = kept.pace();
+        assert_eq!((reached_per_s, told), (6.6, late));
+        // The first of them was due after five seconds, and began ten later; half of all were in time.
+        assert_eq!((late_us.p50, late_us.max), (0, 10_000_000));
     }
 }

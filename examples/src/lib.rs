@@ -16,6 +16,7 @@
 //!     robots     what a site asks of crawlers
 //!     sitemap    what a site says it has
 //!     links      where a page leads;  tags: its start tags, as they come
+//!     tokio_failures   what hyper and reqwest fail with: not in the library, but in the programs that have them
 //! ```
 //!
 //! Not here: anything that knows a program's flags or its report.   Next: [`latency`].

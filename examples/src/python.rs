@@ -22,7 +22,8 @@ use std::{
 /// python.args(["-c", "print(1)"]);
 /// ```
 pub fn command() -> Command {
-    Command::new(env::var_os("WINDLASS_PYTHON").unwrap_or_else(|| "python3".into()))
+    let named = env::var_os("WINDLASS_PYTHON").filter(|name| !name.is_empty());
+    Command::new(named.unwrap_or_else(|| "python3".into()))
 }
 
 /// Whether the interpreter is there and has `modules`, names with commas between them.

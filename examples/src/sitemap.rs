@@ -64,6 +64,7 @@ pub struct Sitemap<'a> {
     form: Form<'a>,
     entries: usize,
     depth: usize,
+    is_one: bool,
 }
 
 #[derive(Debug)]
@@ -101,7 +102,7 @@ impl<'a> Sitemap<'a> {
         } else {
             Form::Text(bytes)
         };
-        Sitemap { form, entries: 0, depth: 0 }
+        Sitemap { form, entries: 0, depth: 0, is_one: false }
     }
 
     /// The next few entries, often none; `None` at the end. The end is also where the XML makes no sense any more, and
@@ -114,6 +115,9 @@ impl<'a> Sitemap<'a> {
                     Ok(Event::Eof) | Err(_) => None,
                     Ok(Event::Start(_)) if self.depth == DEPTH_MAX => None,
                     Ok(event) => {
+                        if let (0, Event::Start(root) | Event::Empty(root)) = (self.depth, &event) {
+                            self.is_one |= matches!(root.local_name().as_ref(), "urlset" | "sitemapindex");
+                        }
                         match event {
                             Event::Start(_) => self.depth += 1,
                             Event::End(_) => self.depth = self.depth.saturating_sub(1),
@@ -130,11 +134,28 @@ impl<'a> Sitemap<'a> {
                 break;
             };
             if let Some((names, Ok(url))) = named.map(|(names, text)| (names, Url::parse(text.trim()))) {
-                self.entries += 1;
+                (self.entries, self.is_one) = (self.entries + 1, true);
                 found.push(if names == Names::Page { Entry::Page(url) } else { Entry::Sitemap(url) });
             }
         }
         Some(found)
+    }
+
+    /// Whether it is a sitemap at all, as far as it was read: it begins like one, or it has named something. Many a server
+    /// sends a page that says it is sorry.
+    ///
+    /// ```
+    /// use windlass_examples::sitemap::Sitemap;
+    /// let is_one = |file: &str| {
+    ///     let mut sitemap = Sitemap::new(file.as_bytes());
+    ///     while sitemap.advance().is_some() {}
+    ///     sitemap.is_one()
+    /// };
+    /// assert!(is_one("<urlset/>") && is_one("http://a.com/x"));
+    /// assert!(!is_one("<html>there is nothing here</html>") && !is_one("not found") && !is_one(""));
+    /// ```
+    pub fn is_one(&self) -> bool {
+        self.is_one
     }
 }
 

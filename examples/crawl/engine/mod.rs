@@ -11,6 +11,8 @@
 //! two engines differ in nothing else.
 //! Next: `on_windlass`.
 
+#[path = "../../src/tokio_failures.rs"]
+mod failures;
 pub(crate) mod on_tokio;
 pub(crate) mod on_windlass;
 

@@ -10,8 +10,6 @@
 
 use std::{
     cell::Cell,
-    error::Error as _,
-    io, iter,
     net::{IpAddr, SocketAddr},
     os::unix::net::UnixStream,
     time::{Duration, Instant},
@@ -20,7 +18,7 @@ use std::{
 use reqwest::{Client, redirect::Policy};
 use windlass::http::{Error, ErrorKind, Url};
 
-use super::{Answer, Engine, Took, ms};
+use super::{Answer, Engine, Took, failures::of_reqwest, ms};
 use crate::plan::Manners;
 
 #[derive(Debug)]
@@ -58,7 +56,7 @@ impl Engine for OnTokio {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let response = request.send().await.map_err(|error| named(&error))?;
+        let response = request.send().await.map_err(|error| of_reqwest(&error))?;
         let left = Cell::new(self.max_size);
         Ok(Heard { response, piece: None, left, began, head_at: Instant::now() })
     }
@@ -105,7 +103,7 @@ impl Answer for Heard {
     }
 
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {
-        self.piece = self.response.chunk().await.map_err(|error| named(&error))?;
+        self.piece = self.response.chunk().await.map_err(|error| of_reqwest(&error))?;
         let len = self.piece.as_ref().map_or(0, |piece| piece.len() as u64);
         let left = self.left.get().checked_sub(len);
         self.left.set(left.ok_or_else(|| Error::new(ErrorKind::TooLarge, "body: larger than the limit"))?);
@@ -120,19 +118,4 @@ impl Answer for Heard {
         let (first_byte, body) = (self.head_at.duration_since(self.began), self.head_at.elapsed());
         Took { first_byte: Some(ms(first_byte)), body: Some(ms(body)), ..Took::default() }
     }
-}
-
-/// Puts reqwest's error under our name for it.
-fn named(error: &reqwest::Error) -> Error {
-    let mut causes = iter::successors(error.source(), |error| (*error).source());
-    let system = causes.find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
-    let kind = match system {
-        _ if error.is_timeout() => ErrorKind::TimeoutTotal,
-        _ if error.is_connect() => ErrorKind::Connect,
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe) => ErrorKind::Reset,
-        Some(io::ErrorKind::UnexpectedEof) => ErrorKind::Truncated,
-        _ if error.is_decode() || error.is_body() => ErrorKind::Truncated,
-        _ => ErrorKind::Other,
-    };
-    Error::new(kind, error.to_string())
 }

@@ -32,7 +32,7 @@ pub(crate) use self::tools::Tools;
 use self::tools::{Counted, EAGAIN, TOTAL, Tool};
 use crate::{
     conduct::{self, Interrupt},
-    contract::{EngineName, Plan, Told},
+    contract::{EngineName, Plan, ServedBy, Told},
 };
 
 /// Instructions that hyper takes for a GET of 128 bytes from nginx, with pool and requests done well. Other servers' heads
@@ -40,15 +40,6 @@ use crate::{
 const HYPER_INSTRUCTIONS: f64 = 19_800.0;
 /// An engine `tokio` that is further from it has something wrong with it.
 const HYPER_TOLERANCE: f64 = 0.1;
-
-/// Whose answers are counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Server {
-    /// There is no reference for it.
-    Own,
-    /// A server by `--url`: judged as nginx.
-    Given,
-}
 
 /// Under a tool that makes it slow, a run is given at least so long for an exchange.
 const TIMEOUT_MIN: Duration = Duration::from_secs(120);
@@ -110,7 +101,7 @@ struct Own {
 /// A process broke down, or did not succeed with every request, or a tool wrote what cannot be read.
 pub(crate) fn count(
     tools: &Tools,
-    server: Server,
+    served_by: ServedBy,
     requests: u64,
     engines: &[EngineName],
     plan: impl Fn(EngineName) -> Plan,
@@ -146,7 +137,7 @@ pub(crate) fn count(
         };
         let syscalls = counted.pop().expect("two were pushed");
         let instructions = counted.pop().expect("two were pushed");
-        rows.push(EngineCounts::new(engine, server, instructions, syscalls, own));
+        rows.push(EngineCounts::new(engine, served_by, instructions, syscalls, own));
     }
     Ok(Some(Counts {
         instructions_of,
@@ -209,7 +200,7 @@ fn by_itself(told: &Told) -> Counted {
 impl EngineCounts {
     fn new(
         engine: EngineName,
-        server: Server,
+        served_by: ServedBy,
         program: Option<Counted>,
         kernel: Option<Counted>,
         own: Option<Counted>,
@@ -231,15 +222,16 @@ impl EngineCounts {
                 syscalls: of(&counted, TOTAL),
                 would_block: of(&counted, EAGAIN),
             }),
-            void: void(engine, server, instructions),
+            void: void(engine, served_by, instructions),
         }
     }
 }
 
 /// What is wrong with the row, if anything is.
-fn void(engine: EngineName, server: Server, instructions: Option<f64>) -> Option<String> {
+fn void(engine: EngineName, served_by: ServedBy, instructions: Option<f64>) -> Option<String> {
     let off = instructions? / HYPER_INSTRUCTIONS - 1.0;
-    let judged = engine == EngineName::Tokio && server == Server::Given;
+    // A server by `--url` is judged as nginx; for the embedded one there is no reference.
+    let judged = engine == EngineName::Tokio && served_by == ServedBy::Given;
     (judged && off.abs() > HYPER_TOLERANCE).then(|| format!("{:+.0} % off {}", off * 100.0, reference()))
 }
 
@@ -251,13 +243,13 @@ fn reference() -> String {
 }
 
 /// The block of the report, for people.
-pub(crate) fn in_words(counts: &Counts, tools: &Tools, server: Server) -> String {
+pub(crate) fn in_words(counts: &Counts, tools: &Tools, served_by: ServedBy) -> String {
     let mut out = String::new();
-    write_block(&mut out, counts, tools, server).expect("a string takes everything");
+    write_block(&mut out, counts, tools, served_by).expect("a string takes everything");
     out
 }
 
-fn write_block(out: &mut String, counts: &Counts, tools: &Tools, server: Server) -> fmt::Result {
+fn write_block(out: &mut String, counts: &Counts, tools: &Tools, served_by: ServedBy) -> fmt::Result {
     writeln!(out, "counts, a request, once everything is warm")?;
     for (what, by, lengths) in [
         ("instructions and allocations", counts.instructions_by, counts.instructions_of),
@@ -298,9 +290,9 @@ fn write_block(out: &mut String, counts: &Counts, tools: &Tools, server: Server)
             )?;
         }
         if row.engine == EngineName::Tokio && row.instructions.is_some() && row.void.is_none() {
-            let judgement = match server {
-                Server::Given => "within 10 % of",
-                Server::Own => "the embedded server's heads are short, so this is not held against",
+            let judgement = match served_by {
+                ServedBy::Given => "within 10 % of",
+                ServedBy::Own => "the embedded server's heads are short, so this is not held against",
             };
             writeln!(out, "            {judgement} {}", reference())?;
         }
@@ -326,7 +318,7 @@ mod tests {
 
     #[test]
     fn hyper_is_void_beyond_a_tenth_of_its_reference_and_no_other_engine_is() {
-        let is_void = |engine, server, instructions| void(engine, server, instructions).is_some();
+        let is_void = |engine, served_by, instructions| void(engine, served_by, instructions).is_some();
         for (instructions, expected) in [
             (Some(17_800.0), true),
             (Some(17_900.0), false),
@@ -334,17 +326,17 @@ mod tests {
             (Some(21_800.0), true),
             (None, false),
         ] {
-            assert_eq!(is_void(EngineName::Tokio, Server::Given, instructions), expected, "{instructions:?}");
+            assert_eq!(is_void(EngineName::Tokio, ServedBy::Given, instructions), expected, "{instructions:?}");
         }
-        assert!(!is_void(EngineName::Tokio, Server::Own, Some(15_000.0)));
-        assert!(!is_void(EngineName::Windlass, Server::Given, Some(6_000.0)));
-        assert!(!is_void(EngineName::TokioRaw, Server::Given, Some(5_000.0)));
+        assert!(!is_void(EngineName::Tokio, ServedBy::Own, Some(15_000.0)));
+        assert!(!is_void(EngineName::Windlass, ServedBy::Given, Some(6_000.0)));
+        assert!(!is_void(EngineName::TokioRaw, ServedBy::Given, Some(5_000.0)));
     }
 
     #[test]
     fn what_is_missing_or_void_is_said_in_the_block() {
         let instructions = counted(&[(tools::INSTRUCTIONS, 30_000.0)]);
-        let row = EngineCounts::new(EngineName::Tokio, Server::Given, Some(instructions), None, None);
+        let row = EngineCounts::new(EngineName::Tokio, ServedBy::Given, Some(instructions), None, None);
         let lengths = Lengths { few: 20_000, many: 40_000 };
         let counts = Counts {
             instructions_of: lengths,
@@ -354,7 +346,7 @@ mod tests {
             engines: vec![row],
         };
         let tools = Tools { instructions: Some(Tool::Callgrind), syscalls: None };
-        let block = in_words(&counts, &tools, Server::Given);
+        let block = in_words(&counts, &tools, ServedBy::Given);
         assert!(block.contains("of 40,000 requests less those of 20,000"), "{block}");
         assert!(block.contains("system calls: MISSING"), "{block}");
         assert!(block.contains("void: +52 %"), "{block}");

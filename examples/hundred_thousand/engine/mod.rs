@@ -16,6 +16,8 @@
 //! Each run has a process of its own; this module also asks the kernel what that process used.
 //! Not here: how many and how fast (`window`).   Next: `on_windlass`.
 
+#[path = "../../src/tokio_failures.rs"]
+mod failures;
 mod on_epoll;
 mod on_hyper;
 mod on_reqwest;
@@ -32,7 +34,7 @@ use windlass_examples::process;
 
 use crate::{
     binding::Census,
-    contract::{Connections, EngineName, InFlight, Limit, Plan, Run, Told, Turns, Word},
+    contract::{BytesOf, Connections, EngineName, InFlight, Limit, Plan, Run, Told, Turns, Word},
     window::Seen,
 };
 
@@ -160,12 +162,17 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
         latency_us: seen.latency.summary(),
         exchange_us: seen.exchange.summary(),
         in_flight: InFlight {
-            max: carried.in_flight_max,
+            // Who waits for its connection to be made holds one of the places, and has none.
+            max: carried.connections.map_or(carried.in_flight_max, |made| carried.in_flight_max.min(made.opened)),
             // By Little's law: at any moment, as many have a connection as the time they have it for adds up to.
-            mean: rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s),
+            mean: (seen.unfinished == 0).then(|| rounded(seen.connected_total_ns as f64 / 1e9 / elapsed_s)),
         },
         connections: carried.connections,
         bytes_in: carried.bytes_in,
+        bytes_in_of: match plan.engine {
+            EngineName::Reqwest => BytesOf::Bodies,
+            _ => BytesOf::Wire,
+        },
         retries: carried.retries,
         limits: limits.into_iter().collect(),
         turns: carried.turns,
@@ -189,4 +196,98 @@ fn tell(plan: &Plan, carried: Carried, descriptors_before: Option<u64>, descript
 
 fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Write},
+        net::{TcpListener, TcpStream},
+    };
+
+    use windlass_examples::python;
+
+    use super::*;
+    use crate::{
+        conduct::{self, Interrupt},
+        contract::Settings,
+        faults::script::{self, Script},
+    };
+
+    /// Answers every request with what `body` has for its number, until the test's process ends.
+    fn serve(body: fn(u64) -> String) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                thread::spawn(move || answer(stream, body));
+            }
+        });
+        url
+    }
+
+    fn answer(mut stream: TcpStream, body: fn(u64) -> String) -> io::Result<()> {
+        let (mut request, mut byte) = (Vec::new(), [0]);
+        while stream.read(&mut byte)? > 0 {
+            request.push(byte[0]);
+            if request.ends_with(b"\r\n\r\n") {
+                let text = String::from_utf8_lossy(&request);
+                let number = text.split([' ', '/']).nth(2).and_then(|number| number.parse().ok()).unwrap_or(0);
+                let body = body(number);
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+                stream.write_all(answer.as_bytes())?;
+                request.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// How twenty requests to such a server end, none of which is to meet a fault.
+    fn told(engine: EngineName, body: fn(u64) -> String) -> Told {
+        let faults = Some(Script { per_cent: f64::MIN_POSITIVE, seed: 1 });
+        let plan = Plan {
+            engine,
+            round: 1,
+            url: serve(body),
+            settings: Settings { requests: 20, concurrency: 4, per_host: 2, faults, ..Settings::DEFAULT },
+            timeout: Duration::from_secs(20),
+            progress_every: u64::MAX,
+            core: None,
+            server: None,
+            parent: None,
+        };
+        if engine.is_python() {
+            return conduct::run_engine(&[], &plan, &Interrupt::listen().unwrap(), |_| {}).unwrap().unwrap();
+        }
+        let (hear, _tell) = UnixStream::pair().unwrap();
+        run(&plan, hear).unwrap()
+    }
+
+    fn an_answers_body_is_held_against_the_script(engine: EngineName) {
+        let good = told(engine, script::body);
+        assert_eq!((good.run.ok, good.endings.len()), (20, 0), "{engine}: {:?}", good.first_failures);
+        let lies: [fn(u64) -> String; 3] =
+            [|number| script::body(number + 1), |number| script::body(number)[1..].to_owned(), |_| String::new()];
+        for lie in lies {
+            let bad = told(engine, lie);
+            assert_eq!((bad.run.ok, bad.run.failed["other"], bad.endings.len()), (0, 20, 20), "{engine}");
+            let how = &bad.first_failures["other"];
+            assert!(how.contains("another body than the script's"), "{engine}: {how}");
+        }
+    }
+
+    #[test]
+    fn an_answers_body_is_held_against_the_script_by_every_engine() {
+        for engine in [EngineName::Windlass, EngineName::Tokio, EngineName::TokioRaw, EngineName::Reqwest] {
+            an_answers_body_is_held_against_the_script(engine);
+        }
+    }
+
+    #[test]
+    fn an_answers_body_is_held_against_the_script_by_python_where_there_is_one() {
+        match python::probe("aiohttp") {
+            Ok(()) => an_answers_body_is_held_against_the_script(EngineName::Asyncio),
+            Err(reason) => eprintln!("SKIPPED: asyncio: {reason}"),
+        }
+    }
 }

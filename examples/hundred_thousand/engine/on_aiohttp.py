@@ -29,6 +29,7 @@ FAILURES = (
 ).split()
 LATE_NS = 2_000_000  # as in the other engines
 KILL_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+MASK = 2**64 - 1
 now_ns = time.monotonic_ns
 
 
@@ -51,7 +52,7 @@ class Run:
         self.failed, self.first_failures, self.endings = dict.fromkeys(FAILURES, 0), {}, {}
         self.latency_ns, self.exchange_ns, self.connected_total_ns = array.array("Q"), array.array("Q"), 0
         self.held_ns = dict.fromkeys(["concurrency", "per_host", "batch_barrier"] + ["rate"] * bool(self.rate), 0)
-        self.late, self.last_began_ns = {"window_full": 0, "loop": 0}, 0
+        self.late, self.late_ns, self.last_began_ns = {"window_full": 0, "loop": 0}, array.array("Q"), 0
         self.held_by, self.idle, self.barrier_idle_ns = None, 0, 0
         self.started_ns = self.since_ns = now_ns()
 
@@ -102,6 +103,7 @@ class Run:
         self.entered += 1
         self.look(began_ns)
         self.last_began_ns = max(self.last_began_ns, began_ns)
+        self.late_ns.append(max(began_ns - due_ns, 0))
         if began_ns - due_ns > LATE_NS:
             self.late["window_full" if free_ns > due_ns else "loop"] += 1
         return due_ns
@@ -128,14 +130,19 @@ class Run:
         ending = "200"
         try:
             async with session.get(f"{self.url}/{number}" if self.faults else self.url) as response:
-                self.bytes_in += len(await response.read())
+                brought = await response.read()
+                self.bytes_in += len(brought)
                 self.answered += 1
                 if response.status != 200:
                     ending = str(response.status)
                 if not 200 <= response.status <= 299:
                     kind, how = "status", f"the server answered {response.status}"
+                elif self.faults and response.status == 200 and brought != scripted_body(number):
+                    ending = kind = "other"
+                    how = f"request {number}: another body than the script's, of {len(brought)} bytes"
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             ending = kind = kind_of(error)
+            self.opened -= kind == "connect"  # a socket was made, and no connection
             how = f"{type(error).__name__}: {error}"
         finally:
             self.in_use -= 1
@@ -155,6 +162,19 @@ class Run:
         if self.left % self.plan["progress_every"] == 0 or self.left == self.requests:
             say("progress", {"done": self.left, "elapsed_s": (left_ns - self.started_ns) / 1e9})
         return left_ns
+
+
+def mixed(number):
+    """As in the script of faults: SplitMix64's mixing."""
+    number = (number + 0x9E3779B97F4A7C15) & MASK
+    number = ((number ^ (number >> 30)) * 0xBF58476D1CE4E5B9) & MASK
+    number = ((number ^ (number >> 27)) * 0x94D049BB133111EB) & MASK
+    return number ^ (number >> 31)
+
+
+def scripted_body(number):
+    """What a good answer to request `number` brings."""
+    return "".join(f"{mixed(mixed(number) ^ word):016x}" for word in range(8)).encode()
 
 
 def kind_of(error):
@@ -262,9 +282,14 @@ def tell(plan, driven, descriptors_before):
         "requests_per_s": float(round((run.entered - unfinished) / elapsed_s)),
         "latency_us": summary(run.latency_ns),
         "exchange_us": summary(run.exchange_ns),
-        "in_flight": {"max": run.in_use_max, "mean": round(run.connected_total_ns / 1e9 / elapsed_s, 3)},
+        # How long those under way had had their connections when the run was interrupted, nobody has added up.
+        "in_flight": {
+            "max": min(run.in_use_max, run.opened) if counts_sockets else run.in_use_max,
+            "mean": None if unfinished else round(run.connected_total_ns / 1e9 / elapsed_s, 3),
+        },
         "connections": {"opened": run.opened, "reused": max(run.answered - run.opened, 0)} if counts_sockets else None,
         "bytes_in": run.bytes_in,
+        "bytes_in_of": "bodies",  # aiohttp keeps the heads to itself
         "retries": 0,
         "limits": limits,
         "loop": None,
@@ -274,7 +299,8 @@ def tell(plan, driven, descriptors_before):
     }
     if run.rate:
         lasted_s = max(run.last_began_ns - run.started_ns, 0) / 1e9 + 1 / run.rate
-        told["pace"] = {"asked_per_s": run.rate, "reached_per_s": round(run.entered / lasted_s, 1), "late": run.late}
+        told["pace"] = {"asked_per_s": run.rate, "reached_per_s": round(run.entered / lasted_s, 1)}
+        told["pace"] |= {"late": run.late, "late_us": summary(run.late_ns)}
     connections = min(run.per_host, run.concurrency, run.batch or run.requests, run.requests)
     return {
         "run": told,

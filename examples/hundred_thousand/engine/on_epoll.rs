@@ -20,14 +20,14 @@
 use std::{
     collections::VecDeque,
     io::{self, Read, Write},
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs},
     os::unix::net::UnixStream,
     str,
     time::Duration,
 };
 
 use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
-use windlass::http::{ErrorKind, Url};
+use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::latency::{Latency, now_ns};
 
 use super::{Carried, on_sockets::request};
@@ -46,6 +46,16 @@ const EVENTS: usize = 1024;
 const CONNECTING_MAX: usize = 1024;
 /// Where word of Ctrl-C comes from; connections count up from zero.
 const STOP: Token = Token(usize::MAX);
+
+/// Where a host is that has no address.
+const NOWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+
+/// What ended a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Until {
+    AllLeft,
+    Interrupted,
+}
 
 struct Connection {
     stream: TcpStream,
@@ -82,10 +92,14 @@ struct Floor<'a> {
 /// Carries out `plan` on nothing but epoll.
 ///
 /// # Errors
-/// The host has no address, the kernel gives no epoll, or an answer has no Content-Length.
+/// The kernel gives no epoll, or an answer has no Content-Length.
 pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
-    let mut floor = Floor::new(plan, &url)?;
+    let (address, unknown) = match look_up(&url) {
+        Ok(address) => (address, None),
+        Err(error) => (NOWHERE, Some(error)),
+    };
+    let mut floor = Floor::new(plan, &url, address)?;
     stop.set_nonblocking(true)?;
     let mut stop = mio::net::UnixStream::from_std(stop);
     floor.poll.registry().register(&mut stop, STOP, Interest::READABLE)?;
@@ -93,12 +107,15 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let spent_before = Spent::so_far(plan.server)?;
     let started_ns = now_ns();
     let mut binding = Binding::new(plan.settings, started_ns);
-    floor.begin(started_ns)?;
-    let mut interrupted = false;
+    match unknown {
+        None => floor.begin(started_ns)?,
+        Some(error) => floor.give_up(&error),
+    }
+    let mut until = Until::AllLeft;
     let mut events = Events::with_capacity(EVENTS);
     let mut buffer = vec![0; BUFFER];
     let mut told = 0;
-    while floor.left < plan.settings.requests && !interrupted {
+    while floor.left < plan.settings.requests && until == Until::AllLeft {
         match floor.poll.poll(&mut events, None) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             waited => waited?,
@@ -106,7 +123,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
         let now_ns = now_ns();
         for event in &events {
             match event.token() {
-                STOP => interrupted = true,
+                STOP => until = Until::Interrupted,
                 Token(index) => floor.serve(index, event, now_ns, &mut buffer)?,
             }
         }
@@ -120,17 +137,23 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let ended_ns = now_ns();
     binding.end(ended_ns);
     let spent = Spent::so_far(plan.server)?.since(spent_before);
-    Ok(floor.carried(binding, spent, Duration::from_nanos(ended_ns - started_ns), interrupted))
+    Ok(floor.carried(binding, spent, Duration::from_nanos(ended_ns - started_ns), until))
+}
+
+/// The first address of the URL's host.
+fn look_up(url: &Url) -> Result<SocketAddr, Error> {
+    let failed = |error| Error::io(ErrorKind::Resolve, format!("resolve {}", url.host()), error);
+    let mut addresses = (url.host(), url.port()).to_socket_addrs().map_err(failed)?;
+    addresses.next().ok_or_else(|| Error::new(ErrorKind::Resolve, format!("{} has no address", url.host())))
 }
 
 impl<'a> Floor<'a> {
-    fn new(plan: &'a Plan, url: &Url) -> io::Result<Self> {
-        let address = (url.host(), url.port()).to_socket_addrs()?.next();
+    fn new(plan: &'a Plan, url: &Url, address: SocketAddr) -> io::Result<Self> {
         Ok(Self {
             plan,
             poll: Poll::new()?,
-            address: address.ok_or_else(|| io::Error::other("the host has no address"))?,
-            request: request(url).map_err(io::Error::other)?,
+            address,
+            request: request(url, &[]).map_err(io::Error::other)?,
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,
@@ -153,6 +176,12 @@ impl<'a> Floor<'a> {
         self.entered = self.plan.settings.in_window();
         self.waiting = (0..self.entered).map(|_| now_ns).collect();
         (0..CONNECTING_MAX).try_for_each(|_| self.connect_one_more())
+    }
+
+    /// Has every request fail as `error` says: there is nobody to ask.
+    fn give_up(&mut self, error: &Error) {
+        (self.entered, self.left) = (self.plan.settings.requests, self.plan.settings.requests);
+        (0..self.left).for_each(|_| self.failed.count(error.kind(), error));
     }
 
     /// Makes another connection, if there are not all of them yet.
@@ -285,7 +314,7 @@ impl<'a> Floor<'a> {
         self.exchange.record(now_ns - sent_ns);
     }
 
-    fn carried(mut self, binding: Binding, spent: Spent, elapsed: Duration, interrupted: bool) -> Carried {
+    fn carried(mut self, binding: Binding, spent: Spent, elapsed: Duration, until: Until) -> Carried {
         let unfinished = self.entered - self.left;
         self.failed.cancel(unfinished);
         Carried {
@@ -308,7 +337,7 @@ impl<'a> Floor<'a> {
                 binding,
                 pace: None,
                 endings: Endings::new(),
-                interrupted,
+                interrupted: until == Until::Interrupted,
             },
         }
     }

@@ -30,7 +30,7 @@ use hyper::{
     Request, Uri,
     body::Incoming,
     client::conn::http1::{self, SendRequest},
-    header::{ACCEPT, HOST, HeaderValue, USER_AGENT},
+    header::{ACCEPT, CONNECTION, HOST, HeaderValue, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -40,16 +40,16 @@ use tokio::{
     task::spawn_local,
     time::timeout,
 };
-use windlass::http::{Error, ErrorKind, Url};
+use windlass::http::{Error, Url};
 
 use super::{
-    Carried, Engine,
+    Carried, Engine, failures,
     pool::{Pool, Slot},
     timed_out,
 };
 use windlass_examples::latency::now_ns;
 
-use crate::{binding::Census, contract::Plan, window};
+use crate::{binding::Census, contract::Plan, faults::script, window};
 
 /// A handle to a connection: requests go in, replies come out.
 type Connection = SendRequest<Empty<Bytes>>;
@@ -84,16 +84,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     });
     let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
     runtime.shutdown_timeout(RESOLVER_PATIENCE);
-    let counts = &engine.pool.counts;
-    Ok(Carried {
-        seen,
-        connections: Some(counts.connections()),
-        in_flight_max: counts.in_use_max(),
-        retries: counts.retries(),
-        bytes_in: engine.bytes_in.get(),
-        turns: None,
-        would_block: None,
-    })
+    Ok(engine.pool.counts.carried(seen, engine.bytes_in.get()))
 }
 
 /// Completes when something can be read from `stop`.
@@ -136,7 +127,11 @@ impl OnHyper {
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
             connected_ns.set(Some(now_ns()));
-            let response = match connection.try_send_request(self.request(number)).await {
+            let mut request = self.request(number);
+            if slot.is_last() {
+                request.headers_mut().insert(CONNECTION, HeaderValue::from_static("close")); // as `windlass` does
+            }
+            let response = match connection.try_send_request(request).await {
                 Ok(response) => response,
                 // The server closed the connection just now and the request never left: the next one takes it.
                 Err(error) if used && error.message().is_some() => {
@@ -147,7 +142,11 @@ impl OnHyper {
                 Err(error) => return Err(named(&error.into_error())),
             };
             let status = response.status().as_u16();
-            read_to_the_end(response.into_body()).await?;
+            match number {
+                None => read_to_the_end(response.into_body()).await?,
+                // Boxed, so that a future that has no number is no larger for it.
+                Some(number) => Box::pin(check(number, status, response.into_body())).await?,
+            }
             slot.keep(connection);
             return Ok(status);
         }
@@ -191,28 +190,18 @@ async fn read_to_the_end(mut body: Incoming) -> Result<(), Error> {
     Ok(())
 }
 
+/// Holds the answer to request `number` against the script.
+async fn check(number: u64, status: u16, body: Incoming) -> Result<(), Error> {
+    let brought = body.collect().await.map_err(|error| named(&error))?.to_bytes();
+    script::check(number, status, &brought).map(drop)
+}
+
 /// Puts hyper's error under our name for it.
 fn named(error: &hyper::Error) -> Error {
-    let kind = kind_of(error);
+    let kind = failures::kind_of_hyper(error);
     match error.source() {
         Some(source) => Error::new(kind, format!("{error}: {source}")),
         None => Error::new(kind, error.to_string()),
-    }
-}
-
-/// Our name for hyper's error.
-pub(super) fn kind_of(error: &hyper::Error) -> ErrorKind {
-    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
-    match kind {
-        Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted) => {
-            ErrorKind::Reset
-        }
-        Some(io::ErrorKind::UnexpectedEof) => ErrorKind::Truncated,
-        _ if error.is_incomplete_message() => ErrorKind::Truncated,
-        _ if error.is_parse_too_large() => ErrorKind::TooLarge,
-        Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => ErrorKind::Protocol,
-        _ if error.is_parse() => ErrorKind::Protocol,
-        _ => ErrorKind::Other,
     }
 }
 

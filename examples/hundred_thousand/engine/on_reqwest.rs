@@ -8,19 +8,22 @@
 //! decoding or cookies, none of which this program asks anybody for.
 //! Not here: the permits (`pool`).   Next: `wire`.
 
-use std::{cell::Cell, error::Error as _, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
+use std::{cell::Cell, io, os::unix::net::UnixStream, rc::Rc, time::Duration};
 
-use reqwest::{Client, Response};
+use reqwest::{
+    Client, Response,
+    header::{CONNECTION, HeaderValue},
+};
 use tokio::runtime::{Builder, LocalOptions};
-use windlass::http::{Error, ErrorKind};
+use windlass::http::Error;
 
 use super::{
-    Carried, Engine,
-    on_hyper::{RESOLVER_PATIENCE, beside, interrupted, kind_of},
+    Carried, Engine, failures,
+    on_hyper::{RESOLVER_PATIENCE, beside, interrupted},
     pool::Pool,
     timed_out,
 };
-use crate::{binding::Census, contract::Plan, window};
+use crate::{binding::Census, contract::Plan, faults::script, window};
 use windlass_examples::latency::now_ns;
 
 /// Requests by reqwest.
@@ -44,7 +47,11 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
         Some(_) => return Err(io::Error::other("reqwest keeps connections or does not: --max-requests 1, or none")),
     };
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-    let client = Client::builder().pool_max_idle_per_host(idle).tcp_nodelay(true).no_proxy().timeout(plan.timeout);
+    let mut client = Client::builder().pool_max_idle_per_host(idle).tcp_nodelay(true).no_proxy().timeout(plan.timeout);
+    if idle == 0 {
+        let close = (CONNECTION, HeaderValue::from_static("close")); // as `windlass` does
+        client = client.default_headers([close].into_iter().collect());
+    }
     let engine = Rc::new(OnReqwest {
         pool: Pool::new(plan.settings),
         client: client.build().map_err(io::Error::other)?,
@@ -54,31 +61,17 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     });
     let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
     runtime.shutdown_timeout(RESOLVER_PATIENCE);
-    let counts = &engine.pool.counts;
-    Ok(Carried {
-        seen,
-        connections: None, // it does not tell
-        in_flight_max: counts.in_use_max(),
-        retries: counts.retries(),
-        bytes_in: engine.bytes_in.get(),
-        turns: None,
-        would_block: None,
-    })
+    // It has a pool of its own, and does not tell of it.
+    Ok(Carried { connections: None, ..engine.pool.counts.carried(seen, engine.bytes_in.get()) })
 }
 
 impl Engine for OnReqwest {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
-        let mut url = self.url.clone();
-        if let Some(number) = number {
-            url.set_path(&number.to_string());
+        match number {
+            None => self.exchange(self.url.clone(), connected_ns, |_| {}).await,
+            // Boxed, so that a future that has no number is no larger for it.
+            Some(number) => Box::pin(self.exchange_scripted(number, connected_ns)).await,
         }
-        let _slot = self.pool.slot().await;
-        connected_ns.set(Some(now_ns()));
-        let sent = self.client.get(url).send().await;
-        let response = sent.map_err(|error| self.named(&error))?;
-        let status = response.status().as_u16();
-        self.read_to_the_end(response).await?;
-        Ok(status)
     }
 
     fn spawn(task: impl Future<Output = ()> + 'static) -> impl Future<Output = ()> {
@@ -95,25 +88,42 @@ impl Engine for OnReqwest {
 }
 
 impl OnReqwest {
-    /// Counts what comes of the body; the heads reqwest keeps to itself.
-    async fn read_to_the_end(&self, mut response: Response) -> Result<(), Error> {
+    /// Holds what the answer to request `number` brings against the script.
+    async fn exchange_scripted(&self, number: u64, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
+        let mut url = self.url.clone();
+        url.set_path(&number.to_string());
+        let mut brought = Vec::new();
+        let status = self.exchange(url, connected_ns, |piece| brought.extend_from_slice(piece)).await?;
+        script::check(number, status, &brought)
+    }
+
+    /// Sends one request and takes the answer in; `take` is shown its body.
+    async fn exchange(
+        &self,
+        url: reqwest::Url,
+        connected_ns: &Cell<Option<u64>>,
+        take: impl FnMut(&[u8]),
+    ) -> Result<u16, Error> {
+        let _slot = self.pool.slot().await;
+        connected_ns.set(Some(now_ns()));
+        let sent = self.client.get(url).send().await;
+        let response = sent.map_err(|error| self.named(&error))?;
+        let status = response.status().as_u16();
+        self.read_to_the_end(response, take).await?;
+        Ok(status)
+    }
+
+    /// Counts what comes of the body, and shows it to `take`; the heads reqwest keeps to itself.
+    async fn read_to_the_end(&self, mut response: Response, mut take: impl FnMut(&[u8])) -> Result<(), Error> {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.named(&error))? {
             self.bytes_in.set(self.bytes_in.get() + chunk.len() as u64);
+            take(&chunk);
         }
         Ok(())
     }
 
     /// Puts reqwest's error under our name for it.
     fn named(&self, error: &reqwest::Error) -> Error {
-        let mut causes = std::iter::successors(error.source(), |error| (*error).source());
-        let below = causes.find_map(|cause| cause.downcast_ref::<hyper::Error>());
-        let kind = match below {
-            _ if error.is_timeout() => return timed_out(self.timeout),
-            _ if error.is_connect() => ErrorKind::Connect,
-            _ if error.is_redirect() => ErrorKind::Redirect,
-            Some(error) => kind_of(error),
-            None => ErrorKind::Other,
-        };
-        Error::new(kind, error.to_string())
+        if error.is_timeout() { timed_out(self.timeout) } else { failures::of_reqwest(error) }
     }
 }

@@ -31,7 +31,7 @@ use tokio::{
 };
 use windlass::http::{
     Error, ErrorKind, Url,
-    request::{Content, NO_HEADERS, write_request},
+    request::{Content, write_request},
 };
 
 use super::{
@@ -43,7 +43,7 @@ use super::{
 };
 use windlass_examples::latency::now_ns;
 
-use crate::{binding::Census, contract::Plan, window};
+use crate::{binding::Census, contract::Plan, faults::script, window};
 
 /// How much one read takes at most: as much as this library's client reads at once.
 const BUFFER: usize = 64 * 1024;
@@ -52,7 +52,7 @@ const BUFFER: usize = 64 * 1024;
 struct OnSockets {
     pool: Pool<Connection>,
     url: Url,
-    request: Vec<u8>,
+    requests: Requests,
     timeout: Duration,
     /// Borrowed only inside one poll, between a read and the parse of what it brought.
     buffer: RefCell<Vec<u8>>,
@@ -73,7 +73,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     let url = Url::parse(&plan.url).map_err(io::Error::other)?;
     let engine = Rc::new(OnSockets {
         pool: Pool::new(plan.settings),
-        request: request(&url).map_err(io::Error::other)?,
+        requests: Requests::of(&url).map_err(io::Error::other)?,
         url,
         timeout: plan.timeout,
         buffer: RefCell::new(vec![0; BUFFER]),
@@ -81,16 +81,7 @@ pub(crate) fn run(plan: &Plan, stop: UnixStream) -> io::Result<Carried> {
     });
     let seen = runtime.block_on(window::drive(Rc::clone(&engine), plan, interrupted(stop)))?;
     runtime.shutdown_timeout(RESOLVER_PATIENCE);
-    let counts = &engine.pool.counts;
-    Ok(Carried {
-        seen,
-        connections: Some(counts.connections()),
-        in_flight_max: counts.in_use_max(),
-        retries: counts.retries(),
-        bytes_in: engine.bytes_in.get(),
-        turns: None,
-        would_block: None,
-    })
+    Ok(engine.pool.counts.carried(seen, engine.bytes_in.get()))
 }
 
 impl Engine for OnSockets {
@@ -117,11 +108,15 @@ impl Engine for OnSockets {
 impl OnSockets {
     async fn exchange(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let slot = self.pool.slot().await;
-        let numbered = number.map(|number| request(&numbered(&self.url, number))).transpose()?;
-        let request = numbered.as_deref().unwrap_or(&self.request);
+        let numbered = number.map(|number| Requests::of(&numbered(&self.url, number))).transpose()?;
+        let requests = numbered.as_ref().unwrap_or(&self.requests);
         loop {
             let (mut connection, used) = self.connection(&slot).await?;
+            let request = if slot.is_last() { &requests.last } else { &requests.other };
             connected_ns.set(Some(now_ns()));
+            if number.is_some() {
+                connection.reply.keep_body();
+            }
             match self.ask(&mut connection, request).await {
                 // The server closed the connection while it was idle: the next one takes the request.
                 Err(_) if used && !connection.reply.begun() => {
@@ -130,6 +125,9 @@ impl OnSockets {
                 }
                 Err(error) => return Err(error),
                 Ok(status) => {
+                    if let Some(number) = number {
+                        script::check(number, status, connection.reply.body())?;
+                    }
                     if connection.reply.keeps_alive() {
                         slot.keep(connection);
                     }
@@ -172,13 +170,26 @@ impl OnSockets {
     }
 }
 
+/// The bytes of a GET.
+struct Requests {
+    /// Over a connection that carries no other after it.
+    last: Vec<u8>,
+    other: Vec<u8>,
+}
+
+impl Requests {
+    fn of(url: &Url) -> Result<Self, Error> {
+        Ok(Self { last: request(url, &[("Connection", "close")])?, other: request(url, &[])? })
+    }
+}
+
 /// The bytes of a GET of `url`, as this library's client sends them.
 ///
 /// # Errors
 /// The URL cannot be sent.
-pub(super) fn request(url: &Url) -> Result<Vec<u8>, Error> {
+pub(super) fn request(url: &Url, headers: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
     let mut request = Vec::new();
-    write_request(&mut request, "GET", url, NO_HEADERS, Content::None)?;
+    write_request(&mut request, "GET", url, headers, Content::None)?;
     Ok(request)
 }
 

@@ -22,6 +22,7 @@ use super::{Carried, Engine, Held, numbered};
 use crate::{
     binding::Census,
     contract::{Connections, Plan, Turns},
+    faults::script,
     window,
 };
 
@@ -82,6 +83,16 @@ async fn interrupted(stop: UnixStream) {
     told.readable().await.expect("it is watched by this loop");
 }
 
+impl OnWindlass {
+    /// Sends request `number`, and holds what it brings against the script.
+    async fn get_scripted(&self, number: u64, has_connection: &dyn Fn()) -> Result<u16, Error> {
+        let url = numbered(&self.url, number);
+        let response = self.client.get(&url).on_connection(has_connection).send().await?;
+        let status = response.status();
+        script::check(number, status, &response.bytes().await?)
+    }
+}
+
 impl Engine for OnWindlass {
     async fn get(&self, number: Option<u64>, connected_ns: &Cell<Option<u64>>) -> Result<u16, Error> {
         let _asking = Held::new(&self.asking);
@@ -90,10 +101,11 @@ impl Engine for OnWindlass {
             connected_ns.set(Some(now_ns()));
             held.set(Some(Held::new(&self.connected)));
         };
-        // Boxed, so that a future that has no number is no larger for it.
-        let with_number = number.map(|number| Box::new(numbered(&self.url, number)));
-        let url = with_number.as_deref().unwrap_or(&self.url);
-        let response = self.client.get(url).on_connection(&has_connection).send().await?;
+        if let Some(number) = number {
+            // Boxed, so that a future that has no number is no larger for it.
+            return Box::pin(self.get_scripted(number, &has_connection)).await;
+        }
+        let response = self.client.get(&self.url).on_connection(&has_connection).send().await?;
         let status = response.status();
         response.drain().await?;
         Ok(status)

@@ -22,10 +22,11 @@ use tokio::{
 
 use windlass::http::{Error, ErrorKind, Url};
 
-use super::Held;
+use super::{Carried, Held};
 use crate::{
     binding::Census,
     contract::{Connections, Settings},
+    window::Seen,
 };
 
 /// Connections of one kind to one host.
@@ -54,16 +55,17 @@ impl Counts {
         Census { waiting: self.waiting.get(), in_use: self.in_use.get(), connecting: self.connecting.get() }
     }
 
-    pub(crate) fn in_use_max(&self) -> u64 {
-        self.in_use_max.get()
-    }
-
-    pub(crate) fn connections(&self) -> Connections {
-        Connections { opened: self.opened.get(), reused: self.reused.get() }
-    }
-
-    pub(crate) fn retries(&self) -> u64 {
-        self.retries.get()
+    /// What a run brings back in which the window saw `seen`.
+    pub(crate) fn carried(&self, seen: Seen, bytes_in: u64) -> Carried {
+        Carried {
+            seen,
+            connections: Some(Connections { opened: self.opened.get(), reused: self.reused.get() }),
+            in_flight_max: self.in_use_max.get(),
+            retries: self.retries.get(),
+            bytes_in,
+            turns: None,
+            would_block: None,
+        }
     }
 
     pub(crate) fn count_retry(&self) {
@@ -124,17 +126,21 @@ impl<C> Slot<'_, C> {
         Ok(stream)
     }
 
+    /// Whether its connection carries no other request after the next.
+    pub(crate) fn is_last(&self) -> bool {
+        self.carried.get() + 1 >= self.pool.max_requests
+    }
+
     /// Gives the connection to whoever comes next, unless it has carried its share.
     pub(crate) fn keep(&self, connection: C) {
-        let carried = self.carried.get() + 1;
-        if carried < self.pool.max_requests {
-            self.pool.idle.borrow_mut().push((connection, carried));
+        if !self.is_last() {
+            self.pool.idle.borrow_mut().push((connection, self.carried.get() + 1));
         }
     }
 }
 
 async fn connect(url: &Url) -> Result<TcpStream, Error> {
-    let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}:{}", url.host(), url.port()), error);
+    let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}", url.origin()), error);
     let stream = match url.ip() {
         Some(ip) => TcpStream::connect(SocketAddr::new(ip, url.port())).await.map_err(failed)?,
         None => {

@@ -24,6 +24,8 @@ pub(crate) struct Reply {
     /// What came of the head, if it has not come whole.
     unfinished: Vec<u8>,
     body: Option<Decoder>,
+    /// What came of the body, if anybody wants it.
+    kept: Option<Vec<u8>>,
     limits: Limits,
     begun: bool,
     keeps_alive: bool,
@@ -34,7 +36,7 @@ impl Reply {
         let mut limits = Limits::default();
         limits.body_max = u64::MAX; // bodies are counted, not kept
         let (head, unfinished) = (ResponseHead::new(), Vec::new());
-        Self { head, unfinished, body: None, limits, begun: false, keeps_alive: false }
+        Self { head, unfinished, body: None, kept: None, limits, begun: false, keeps_alive: false }
     }
 
     /// Forgets the last reply.
@@ -43,6 +45,16 @@ impl Reply {
         self.unfinished.clear();
         self.body = None;
         self.begun = false;
+    }
+
+    /// Has the next body kept, and not passed over.
+    pub(crate) fn keep_body(&mut self) {
+        self.kept = Some(Vec::new());
+    }
+
+    /// The body, if it was to be kept.
+    pub(crate) fn body(&self) -> &[u8] {
+        self.kept.as_deref().unwrap_or_default()
     }
 
     /// Whether any byte has come.
@@ -75,7 +87,7 @@ impl Reply {
         };
         match &mut self.body {
             Some(body) => {
-                let after = pass_over(body, rest)?;
+                let after = pass_over(body, rest, &mut self.kept)?;
                 self.keeps_alive &= !body.is_finished() || surplus(after) != Surplus::Unasked;
                 Ok(())
             }
@@ -127,10 +139,13 @@ impl Reply {
     }
 }
 
-/// Decodes `bytes` and yields what lies behind the body.
-fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8]) -> Result<&'a [u8], Error> {
+/// Decodes `bytes`, keeps the body if it is to be kept, and yields what lies behind it.
+fn pass_over<'a>(body: &mut Decoder, mut bytes: &'a [u8], kept: &mut Option<Vec<u8>>) -> Result<&'a [u8], Error> {
     while !bytes.is_empty() && !body.is_finished() {
         let step = body.decode(bytes)?;
+        if let Some(kept) = kept {
+            kept.extend_from_slice(step.data);
+        }
         bytes = &bytes[step.consumed..];
     }
     Ok(bytes)
@@ -185,6 +200,19 @@ mod tests {
         assert!(!reply.complete());
         reply.end().unwrap();
         assert!(reply.complete() && !reply.keeps_alive());
+    }
+
+    #[test]
+    fn a_body_that_is_to_be_kept_is_there_without_its_framing() {
+        let mut reply = Reply::new();
+        for bytes in [LENGTH, CHUNKED] {
+            outcome(&mut reply, [bytes]);
+            assert_eq!(reply.body(), b"");
+            reply.keep_body();
+            outcome(&mut reply, bytes.chunks(7));
+            assert_eq!(reply.body(), b"hello");
+            reply = Reply::new();
+        }
     }
 
     #[test]

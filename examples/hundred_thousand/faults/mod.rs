@@ -10,9 +10,11 @@
 //!              engine ─────► request 7 ended as ... ─────────────┴──► the same? else the run has failed
 //! ```
 //!
+//! A good answer brings each request a body of its own, and every byte of it is held against the script, too.
+//!
 //! | file | chapter |
 //! |---|---|
-//! | `script` | which request meets which fault, and how it must end |
+//! | `script` | which request meets which fault, how it must end, and what it must bring |
 //! | `server` | the faults, byte by byte |
 //!
 //! Next: `script`.

@@ -1,4 +1,4 @@
-//! Which request meets which fault, and how it must end.
+//! Which request meets which fault, how it must end, and what it must bring.
 //!
 //! ```text
 //!     (seed, number) ──► mixed ──► below per_cent? ── no ──► a good answer, "200"
@@ -12,9 +12,13 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use serde::{Deserialize, Serialize};
+use windlass::http::{Error, ErrorKind};
 use windlass_examples::figures::thousands;
 
 use crate::contract::{Endings, EngineName, Judged, Told};
+
+/// How long a good answer's body is.
+pub(crate) const BODY_LEN: usize = 128;
 
 /// So many differences are shown; the others are counted.
 const SHOWN_MAX: usize = 10;
@@ -133,6 +137,9 @@ impl Script {
                 thousands(good)
             ));
         }
+        // A kind alone does not say enough of what the script knows nothing of.
+        let unscripted = told.first_failures.get(ErrorKind::Other.name()).filter(|_| judged.differ > 0);
+        shown.extend(unscripted.map(|first| format!("{engine}: the first that ended as other: {first}")));
         (judged, shown)
     }
 
@@ -172,6 +179,28 @@ impl Judged {
         }
         words
     }
+}
+
+/// What a good answer to request `number` brings: [`BODY_LEN`] letters, which no other request's answer brings.
+pub(crate) fn body(number: u64) -> String {
+    let words = (0..BODY_LEN / 16).map(|word| format!("{:016x}", mixed(mixed(number) ^ word as u64)));
+    words.collect()
+}
+
+/// Holds what an answer to request `number` brought against the script; of an answer that is none of a 200, only the status
+/// counts.
+///
+/// # Errors
+/// `Other`: it brought another body.
+pub(crate) fn check(number: u64, status: u16, brought: &[u8]) -> Result<u16, Error> {
+    if status != 200 || brought == body(number).as_bytes() {
+        return Ok(status);
+    }
+    let len = brought.len();
+    Err(Error::new(
+        ErrorKind::Other,
+        format!("request {number}: another body than the script's {BODY_LEN} bytes, of {len}"),
+    ))
 }
 
 /// A number that looks like chance and is not (SplitMix64's mixing; Steele, Lea & Flood 2014).
@@ -247,6 +276,16 @@ mod tests {
             assert_eq!(judged.differ, 1);
             assert!(shown[0].contains(words), "{shown:?}");
         }
+    }
+
+    #[test]
+    fn a_body_is_the_requests_own_to_the_byte() {
+        let good = body(7);
+        assert_eq!((good.len(), check(7, 200, good.as_bytes()).unwrap()), (BODY_LEN, 200));
+        for wrong in [&body(8), &good[1..], "", &good.replace('a', "b"), &format!("{good}.")] {
+            assert!(check(7, 200, wrong.as_bytes()).is_err(), "{wrong}");
+        }
+        assert_eq!(check(7, 503, b"").unwrap(), 503, "it is judged by its status");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! target, and the script says what it gets.
 //!
 //! ```text
-//!     GET /7 HTTP/1.1 ... ──► number ──► script ──┬── nothing ──► 128 bytes, and the next request
+//!     GET /7 HTTP/1.1 ... ──► number ──► script ──┬── nothing ──► the 128 bytes of 7, and the next request
 //!                                                 └── a fault ──► some bytes ──► the next, the end, or a reset
 //! ```
 //!
@@ -14,13 +14,8 @@ use std::{io, net::Shutdown, str, time::Duration};
 
 use windlass::net::{TcpListener, TcpStream};
 
-use super::script::{Fault, Script};
+use super::script::{self, BODY_LEN, Fault, Script};
 
-const GOOD: &str = concat!(
-    "HTTP/1.1 200 OK\r\nContent-Length: 128\r\n\r\n",
-    "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
-    "wwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwwww",
-);
 /// Behind a good answer. It is all that this connection answers from then on: a client that takes it for the answer to its
 /// next request, or goes on where nobody knows what answers what, shows it by the status.
 const UNASKED: &str = "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n";
@@ -48,7 +43,7 @@ async fn talk(mut stream: TcpStream, script: Script) -> io::Result<()> {
     let mut unread = Vec::new();
     while let Some(number) = next_request(&mut stream, &mut unread).await? {
         let Some(fault) = script.fault(number) else {
-            stream.write_all(GOOD.as_bytes()).await?;
+            stream.write_all(good(number).as_bytes()).await?;
             continue;
         };
         if let After::End = commit(fault, number, &mut stream).await? {
@@ -75,6 +70,11 @@ async fn next_request(stream: &mut TcpStream, unread: &mut Vec<u8>) -> io::Resul
     }
 }
 
+/// A good answer to request `number`.
+fn good(number: u64) -> String {
+    format!("HTTP/1.1 200 OK\r\nContent-Length: {BODY_LEN}\r\n\r\n{}", script::body(number))
+}
+
 /// `GET /7 HTTP/1.1 ...` is 7.
 fn number_in(head: &[u8]) -> Option<u64> {
     let target = head.split(|&byte| byte == b' ').nth(1)?;
@@ -88,15 +88,16 @@ enum After {
 }
 
 async fn commit(fault: Fault, number: u64, stream: &mut TcpStream) -> io::Result<After> {
-    let half = GOOD.len() - 64;
+    let good = good(number);
+    let half = &good[..good.len() - BODY_LEN / 2];
     match fault {
         Fault::ResetAtOnce => return reset(stream),
         Fault::ResetInBody => {
-            stream.write_all(&GOOD.as_bytes()[..half]).await?;
+            stream.write_all(half.as_bytes()).await?;
             return reset(stream);
         }
-        Fault::EndInHead => stream.write_all(&GOOD.as_bytes()[..25]).await?,
-        Fault::EndInBody => stream.write_all(&GOOD.as_bytes()[..half]).await?,
+        Fault::EndInHead => stream.write_all(&good.as_bytes()[..25]).await?,
+        Fault::EndInBody => stream.write_all(half.as_bytes()).await?,
         Fault::OtherProtocol => stream.write_all(b"220 mail.example.org ESMTP\r\n\r\n").await?,
         Fault::EndlessHead => {
             stream.write_all(b"HTTP/1.1 200 OK\r\nX-Filler: ").await?;
@@ -112,7 +113,7 @@ async fn commit(fault: Fault, number: u64, stream: &mut TcpStream) -> io::Result
         Fault::Unavailable => return say(stream, "503 Service Unavailable\r\nRetry-After: 1\r\n").await,
         Fault::RedirectLoop => return say(stream, &format!("302 Found\r\nLocation: /{number}\r\n")).await,
         Fault::Unasked => {
-            stream.write_all([GOOD, UNASKED].concat().as_bytes()).await?;
+            stream.write_all([&good, UNASKED].concat().as_bytes()).await?;
             let mut buffer = [0; REQUEST_MAX];
             while stream.read(&mut buffer).await? > 0 {
                 stream.write_all(UNASKED.as_bytes()).await?;
@@ -153,7 +154,8 @@ mod tests {
 
     #[test]
     fn a_good_answer_is_as_long_as_it_says() {
-        let (_, body) = GOOD.split_once("\r\n\r\n").unwrap();
-        assert_eq!(body.len(), 128);
+        let good = good(7);
+        let (head, body) = good.split_once("\r\n\r\n").unwrap();
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{good}");
     }
 }

@@ -346,14 +346,18 @@ impl ClientBuilder {
     /// Exchanges that a connection carries before it is closed; 0 for no limit. With 1, an answer that a server sends too
     /// early can never be taken for another request's.
     ///
+    /// The last one says `Connection: close` (RFC 9112 9.6): so it is the server that closes first, and that keeps what has to
+    /// be kept of a connection that has ended (`TIME_WAIT`), not the client, whose ports would run out.
+    ///
     /// ```
     /// # use windlass_net::windlass;
     /// # windlass_net::doc_http(async |_, url| {
-    /// let client = windlass::http::Client::builder().max_requests(1).build();
-    /// for _ in 0..3 {
-    ///     client.get(url).send().await?.drain().await?;
-    /// }
-    /// assert_eq!((client.stats().opened, client.stats().closed.requests), (3, 3));
+    /// let client = windlass::http::Client::builder().max_requests(2).build();
+    /// let heard = client.get(url).send().await?.text().await?; // by a server that answers with what it hears
+    /// assert!(!heard.contains("Connection:"), "{heard}");
+    /// let heard = client.get(url).send().await?.text().await?;
+    /// assert!(heard.ends_with("\r\nConnection: close\r\n\r\n"), "{heard}");
+    /// assert_eq!((client.stats().opened, client.stats().closed.requests), (1, 1));
     /// # Ok(()) });
     /// ```
     pub fn max_requests(mut self, exchanges: u64) -> Self {

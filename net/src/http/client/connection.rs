@@ -31,7 +31,7 @@ use crate::http::extras::own::Coding;
 use crate::http::extras::upload::Body;
 use crate::http::wire::body::{Decoder, Surplus, surplus};
 use crate::http::wire::head::{Asked, Framing, ResponseHead};
-use crate::http::wire::request::Said;
+use crate::http::wire::request::{Said, say_close};
 use crate::http::{Error, ErrorKind, Limits, Url};
 
 pub(crate) struct Connection {
@@ -156,8 +156,8 @@ impl Connection {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
         add(&self.counters.reused, u64::from(self.exchanges > 1));
-        let is_plain_get = asked.is_plain_get();
-        if is_plain_get && self.is_plain_get && self.url.is_same(asked.url) {
+        let (is_plain_get, is_last) = (asked.is_plain_get(), asked.client.settings.pool.is_last(self.exchanges));
+        if is_plain_get && self.is_plain_get && self.said.close == is_last && self.url.is_same(asked.url) {
             return Ok(()); // the same as the last one
         }
         (self.doing, self.url, self.is_plain_get) = (doing(asked.method), asked.url.clone(), is_plain_get);
@@ -165,6 +165,10 @@ impl Connection {
         self.coding = asked.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
         self.said = asked.write(&mut self.request)?;
+        if is_last && !self.said.close {
+            say_close(&mut self.request);
+            self.said.close = true;
+        }
         #[cfg(feature = "proxy")]
         if let Some(via) = &self.via {
             via.address(&mut self.request, asked.method, asked.url);

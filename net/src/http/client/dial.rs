@@ -72,7 +72,7 @@ pub(crate) fn dial<'a>(
         if url.scheme() == "https" {
             at.set((Phase::Tls, 0));
             let tls = dialing.tls.get_or_init(crate::http::Tls::new);
-            return Ok(Transport::Tls(Box::new(crate::http::extras::tls::TlsStream::connect(stream, url, tls).await?)));
+            return Ok(Transport::Tls(crate::http::extras::tls::TlsStream::connect(stream, url, tls).await?));
         }
         Ok(Transport::Plain(stream))
     })

@@ -29,7 +29,7 @@ use crate::http::extras::follow;
 use crate::http::extras::own::{Header, Own};
 use crate::http::extras::upload::Body;
 use crate::http::wire::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
-use crate::http::{Error, ErrorKind, Limits, Response, Timeouts, Url};
+use crate::http::{Error, ErrorKind, Limits, Response, Url};
 
 /// A request that is not sent yet.
 ///
@@ -53,12 +53,13 @@ pub struct Request<'a> {
     pub(crate) url: &'a Url,
     pub(crate) own: Option<Box<Own>>,
     pub(crate) on_connection: Option<&'a dyn Fn()>,
+    pub(crate) is_timed: bool,
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
         let own = if client.settings.headers.is_empty() { None } else { Some(Box::default()) };
-        Request { client, method, url, own, on_connection: None }
+        Request { client, method, url, own, on_connection: None, is_timed: false }
     }
 
     /// Adds a header, after those before it.
@@ -138,10 +139,10 @@ impl<'a> Request<'a> {
     }
 
     fn deadlines(&self) -> Deadlines {
-        let shared = &self.client.shared_timeouts;
-        let Some(own) = &self.own else { return Deadlines::new(shared.clone()) };
-        let mut time = Deadlines::new(own.timeouts.map_or_else(|| shared.clone(), Timeouts::share));
-        if own.is_timed {
+        let timeouts = self.own.as_ref().and_then(|own| own.timeouts.as_ref());
+        let limits = timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share());
+        let mut time = Deadlines::new(limits);
+        if self.is_timed {
             time.measure();
         }
         time
@@ -216,7 +217,7 @@ impl<'a> Request<'a> {
 
     #[inline]
     pub(crate) fn bounds(&self) -> &Limits {
-        self.own.as_ref().and_then(|own| own.limits.as_ref()).unwrap_or(&self.client.settings.limits)
+        self.own.as_ref().and_then(|own| own.limits.as_deref()).unwrap_or(&self.client.settings.limits)
     }
 
     pub(crate) fn content(&self) -> Content {

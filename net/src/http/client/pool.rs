@@ -59,10 +59,16 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Whether a connection that has begun so many exchanges carries no other.
+    #[inline]
+    pub(crate) fn is_last(&self, exchanges: u64) -> bool {
+        self.max_requests > 0 && exchanges >= self.max_requests
+    }
+
     /// Why a connection that could carry another exchange must not.
     #[inline]
     fn wears_out(&self, connection: &Connection) -> Option<Why> {
-        if self.max_requests > 0 && connection.exchanges >= self.max_requests {
+        if self.is_last(connection.exchanges) {
             return Some(Why::Requests);
         }
         self.max_lifetime.filter(|&max| connection.born.elapsed() >= max).map(|_| Why::Lifetime)
@@ -420,7 +426,12 @@ impl Drop for Slot {
         let Some(mut connection) = self.connection.take() else { return };
         let pool = &self.pool;
         if connection.is_open() {
-            match connection.ends().or_else(|| pool.settings.wears_out(&connection)) {
+            let ended = connection.ends();
+            let why = match ended {
+                None | Some(Why::Asked) => pool.settings.wears_out(&connection).or(ended), // we asked, perhaps
+                Some(_) => ended,
+            };
+            match why {
                 Some(why) => connection.shut(why),
                 None => connection.clear(),
             }

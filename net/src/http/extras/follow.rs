@@ -359,7 +359,8 @@ pub(crate) struct Call<'a> {
 
 /// Sends a request as often as it takes.
 pub(crate) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
-    let timeouts = request.own.as_ref().and_then(|own| own.timeouts).unwrap_or(request.client.settings.timeouts);
+    let timeouts = request.own.as_ref().and_then(|own| own.timeouts.as_deref());
+    let timeouts = *timeouts.unwrap_or(&request.client.settings.timeouts);
     let mut call = Call { request, extras, set_aside: None };
     call.ask_for_codings();
     #[cfg(feature = "retry")]
@@ -386,7 +387,7 @@ impl Call<'_> {
     /// Sends the request, and what the redirects make of it, all within `timeouts`.
     pub(crate) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
         let mut time = Deadlines::new(timeouts.share());
-        if self.request.own().is_timed {
+        if self.request.is_timed {
             time.measure();
         }
         let (mut method, mut url) = (self.request.method, self.request.url.clone());

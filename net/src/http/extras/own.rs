@@ -29,11 +29,11 @@ pub(crate) struct Own {
     pub(crate) spacing: Spacing,
     pub(crate) version: Version,
     pub(crate) coding: Coding,
-    pub(crate) limits: Option<Limits>,
-    pub(crate) timeouts: Option<Timeouts>,
+    /// Boxed: of those who have anything of their own few have these, which are large.
+    pub(crate) limits: Option<Box<Limits>>,
+    pub(crate) timeouts: Option<Box<Timeouts>>,
     /// In place of the client's.
     pub(crate) extras: Option<Rc<Extras>>,
-    pub(crate) is_timed: bool,
     /// What a setter could not make sense of.
     pub(crate) refused: Option<Error>,
 }
@@ -133,7 +133,7 @@ impl Request<'_> {
     /// # Ok(()) });
     /// ```
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.own().limits = Some(limits);
+        self.own().limits = Some(Box::new(limits));
         self
     }
 
@@ -146,7 +146,8 @@ impl Request<'_> {
     /// # Ok(()) });
     /// ```
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        let mut timeouts = self.own().timeouts.unwrap_or(self.client.settings.timeouts);
+        let client = self.client;
+        let mut timeouts = *self.own().timeouts.as_deref().unwrap_or(&client.settings.timeouts);
         timeouts.total = timeout.into();
         self.timeouts(timeouts)
     }
@@ -162,7 +163,7 @@ impl Request<'_> {
     /// # Ok(()) });
     /// ```
     pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.own().timeouts = Some(timeouts);
+        self.own().timeouts = Some(Box::new(timeouts));
         self
     }
 

@@ -151,7 +151,8 @@ pub(crate) async fn reach(url: &Url, dialing: &Dialing, at: &At) -> Result<TcpSt
         return dial::reach(url.host(), url.port(), dialing, at).await;
     };
     let stream = dial::reach(via.url.host(), via.url.port(), dialing, at).await.map_err(|error| via.failed(error))?;
-    if url.scheme() == "https" { via.tunnel(stream, url).await } else { Ok(stream) }
+    // Boxed: it is rarer than a plain connection, and larger.
+    if url.scheme() == "https" { Box::pin(via.tunnel(stream, url)).await } else { Ok(stream) }
 }
 
 /// The proxy that is asked for `url`, if it reads what it passes on. Not inlined, as a client without a proxy is not to grow.

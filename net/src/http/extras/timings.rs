@@ -92,7 +92,7 @@ impl Request<'_> {
     /// # Ok(()) });
     /// ```
     pub fn timed(mut self) -> Self {
-        self.own().is_timed = true;
+        self.is_timed = true;
         self
     }
 }

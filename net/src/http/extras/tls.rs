@@ -381,7 +381,7 @@ impl TlsStream {
     ///
     /// # Errors
     /// Of kind [`Tls`](ErrorKind::Tls), whatever it is.
-    pub(crate) async fn connect(socket: TcpStream, url: &Url, tls: &Tls) -> Result<TlsStream, Error> {
+    pub(crate) async fn connect(socket: TcpStream, url: &Url, tls: &Tls) -> Result<Box<TlsStream>, Error> {
         let host = url.host();
         let name = match url.ip() {
             Some(ip) => ServerName::IpAddress(IpAddr::into(ip)),
@@ -391,7 +391,8 @@ impl TlsStream {
         let session = ClientConnection::new(tls.config.clone(), name);
         let session = session.map_err(|why| Error::new(ErrorKind::Tls, "tls").with_source(why))?;
         let inner = Inner { session, early: Vec::new(), sealed: 0, is_begun: false };
-        let mut stream = TlsStream { socket, inner: RefCell::new(inner) };
+        // Boxed before it is waited for: whoever waits for any connection has room for this.
+        let mut stream = Box::new(TlsStream { socket, inner: RefCell::new(inner) });
         stream.shake_hands().await.map_err(|error| explain(error, host))?;
         Ok(stream)
     }

@@ -160,6 +160,13 @@ pub(crate) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     Ok(given.said)
 }
 
+/// Has a head that was just written, and does not say so, ask for the connection to end with its exchange (9112 9.6).
+#[cold]
+pub(crate) fn say_close(head: &mut Vec<u8>) {
+    head.truncate(head.len() - b"\r\n".len());
+    push(head, &[b"Connection: close\r\n\r\n"]);
+}
+
 /// 9110 8.6: a method that usually has content says so if it has none.
 #[inline]
 fn usually_has_content(method: &str) -> bool {

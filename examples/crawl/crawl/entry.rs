@@ -1,0 +1,111 @@
+//! Who gets in.
+//!
+//! ```text
+//!     a link ──► scope ──► the store, where it is met or new ──► handed over ──► robots.txt ──► budget ──► the frontier
+//!                  └──► counted, and no more                                       └──► asked for first; the page waits
+//! ```
+//!
+//! Not here: what the scope is (`scope`), what robots.txt says (`rules`), and asking for it (`robots`).   Next: `fetch`.
+
+use windlass::http::{Error, ErrorKind, Url};
+use windlass_examples::links::{Follow, Found, Kind as LinkKind};
+
+use super::{
+    Crawl, State,
+    robots::robots_of,
+    sitemaps::SITEMAPS_AT_ONCE,
+    visit::{Kind, Outcome, Page, What, host_of},
+};
+use crate::{
+    engine::Engine,
+    frontier::{Moment, Rank},
+    plan::{Resources, Robots as Heeds},
+    rules::Verdict,
+    scope::{Skipped, normal},
+    store::{Link, Told},
+};
+
+impl<E: Engine> Crawl<E> {
+    /// A link that was found, or a URL that was given; none if it leads too far.
+    pub(super) fn link(&self, url: &Url, depth: u32, parent: Option<&Url>) -> Option<Link> {
+        if self.plan.scope.is_too_deep(depth) {
+            self.state.borrow_mut().tally.skip(Skipped::Depth, 1); // it is not met: there may be a shorter way
+            return None;
+        }
+        let url = normal(url);
+        let (rank, refused) = (self.plan.order.rank(&url, depth), self.plan.scope.refuses(&url));
+        Some(Link { page: Page::new(Kind::Page, url, depth, parent.cloned()), rank, refused })
+    }
+
+    /// What of a page's links is for the store.
+    pub(super) fn links(&self, page: &Page, found: Found) -> Vec<Link> {
+        let mut links = vec![];
+        for link in found.links {
+            if link.nofollow || found.follow == Follow::No {
+                self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
+            } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
+                links.extend(self.link(&link.url, page.depth + 1, Some(&page.url)));
+            }
+        }
+        links
+    }
+
+    /// A page is to be fetched, now here: if robots.txt lets it.
+    pub(super) fn enter(&self, page: Box<Page>) {
+        let mut state = self.state.borrow_mut();
+        let state = &mut *state;
+        if state.stopping {
+            return; // it stays in the store
+        }
+        let at = page.at.clone();
+        let asked = match self.plan.manners.robots {
+            Heeds::Heeded => state.rules.ask(at.origin(), at.target(), page),
+            Heeds::Ignored => Verdict::Allowed(page),
+        };
+        let is_spent = self.plan.budget.pages.is_some_and(|max| state.admitted >= max);
+        if let Some(delay) = state.rules.crawl_delay(at.origin()) {
+            state.frontier.slow_down(host_of(&at), delay); // it may have been forgotten with its host
+        }
+        match asked {
+            Verdict::Waits => {}
+            Verdict::Ask => {
+                let robots = robots_of(&at);
+                state.frontier.push(host_of(&robots), Rank::default(), What::Robots(robots.clone()), Moment::ZERO);
+            }
+            Verdict::Forbidden(page) if page.hops == 0 || page.kind == Kind::Sitemap => {
+                state.tally.skip(Skipped::Robots, 1);
+                state.tell(Told::Dropped(page));
+            }
+            // Nor is a sitemap read any more: what it names could not be fetched, and sitemaps may have no end.
+            Verdict::Forbidden(page) | Verdict::Allowed(page) if is_spent => state.refused.push_back(page),
+            Verdict::Forbidden(page) => {
+                state.admitted += 1; // it has a line
+                let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
+                state.end(page, Outcome::failed(&error), vec![]);
+            }
+            Verdict::Allowed(page) if page.kind == Kind::Sitemap => {
+                if state.sitemaps >= SITEMAPS_AT_ONCE {
+                    return state.sitemaps_waiting.push_back(page);
+                }
+                state.sitemaps += 1;
+                state.push(page);
+            }
+            Verdict::Allowed(page) => {
+                state.admitted += 1;
+                state.push(page);
+            }
+        }
+    }
+}
+
+impl State {
+    fn push(&mut self, page: Box<Page>) {
+        let host = host_of(&page.at).to_owned();
+        self.frontier.push(&host, page.key.rank(), What::Page(page), Moment::ZERO);
+    }
+}
+
+/// Whether a link leads to a page, rather than to what belongs to one.
+fn is_page(kind: LinkKind) -> bool {
+    matches!(kind, LinkKind::Anchor | LinkKind::Frame | LinkKind::Refresh | LinkKind::Canonical)
+}

@@ -1,0 +1,78 @@
+//! A host's rules are asked for.
+//!
+//! ```text
+//!     robots.txt ──► elsewhere? at most five times ──► its beginning ──► rules ──► pages that have waited
+//!                                                                          └──► sitemaps that it names
+//! ```
+//!
+//! Not here: what the file says (`windlass_examples::robots`), how long that is known (`rules`).   Next: `sitemaps`.
+
+use windlass::http::Url;
+use windlass_examples::robots::Robots;
+
+use super::{Crawl, State, fate::location, sitemaps::sitemap_link, visit::host_of};
+use crate::{
+    engine::{Answer, Engine},
+    plan::Sitemaps,
+    store::{Link, Told},
+};
+
+/// RFC 9309 2.3.1.2: "at least five consecutive redirects".
+const ROBOTS_HOPS_MAX: u32 = 5;
+/// RFC 9309 2.5: at least 500 kibibytes are parsed; what is longer is cut there.
+const ROBOTS_MAX: usize = 500 * 1024;
+/// A robots.txt may name so many sitemaps; there is no number in the protocol.
+const SITEMAPS_OF_ROBOTS_MAX: usize = 1_000;
+
+impl<E: Engine> Crawl<E> {
+    /// Asks for a host's rules, and lets in who has waited for them.
+    pub(super) async fn fetch_robots(&self, url: Url) {
+        let (robots, len) = self.robots(url.clone()).await;
+        if matches!(self.plan.manners.sitemaps, Sitemaps::Followed(_)) && self.plan.scope.is_home_of(&url) {
+            let named = robots.sitemaps().iter().take(SITEMAPS_OF_ROBOTS_MAX).filter_map(|text| url.join(text).ok());
+            let links: Vec<Link> = named.map(|sitemap| sitemap_link(&sitemap, 0)).collect();
+            if !links.is_empty() {
+                self.tell(Told::Found(links));
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        state.tally.robots += 1;
+        if let Some(delay) = robots.crawl_delay() {
+            state.tally.asks_for(host_of(&url), delay);
+            state.frontier.slow_down(host_of(&url), delay);
+        }
+        let State { rules, frontier, .. } = &mut *state;
+        let waited = rules.know(url.origin(), robots, len, |origin| {
+            frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host))
+        });
+        drop(state);
+        for page in waited {
+            self.enter(page);
+        }
+    }
+
+    /// What a host says, and in how many bytes.
+    async fn robots(&self, mut url: Url) -> (Robots, usize) {
+        let agent = self.plan.manners.user_agent.split('/').next().unwrap_or_default();
+        for _ in 0..=ROBOTS_HOPS_MAX {
+            let Ok(mut answer) = self.send(&url).await else { return (Robots::unreachable(), 0) };
+            match (answer.status(), location(&url, &answer)) {
+                (200..=299, _) => {
+                    let Ok(file) = self.file_of(&mut answer, ROBOTS_MAX).await else {
+                        return (Robots::unreachable(), 0);
+                    };
+                    return (Robots::parse(&file, agent), file.len());
+                }
+                (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
+                (500..=599, _) => return (Robots::unreachable(), 0),
+                _ => return (Robots::unavailable(), 0),
+            }
+        }
+        (Robots::unavailable(), 0) // RFC 9309 2.3.1.2: after five redirects, as if there were none
+    }
+}
+
+pub(super) fn robots_of(url: &Url) -> Url {
+    Url::parse(&format!("{}://{}/robots.txt", url.scheme(), url.host_header()))
+        .expect("the origin of a URL and a path are one")
+}

@@ -86,7 +86,7 @@ pub(crate) struct Pool {
     state: RefCell<State>,
     pub(super) counters: Rc<Counters>,
     /// While there is a task that sweeps: its waker, once it has begun. It hears when something happens on an idle connection.
-    sweeper: RefCell<Option<Waker>>,
+    sweeper: RefCell<Option<Option<Waker>>>,
 }
 
 #[derive(Default)]
@@ -168,6 +168,7 @@ impl State {
         self.hosts[host].open -= 1;
     }
 
+    #[inline]
     fn push_idle(&mut self, host: usize, connection: Box<Connection>) {
         self.idle += 1;
         self.hosts[host].idle.push(connection);
@@ -337,7 +338,11 @@ impl Pool {
     /// Nobody waits for the connection: it idles, unless its peer has ended it already.
     fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         let sweeper = self.sweeper.borrow().clone();
-        if !connection.transport_mut().stays_quiet(sweeper.as_ref().unwrap_or(Waker::noop())) {
+        let is_quiet = match &sweeper {
+            Some(Some(sweeper)) => connection.transport_mut().stays_quiet(sweeper),
+            _ => connection.transport().is_quiet(),
+        };
+        if !is_quiet {
             return self.close(host, connection, Why::ByPeer);
         }
         connection.idle_until = Instant::recent() + self.settings.idle_timeout; // of this turn: earlier, if at all
@@ -350,7 +355,7 @@ impl Pool {
     /// Has a task close idle connections when their time is up, or their peer ends them, for as long as there are any.
     #[cold]
     fn begin_sweeping(self: &Rc<Self>) {
-        *self.sweeper.borrow_mut() = Some(Waker::noop().clone());
+        self.sweeper.replace(Some(None));
         let sweeping = Sweeping { pool: Rc::downgrade(self) };
         let task = windlass_executor::Builder::new().name("http idle connections");
         drop(task.spawn(async move {
@@ -368,7 +373,7 @@ impl Pool {
     /// Closes what has idled too long, or has been ended by its peer; what stays wakes `sweeper` when something happens on it.
     /// When to look again; none if nothing idles.
     fn sweep(self: &Rc<Self>, sweeper: &Waker) -> Option<Instant> {
-        drop(self.sweeper.replace(Some(sweeper.clone())));
+        drop(self.sweeper.replace(Some(Some(sweeper.clone()))));
         let (now, mut next) = (Instant::now(), None);
         for (host, mut idle) in self.take_idle() {
             let is_quiet = idle.transport_mut().stays_quiet(sweeper);

@@ -21,6 +21,12 @@ use std::error::Error;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::tcp::race::in_turn;
+
+/// Addresses that are tried for one connection. A name may have thousands, whoever owns it; the resolver's cache begins
+/// with others the next time.
+const TRIED_MAX: usize = 16;
+
 /// Which addresses may be connected to.
 ///
 /// It is asked about the very addresses that are connected to, each time, wherever they come from: written in the URL,
@@ -64,6 +70,25 @@ impl AddressPolicy {
             (AddressPolicy::PublicOnly, IpAddr::V6(address)) => special_v6(address),
         };
         special.map_or(Ok(()), |range| Err(DeniedAddress { address, range }))
+    }
+
+    /// Those that may be tried for one connection, each once: the families in turn (RFC 8305 4), the first one's first.
+    pub(crate) fn allowed(self, addresses: &[IpAddr]) -> Result<Vec<IpAddr>, DeniedAddress> {
+        let (mut allowed, mut refusal) = (Vec::new(), None);
+        for address in in_turn(addresses) {
+            match self.check(address) {
+                Ok(()) if allowed.contains(&address) => {}
+                Ok(()) => allowed.push(address),
+                Err(denied) => refusal = refusal.or(Some(denied)),
+            }
+            if allowed.len() == TRIED_MAX {
+                break;
+            }
+        }
+        match refusal {
+            Some(denied) if allowed.is_empty() => Err(denied),
+            _ => Ok(allowed),
+        }
     }
 }
 
@@ -299,5 +324,35 @@ mod tests {
         for address in ["127.0.0.1", "::1", "fe80::1", "255.255.255.255"] {
             assert!(AddressPolicy::AllowAll.check(address.parse().unwrap()).is_ok());
         }
+    }
+
+    fn ips(addresses: &str) -> Vec<IpAddr> {
+        addresses.split_ascii_whitespace().map(|address| address.parse().unwrap()).collect()
+    }
+
+    fn in_order(addresses: &str, policy: AddressPolicy) -> String {
+        match policy.allowed(&ips(addresses)) {
+            Ok(addresses) => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "),
+            Err(denied) => denied.to_string(),
+        }
+    }
+
+    #[test]
+    fn the_families_take_turns_and_no_address_comes_twice() {
+        assert_eq!(in_order("10.0.0.1 ::1 10.0.0.1 ::1 ::2", AddressPolicy::AllowAll), "10.0.0.1 ::1 ::2");
+    }
+
+    #[test]
+    fn what_the_policy_denies_is_left_out_and_if_nothing_is_left_it_says_why() {
+        let policy = AddressPolicy::PublicOnly;
+        assert_eq!(in_order("127.0.0.1 1.1.1.1 ::1 2a00::1 10.0.0.1", policy), "1.1.1.1 2a00::1");
+        assert_eq!(in_order("127.0.0.1 ::1", policy), "127.0.0.1 is loopback (127.0.0.0/8)");
+    }
+
+    #[test]
+    fn of_thousands_of_addresses_sixteen_are_tried() {
+        let given: String = (1..=2_000).map(|n| format!("1.1.{}.{} 2a00::{n} ", n / 256, n % 256)).collect();
+        let tried: Vec<_> = given.split_ascii_whitespace().take(16).collect();
+        assert_eq!(in_order(&given, AddressPolicy::PublicOnly), tried.join(" "));
     }
 }

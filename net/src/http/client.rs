@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   client/   exchange ──► pool ──► dial ──► transport ──► connection ──► response
-//!                 └ upload: its body    └ timeouts: how long each of it may take
+//!                          └ stats   └ timeouts: how long each of it may take
 //! ```
 //!
 //! Not here: how a request gets its answer (`exchange`), which connection it goes out on (`pool`), what it can do beyond
@@ -18,9 +18,9 @@ pub(crate) mod dial;
 pub(crate) mod exchange;
 pub(crate) mod pool;
 pub(crate) mod response;
+pub(crate) mod stats;
 pub(crate) mod timeouts;
 pub(crate) mod transport;
-pub(crate) mod upload;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -29,12 +29,14 @@ use std::time::Duration;
 
 use self::dial::Dialing;
 use self::exchange::Request;
-use self::pool::{Pool, Settings, Stats};
-use self::upload::Header;
+use self::pool::{Pool, Settings};
+use self::stats::Stats;
 use crate::dns::{AddressPolicy, Overrides, Resolve};
-use crate::http::extras::follow::{Extras, Redirects};
+use crate::http::extras::follow::Extras;
+use crate::http::extras::own::Header;
 use crate::http::wire::request::USER_AGENT;
 use crate::http::{Limits, Timeouts, Url};
+use crate::tcp::race::attempt_delay;
 
 /// An HTTP/1.1 client with a pool of connections. Clones share the pool.
 ///
@@ -60,16 +62,9 @@ pub struct Client {
 }
 
 pub(crate) struct Inner {
+    pub(crate) settings: ClientBuilder,
     pub(crate) pool: Rc<Pool>,
-    pub(crate) dialing: Dialing,
-    pub(crate) limits: Limits,
-    pub(crate) timeouts: Timeouts,
     pub(crate) shared_timeouts: timeouts::Shared,
-    pub(crate) user_agent: Vec<u8>,
-    /// What every request has that does not say otherwise.
-    pub(crate) headers: Vec<Header>,
-    /// None if it does nothing beyond one exchange.
-    pub(crate) extras: Option<Rc<Extras>>,
 }
 
 impl Client {
@@ -186,7 +181,7 @@ impl fmt::Debug for Client {
 /// | `attempt_delay` | 250 ms (RFC 8305 8) |
 /// | `tls` (with that feature) | Mozilla's authorities |
 /// | `proxy` (with that feature) | none |
-/// | `redirects` | [`Redirects::none`] |
+/// | `redirects` | [`Redirects::none`](crate::http::Redirects::none) |
 /// | `user_agent`, `header` | `windlass/` and the version; no other header than each request's own |
 /// | `resolve`, `overrides` | every name is where the resolver says |
 /// | `decode` (with that feature, or one of its codings) | off: a body is given as it comes |
@@ -212,12 +207,14 @@ impl fmt::Debug for Client {
 #[must_use = "a builder does nothing until `build`"]
 pub struct ClientBuilder {
     pool: Settings,
-    timeouts: Timeouts,
-    limits: Limits,
+    pub(super) timeouts: Timeouts,
+    pub(super) limits: Limits,
     pub(super) dialing: Dialing,
     user_agent: Vec<u8>,
-    headers: Vec<Header>,
-    extras: Option<Rc<Extras>>,
+    /// What every request has that does not say otherwise.
+    pub(super) headers: Vec<Header>,
+    /// None if it does nothing beyond one exchange.
+    pub(super) extras: Option<Rc<Extras>>,
 }
 
 impl fmt::Debug for ClientBuilder {
@@ -411,19 +408,6 @@ impl ClientBuilder {
         self
     }
 
-    /// What becomes of redirects; none is followed if nothing is said here.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::{Client, Redirects};
-    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
-    /// # drop(client);
-    /// ```
-    pub fn redirects(mut self, redirects: Redirects) -> Self {
-        self.extras().redirects = redirects;
-        self
-    }
-
     pub(super) fn extras(&mut self) -> &mut Extras {
         Rc::make_mut(self.extras.get_or_insert_default())
     }
@@ -502,7 +486,7 @@ impl ClientBuilder {
     /// # drop(hasty);
     /// ```
     pub fn attempt_delay(mut self, delay: Duration) -> Self {
-        self.dialing.set_attempt_delay(delay);
+        self.dialing.attempt_delay = attempt_delay(delay);
         self
     }
 
@@ -514,10 +498,8 @@ impl ClientBuilder {
     /// # drop(client);
     /// ```
     pub fn build(self) -> Client {
-        let ClientBuilder { pool, timeouts, limits, dialing, user_agent, headers, extras } = self;
-        let (pool, shared_timeouts) = (Pool::new(pool), timeouts.share());
-        let inner = Inner { pool, dialing, limits, timeouts, shared_timeouts, user_agent, headers, extras };
-        Client { inner: Rc::new(inner) }
+        let (pool, shared_timeouts) = (Pool::new(self.pool.clone()), self.timeouts.share());
+        Client { inner: Rc::new(Inner { settings: self, pool, shared_timeouts }) }
     }
 }
 

@@ -3,8 +3,8 @@
 //! ```text
 //!                       ┌─ retry ── cookies ── follow ◄──┐       tls, proxy
 //!   Request ── send ──► │            one exchange        │ ──► on the way to the host
-//!      form, auth, json, streams └──────┬────────────────┘
-//!                          decode, text, json of its answer; timings
+//!       own, auth           └───────────┬────────────────┘
+//!       upload: form, json, streams     └ decode, text, json of its answer; timings
 //! ```
 //!
 //! The client knows of them only where they are plugged in: none costs an exchange that does without it more than a look at
@@ -20,6 +20,7 @@ pub(crate) mod follow;
 mod form;
 #[cfg(feature = "json")]
 mod json;
+pub(crate) mod own;
 #[cfg(feature = "proxy")]
 pub(crate) mod proxy;
 #[cfg(feature = "retry")]
@@ -29,3 +30,4 @@ mod text;
 pub(crate) mod timings;
 #[cfg(feature = "tls")]
 pub(crate) mod tls;
+pub(crate) mod upload;

@@ -119,10 +119,9 @@ mod server;
 mod wire;
 
 pub use client::exchange::Request;
-pub use client::pool::{Closed, Stats};
 pub use client::response::Response;
+pub use client::stats::{Closed, Stats};
 pub use client::timeouts::Timeouts;
-pub use client::upload::Body;
 pub use client::{Client, ClientBuilder};
 pub(crate) use echo::echo;
 pub use error::{Error, ErrorKind};
@@ -138,6 +137,7 @@ pub use extras::retry::Retries;
 pub use extras::timings::Timings;
 #[cfg(feature = "tls")]
 pub use extras::tls::{CertificateError, Tls};
+pub use extras::upload::Body;
 pub use server::{Chunk, Incoming, Reply, Server, ServerStats};
 pub use wire::url::{Credentials, Url};
 pub use wire::{body, head, request};

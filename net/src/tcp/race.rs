@@ -90,6 +90,23 @@ pub(crate) async fn race<T>(
     .await
 }
 
+/// Which of several attempts tells most of why there is no connection: of the latest, if several do.
+pub(crate) fn most_telling(failed: &[(SocketAddr, io::Error)]) -> usize {
+    failed.iter().enumerate().max_by_key(|(_, (_, error))| tells(error)).map_or(0, |(told, _)| told)
+}
+
+/// How much an error says of the host: that this machine has no way there (or not that family, EAFNOSUPPORT: 97 on Linux)
+/// least, then that nobody answered.
+fn tells(error: &io::Error) -> u8 {
+    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable, TimedOut};
+    match error.kind() {
+        AddrNotAvailable | HostUnreachable | NetworkUnreachable => 0,
+        _ if error.raw_os_error() == Some(97) => 0,
+        TimedOut => 1,
+        _ => 2,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::cell::{Cell, RefCell};

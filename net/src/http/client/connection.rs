@@ -13,23 +13,22 @@
 //! each further piece of its body, what comes in is read.
 //! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
 
-use std::cell::RefCell;
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::{Instant, Sleep, sleep};
 
-use super::Inner;
-use super::exchange::{Coding, Hop};
-use super::pool::{Stats, Why};
+use super::exchange::Request;
+use super::stats::{Counters, Why, add};
 use super::timeouts::{At, Deadlines, Phase};
 use super::transport::Transport;
-use super::upload::Body;
+use crate::http::extras::own::Coding;
+use crate::http::extras::upload::Body;
 use crate::http::wire::body::{Decoder, Surplus, surplus};
 use crate::http::wire::head::{Asked, Framing, ResponseHead};
 use crate::http::wire::request::{Said, say_close};
@@ -41,7 +40,7 @@ pub(crate) struct Connection {
     /// The proxy that is spoken to, if it is one that reads along.
     #[cfg(feature = "proxy")]
     pub(crate) via: Option<std::sync::Arc<crate::http::extras::proxy::Via>>,
-    stats: Rc<RefCell<Stats>>,
+    counters: Rc<Counters>,
     /// What is asked for, in the words of an error: "get http://127.0.0.1/".
     doing: &'static str,
     pub(crate) url: Url,
@@ -72,7 +71,7 @@ pub(crate) struct Connection {
     pub(crate) time: Option<Deadlines>,
     /// When the body has come, the connection can carry another exchange.
     may_stay: bool,
-    pub(crate) idle_since: Instant,
+    pub(crate) idle_until: Instant,
     pub(crate) born: Instant,
     /// How many have begun.
     pub(crate) exchanges: u64,
@@ -87,12 +86,12 @@ const KEPT_BYTES: usize = 16 * 1024;
 impl Connection {
     /// One that is not open yet.
     #[cold]
-    pub(crate) fn unopened(url: &Url, stats: Rc<RefCell<Stats>>) -> Box<Self> {
+    pub(crate) fn unopened(url: &Url, counters: Rc<Counters>) -> Box<Self> {
         Box::new(Connection {
             transport: None,
             #[cfg(feature = "proxy")]
             via: None,
-            stats,
+            counters,
             doing: "request",
             url: url.clone(),
             request: Vec::new(),
@@ -112,7 +111,7 @@ impl Connection {
             body: Decoder::new(Framing::None, &Limits::default()).expect("no body is within every limit"),
             time: None,
             may_stay: false,
-            idle_since: Instant::FAR_FUTURE,
+            idle_until: Instant::FAR_FUTURE,
             born: Instant::FAR_FUTURE,
             exchanges: 0,
         })
@@ -122,6 +121,7 @@ impl Connection {
     pub(crate) fn open(&mut self, transport: Transport) {
         self.transport = Some(transport);
         (self.born, self.exchanges) = (Instant::recent(), 0);
+        add(&self.counters.opened, 1);
     }
 
     #[inline]
@@ -129,8 +129,9 @@ impl Connection {
         self.transport.is_some()
     }
 
-    /// Closes it. No borrow may be live: who waits for it is woken (I3).
-    pub(crate) fn shut(&mut self) {
+    /// Closes it; its place stays. No borrow may be live: who waits for it is woken (I3).
+    pub(crate) fn shut(&mut self, why: Why) {
+        self.counters.close(why);
         self.clear();
         self.patience = None;
         self.transport = None;
@@ -143,46 +144,37 @@ impl Connection {
     }
 
     #[inline]
-    fn transport_mut(&mut self) -> &mut Transport {
+    pub(crate) fn transport_mut(&mut self) -> &mut Transport {
         self.transport.as_mut().expect(OPEN)
-    }
-
-    /// Whether nothing happens on it, so that it can carry an exchange. If there is a `listener`, it is woken when that ends.
-    /// No borrow may be live that a waker could want (I3).
-    #[inline]
-    pub(crate) fn stays_quiet(&mut self, listener: Option<&Waker>) -> bool {
-        match listener {
-            Some(listener) => self.transport_mut().stays_quiet(listener),
-            None => self.transport().is_quiet(),
-        }
     }
 
     /// Begins an exchange: nothing of the request has gone out yet.
     ///
     /// # Errors
     /// As [`write_request`](crate::http::request::write_request).
-    pub(crate) fn begin(&mut self, hop: &mut Hop<'_>, client: &Inner) -> Result<(), Error> {
+    pub(crate) fn begin(&mut self, asked: &mut Request<'_>) -> Result<(), Error> {
         (self.sent, self.sent_before, self.cut_short, self.heard, self.may_stay) = (0, 0, false, 0, false);
         self.exchanges += 1;
-        let (is_plain_get, is_last) = (hop.is_plain_get(), client.pool.settings.is_last(self.exchanges));
-        if is_plain_get && self.is_plain_get && self.said.close == is_last && self.url.is_same(hop.url) {
+        add(&self.counters.reused, u64::from(self.exchanges > 1));
+        let (is_plain_get, is_last) = (asked.is_plain_get(), asked.client.settings.pool.is_last(self.exchanges));
+        if is_plain_get && self.is_plain_get && self.said.close == is_last && self.url.is_same(asked.url) {
             return Ok(()); // the same as the last one
         }
-        (self.doing, self.url, self.is_plain_get) = (doing(hop.method), hop.url.clone(), is_plain_get);
-        self.asked = Asked::by(hop.method);
-        self.coding = hop.own.as_ref().map_or(Coding::Undone, |own| own.coding);
+        (self.doing, self.url, self.is_plain_get) = (doing(asked.method), asked.url.clone(), is_plain_get);
+        self.asked = Asked::by(asked.method);
+        self.coding = asked.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
-        self.said = hop.write(&mut self.request, client)?;
+        self.said = asked.write(&mut self.request)?;
         if is_last && !self.said.close {
             say_close(&mut self.request);
             self.said.close = true;
         }
         #[cfg(feature = "proxy")]
         if let Some(via) = &self.via {
-            via.address(&mut self.request, hop.method, hop.url);
+            via.address(&mut self.request, asked.method, asked.url);
         }
         self.patience = self.said.expects.then(|| sleep(EXPECTED_MAX));
-        if let Some(body) = hop.body_left()
+        if let Some(body) = asked.body_left()
             && !self.said.expects
         {
             body.fill_at_hand(&mut self.request); // one write, if it is short
@@ -213,22 +205,21 @@ impl Connection {
     pub(crate) fn poll_answer(
         &mut self,
         cx: &mut Context<'_>,
-        hop: &mut Hop<'_>,
-        client: &Inner,
+        asked: &mut Request<'_>,
         at: &At,
     ) -> Poll<Result<(), Error>> {
-        ready!(self.poll_send(cx, hop, client, at))?;
-        let limits = hop.limits(client);
+        ready!(self.poll_send(cx, asked, at))?;
+        let limits = asked.bounds();
         while self.is_unheard() || !self.read_head(limits)? {
-            at.set(if self.is_unheard() { Phase::FirstByte } else { Phase::Head }, self.heard);
-            match ready!(self.poll_read(cx)) {
+            at.set((if self.is_unheard() { Phase::FirstByte } else { Phase::Head }, self.heard));
+            match ready!(self.poll_read(cx, |_, _| 0)) {
                 Ok(0) => return Poll::Ready(Err(self.ended("the connection ended within the head"))),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Err(self.broke("reading the head", error))),
             }
         }
         let framing = self.head.framing(self.asked)?;
-        let is_whole = self.sent == self.request.len() && !hop.owes_body();
+        let is_whole = self.sent == self.request.len() && !asked.owes_body();
         self.may_stay = self.head.keep_alive(framing) && is_whole && !self.said.close;
         self.body = Decoder::new(framing, limits)?;
         self.at = self.head.head_len();
@@ -236,25 +227,19 @@ impl Connection {
     }
 
     /// Sends the request, or as much of it as the peer wants to have.
-    fn poll_send(
-        &mut self,
-        cx: &mut Context<'_>,
-        hop: &mut Hop<'_>,
-        client: &Inner,
-        at: &At,
-    ) -> Poll<Result<(), Error>> {
+    fn poll_send(&mut self, cx: &mut Context<'_>, asked: &mut Request<'_>, at: &At) -> Poll<Result<(), Error>> {
         while !self.cut_short {
             let mut failed = None;
             if self.sent < self.request.len() {
-                at.set(Phase::Send, self.sent_before + self.sent);
+                at.set((Phase::Send, self.sent_before + self.sent));
                 let transport = self.transport.as_mut().expect(OPEN);
                 match transport.poll_write(cx, &self.request[self.sent..]) {
                     Poll::Ready(Ok(n)) => {
                         self.sent += n;
-                        self.stats.borrow_mut().bytes_out += n as u64;
-                        if self.sent == self.request.len() && self.is_unheard() && hop.body_left().is_none() {
+                        add(&self.counters.bytes_out, n as u64);
+                        if self.sent == self.request.len() && self.is_unheard() && asked.body_left().is_none() {
                             // An answer takes a while: to try to read would be in vain.
-                            at.set(Phase::FirstByte, 0);
+                            at.set((Phase::FirstByte, 0));
                             let answer = self.transport_mut().poll_readable(cx);
                             return answer.map_err(|error| self.broke("sending the request", error));
                         }
@@ -263,10 +248,10 @@ impl Connection {
                     Poll::Ready(Err(error)) => failed = Some(error),
                     Poll::Pending => {}
                 }
-            } else if hop.body_left().is_none() {
+            } else if asked.body_left().is_none() {
                 break;
             }
-            ready!(self.poll_go_on(cx, hop, client, failed))?;
+            ready!(self.poll_go_on(cx, asked, failed))?;
         }
         Poll::Ready(Ok(()))
     }
@@ -276,13 +261,12 @@ impl Connection {
     fn poll_go_on(
         &mut self,
         cx: &mut Context<'_>,
-        hop: &mut Hop<'_>,
-        client: &Inner,
+        asked: &mut Request<'_>,
         failed: Option<io::Error>,
     ) -> Poll<Result<(), Error>> {
         let mut filled = false;
         if self.sent == self.request.len()
-            && let Some(body) = hop.body_left()
+            && let Some(body) = asked.body_left()
         {
             filled = self.poll_fill(cx, body)?.is_ready();
             if filled && self.request.is_empty() {
@@ -292,7 +276,7 @@ impl Connection {
         if failed.is_some() {
             self.transport().hear(); // perhaps it said why before it went, and so lately that the loop does not know
         }
-        self.cut_short = match (failed, self.poll_read(cx)) {
+        self.cut_short = match (failed, self.poll_read(cx, |_, _| 0)) {
             (Some(_), Poll::Ready(Ok(1..))) => true,
             (Some(error), _) | (None, Poll::Ready(Err(error))) => {
                 return Poll::Ready(Err(self.broke("sending the request", error)));
@@ -300,7 +284,7 @@ impl Connection {
             (None, Poll::Ready(Ok(0))) => true,
             // Interim heads may be all, after which the peer still wants the rest of the request (RFC 9110 15.2). What is
             // wrong with them shows when the answer is read.
-            (None, Poll::Ready(Ok(_))) => !matches!(self.read_head(hop.limits(client)), Ok(false)),
+            (None, Poll::Ready(Ok(_))) => !matches!(self.read_head(asked.bounds()), Ok(false)),
             (None, Poll::Pending) if filled => false,
             (None, Poll::Pending) => return Poll::Pending,
         };
@@ -388,19 +372,16 @@ impl Connection {
         Poll::Ready(decoded)
     }
 
-    /// Reads more of the body. Where possible what comes is shown to `take`, which tells how much of it is done with; the rest
-    /// is appended to what is there.
+    /// Reads more of the body; `take` as for [`poll_read`](Self::poll_read).
     fn poll_more(
         &mut self,
         cx: &mut Context<'_>,
-        mut take: impl FnMut(&mut Decoder, &[u8]) -> usize,
+        take: impl FnMut(&mut Decoder, &[u8]) -> usize,
     ) -> Poll<Result<(), Error>> {
         // What was decoded has been seen: only the head stays.
         self.at = self.head.head_len();
         self.bytes.truncate(self.at);
-        let (transport, body) = (self.transport.as_mut().expect(OPEN), &mut self.body);
-        let read = transport.poll_read_with(cx, &mut self.bytes, |bytes| take(body, bytes));
-        let Poll::Ready(read) = self.count(read) else {
+        let Poll::Ready(read) = self.poll_read(cx, take) else {
             let at = (Phase::Body, self.heard);
             return self.time.as_mut().map_or(Poll::Pending, |time| time.poll(cx, at).map(Err));
         };
@@ -429,17 +410,19 @@ impl Connection {
         Ok(None)
     }
 
-    /// Appends what comes; 0 is the end of the stream.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let read = self.transport.as_mut().expect(OPEN).poll_read(cx, &mut self.bytes);
-        self.count(read)
-    }
-
+    /// Reads what comes. Where possible it is shown to `take`, which tells how much of it is done with; the rest is appended to
+    /// what is there. 0 is the end of the stream.
     #[inline]
-    fn count(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut take: impl FnMut(&mut Decoder, &[u8]) -> usize,
+    ) -> Poll<io::Result<usize>> {
+        let (transport, body) = (self.transport.as_mut().expect(OPEN), &mut self.body);
+        let read = transport.poll_read_with(cx, &mut self.bytes, |bytes| take(body, bytes));
         if let Poll::Ready(Ok(n)) = read {
             self.heard += n;
-            self.stats.borrow_mut().bytes_in += n as u64;
+            add(&self.counters.bytes_in, n as u64);
         }
         read
     }
@@ -458,7 +441,7 @@ impl Connection {
     /// Forgets an exchange that is over. No borrow may be live: its timer's waker goes (I3).
     pub(crate) fn clear(&mut self) {
         self.time = None;
-        self.idle_since = Instant::FAR_FUTURE;
+        self.idle_until = Instant::FAR_FUTURE;
         self.head.clear();
         self.interims = Vec::new();
         self.at = 0;

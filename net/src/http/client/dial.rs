@@ -11,7 +11,7 @@
 //! (`connection`).   Next: `net::dns`; `transport`.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::slice;
@@ -23,11 +23,7 @@ use crate::dns::{AddressPolicy, Cache, DeniedAddress, Overrides, Resolve, System
 use crate::http::{Error, ErrorKind, Url};
 use crate::net::TcpStream;
 use crate::tcp::TcpSocket;
-use crate::tcp::race::{ATTEMPT_DELAY, attempt_delay, in_turn, race};
-
-/// Addresses that are tried for one connection. A name may have thousands, whoever owns it; the resolver's cache begins
-/// with others the next time.
-const TRIED_MAX: usize = 16;
+use crate::tcp::race::{ATTEMPT_DELAY, most_telling, race};
 
 /// How a client finds the way to a host, and what lies on it.
 #[derive(Clone, Debug)]
@@ -35,7 +31,7 @@ pub(crate) struct Dialing {
     pub(crate) overrides: Overrides,
     pub(crate) resolver: Rc<dyn Resolve>,
     pub(crate) policy: AddressPolicy,
-    attempt_delay: Duration,
+    pub(crate) attempt_delay: Duration,
     /// Made when it is first needed: most of it is a list of authorities.
     #[cfg(feature = "tls")]
     pub(crate) tls: std::cell::OnceCell<crate::http::Tls>,
@@ -58,12 +54,6 @@ impl Default for Dialing {
     }
 }
 
-impl Dialing {
-    pub(crate) fn set_attempt_delay(&mut self, delay: Duration) {
-        self.attempt_delay = attempt_delay(delay);
-    }
-}
-
 /// Connects to the host of `url`, through a proxy if there is one for it, and shakes hands. Says in `at` what it is at.
 ///
 /// Boxed and out of line: it is rare, and its states are larger than all others of an exchange.
@@ -80,7 +70,7 @@ pub(crate) fn dial<'a>(
         let stream = reach(url.host(), url.port(), dialing, at).await?;
         #[cfg(feature = "tls")]
         if url.scheme() == "https" {
-            at.set(Phase::Tls, 0);
+            at.set((Phase::Tls, 0));
             let tls = dialing.tls.get_or_init(crate::http::Tls::new);
             return Ok(Transport::Tls(crate::http::extras::tls::TlsStream::connect(stream, url, tls).await?));
         }
@@ -96,12 +86,12 @@ pub(crate) async fn reach(host: &str, port: u16, dialing: &Dialing, at: &At) -> 
     let addresses = match given {
         Some(addresses) => addresses,
         None => {
-            at.set(Phase::Resolve, 0);
+            at.set((Phase::Resolve, 0));
             found = dialing.resolver.resolve(host).await.map_err(|error| unresolved(host, error))?;
             &found
         }
     };
-    at.set(Phase::Connect, 0);
+    at.set((Phase::Connect, 0));
     if let &[only] = addresses {
         dialing.policy.check(only).map_err(denied)?;
         let address = SocketAddr::new(only, port);
@@ -110,7 +100,7 @@ pub(crate) async fn reach(host: &str, port: u16, dialing: &Dialing, at: &At) -> 
     if addresses.is_empty() {
         return Err(unresolved(host, io::Error::new(io::ErrorKind::NotFound, "the name has no address")));
     }
-    let addresses = allowed(addresses, dialing.policy).map_err(denied)?;
+    let addresses = dialing.policy.allowed(addresses).map_err(denied)?;
     let addresses: Vec<_> = addresses.into_iter().map(|address| SocketAddr::new(address, port)).collect();
     // Boxed: it is rarer than one address, and larger.
     Box::pin(race(&addresses, dialing.attempt_delay, connect)).await.map_err(failed)
@@ -136,8 +126,7 @@ fn denied(denied: DeniedAddress) -> Error {
 /// The most telling error, of the latest if there are several, and where else there was none to connect to.
 #[cold]
 fn failed(mut attempts: Vec<(SocketAddr, io::Error)>) -> Error {
-    let told = attempts.iter().enumerate().max_by_key(|(_, (_, error))| tells(error));
-    let (address, error) = attempts.remove(told.map_or(0, |(told, _)| told));
+    let (address, error) = attempts.remove(most_telling(&attempts));
     let others: Vec<_> = attempts.iter().map(|(address, _)| address.to_string()).collect();
     let what = match &*others {
         [] => format!("connect to {address}"),
@@ -146,72 +135,11 @@ fn failed(mut attempts: Vec<(SocketAddr, io::Error)>) -> Error {
     Error::io(ErrorKind::Connect, what, error)
 }
 
-/// How much an error says of the host: that this machine has no way there (or not that family, EAFNOSUPPORT: 97 on Linux)
-/// least, then that nobody answered.
-fn tells(error: &io::Error) -> u8 {
-    use io::ErrorKind::{AddrNotAvailable, HostUnreachable, NetworkUnreachable, TimedOut};
-    match error.kind() {
-        AddrNotAvailable | HostUnreachable | NetworkUnreachable => 0,
-        _ if error.raw_os_error() == Some(97) => 0,
-        TimedOut => 1,
-        _ => 2,
-    }
-}
-
-/// The addresses that may be tried, each once: the families in turn (RFC 8305 4), the first one's first.
-fn allowed(addresses: &[IpAddr], policy: AddressPolicy) -> Result<Vec<IpAddr>, DeniedAddress> {
-    let (mut allowed, mut refusal) = (Vec::new(), None);
-    for address in in_turn(addresses) {
-        match policy.check(address) {
-            Ok(()) if allowed.contains(&address) => {}
-            Ok(()) => allowed.push(address),
-            Err(denied) => refusal = refusal.or(Some(denied)),
-        }
-        if allowed.len() == TRIED_MAX {
-            break;
-        }
-    }
-    match refusal {
-        Some(denied) if allowed.is_empty() => Err(denied),
-        _ => Ok(allowed),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, NetworkUnreachable, TimedOut};
 
     use super::*;
-
-    fn ips(addresses: &str) -> Vec<IpAddr> {
-        addresses.split_ascii_whitespace().map(|address| address.parse().unwrap()).collect()
-    }
-
-    fn in_order(addresses: &str, policy: AddressPolicy) -> String {
-        match allowed(&ips(addresses), policy) {
-            Ok(addresses) => addresses.iter().map(IpAddr::to_string).collect::<Vec<_>>().join(" "),
-            Err(denied) => denied.to_string(),
-        }
-    }
-
-    #[test]
-    fn the_families_take_turns_and_no_address_comes_twice() {
-        assert_eq!(in_order("10.0.0.1 ::1 10.0.0.1 ::1 ::2", AddressPolicy::AllowAll), "10.0.0.1 ::1 ::2");
-    }
-
-    #[test]
-    fn what_the_policy_denies_is_left_out_and_if_nothing_is_left_it_says_why() {
-        let policy = AddressPolicy::PublicOnly;
-        assert_eq!(in_order("127.0.0.1 1.1.1.1 ::1 2a00::1 10.0.0.1", policy), "1.1.1.1 2a00::1");
-        assert_eq!(in_order("127.0.0.1 ::1", policy), "127.0.0.1 is loopback (127.0.0.0/8)");
-    }
-
-    #[test]
-    fn of_thousands_of_addresses_sixteen_are_tried() {
-        let given: String = (1..=2_000).map(|n| format!("1.1.{}.{} 2a00::{n} ", n / 256, n % 256)).collect();
-        let tried: Vec<_> = given.split_ascii_whitespace().take(16).collect();
-        assert_eq!(in_order(&given, AddressPolicy::PublicOnly), tried.join(" "));
-    }
 
     #[test]
     fn the_error_is_the_most_telling_one_and_names_all_that_were_tried() {

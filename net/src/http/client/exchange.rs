@@ -10,7 +10,7 @@
 //!
 //! One timer covers all of it, from the wait for a connection to the last byte of the body (`timeouts`).
 //! There is no task behind an exchange: dropping what waits for it closes its connection and lets the next in line go on.
-//! A [`Hop`] is what is sent once: a redirect makes another one of it.
+//! A redirect makes another request of it (`follow`).
 //! Not here: which connection (`pool`), what is said over it (`connection`), what the bytes mean (`head`, `body`).
 //! Next: `connection`; for the answer, `response`.
 
@@ -18,18 +18,18 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
 
 use super::Inner;
 use super::connection::doing;
 use super::dial::dial;
 use super::pool::Slot;
+use super::stats::{Why, add};
 use super::timeouts::{At, Deadlines, Phase};
-use super::upload::{Body, Header};
-use crate::http::extras::follow::{self, Extras, Redirects};
-use crate::http::wire::head::Version;
-use crate::http::wire::request::{Content, Ours, Said, Spacing, Start, check_head, check_method, write_head};
-use crate::http::{Error, ErrorKind, Limits, Response, Timeouts, Url};
+use crate::http::extras::follow;
+use crate::http::extras::own::{Header, Own};
+use crate::http::extras::upload::Body;
+use crate::http::wire::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use crate::http::{Error, ErrorKind, Limits, Response, Url};
 
 /// A request that is not sent yet.
 ///
@@ -56,43 +56,9 @@ pub struct Request<'a> {
     pub(crate) is_timed: bool,
 }
 
-/// What few requests have.
-#[derive(Default)]
-pub(crate) struct Own {
-    pub(crate) headers: Vec<Header>,
-    pub(crate) body: Option<Body>,
-    left_out: Vec<String>,
-    spacing: Spacing,
-    version: Version,
-    pub(crate) coding: Coding,
-    /// Boxed: of those who have anything of their own few have these, which are large.
-    pub(crate) limits: Option<Box<Limits>>,
-    pub(crate) timeouts: Option<Box<Timeouts>>,
-    /// In place of the client's.
-    pub(crate) extras: Option<Rc<Extras>>,
-    /// What a setter could not make sense of.
-    refused: Option<Error>,
-}
-
-/// What becomes of the transfer coding of the answer's body.
-#[derive(Clone, Copy, Default, PartialEq)]
-pub(crate) enum Coding {
-    #[default]
-    Undone,
-    Kept,
-}
-
-/// One request as it goes out: a redirect changes it and sends it again.
-pub(crate) struct Hop<'h> {
-    pub(crate) method: &'h str,
-    pub(crate) url: &'h Url,
-    pub(crate) own: Option<&'h mut Own>,
-    pub(crate) on_connection: Option<&'h dyn Fn()>,
-}
-
 impl<'a> Request<'a> {
     pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
-        let own = if client.headers.is_empty() { None } else { Some(Box::default()) };
+        let own = if client.settings.headers.is_empty() { None } else { Some(Box::default()) };
         Request { client, method, url, own, on_connection: None, is_timed: false }
     }
 
@@ -114,35 +80,6 @@ impl<'a> Request<'a> {
         self
     }
 
-    /// Leaves out a header that the client would add: User-Agent, Accept, a body's Content-Type, or one that it adds to every
-    /// request. Host is always there, and so is what says how long the body is.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let heard = client.get(url).without("Accept").without("User-Agent").send().await?.text().await?;
-    /// assert_eq!(heard, format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", url.host_header()));
-    /// # Ok(()) });
-    /// ```
-    pub fn without(mut self, name: impl Into<String>) -> Self {
-        self.own().left_out.push(name.into());
-        self
-    }
-
-    /// Has no space put between a header's colon and its value: the value begins where the colon ends, and brings along what
-    /// space there is to be. For a peer that minds, and for who repeats somebody else's request byte for byte. Host and what
-    /// the client writes itself have one all the same.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let heard = client.get(url).as_spaced().header("X", "y").header("Z", "  w").send().await?.text().await?;
-    /// assert!(heard.contains("\r\nX:y\r\nZ:  w\r\n"), "{heard}");
-    /// # Ok(()) });
-    /// ```
-    pub fn as_spaced(mut self) -> Self {
-        self.own().spacing = Spacing::Given;
-        self
-    }
-
     /// Gives it a body: bytes, or whatever else a [`Body`] can be. One whose length is known is announced by it, any other
     /// is sent in chunks.
     ///
@@ -154,131 +91,6 @@ impl<'a> Request<'a> {
     /// ```
     pub fn body(mut self, body: impl Into<Body>) -> Self {
         self.own().body = Some(body.into());
-        self
-    }
-
-    /// Waits with the body until the server asks for it (`Expect: 100-continue`), for a second at most: some servers do not
-    /// know that. If it answers with something else, that is the answer, and the body stays where it is.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let response = client.post(url).expect_continue().body(vec![b'x'; 1_000_000]).send().await?;
-    /// assert!(response.status() == 200 || response.status() == 417);
-    /// # Ok(()) });
-    /// ```
-    pub fn expect_continue(self) -> Self {
-        self.header("Expect", "100-continue")
-    }
-
-    /// Says that it is of this version: of HTTP/1.0 where a server chokes on 1.1. The connection ends with it then, and a
-    /// body must have a length.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::head::Version;
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let heard = client.get(url).version(Version::Http10).send().await?.text().await?;
-    /// assert!(heard.starts_with("GET / HTTP/1.0\r\n"), "{heard}");
-    /// # Ok(()) });
-    /// ```
-    pub fn version(mut self, version: Version) -> Self {
-        self.own().version = version;
-        self
-    }
-
-    /// Asks for the answer's body as it comes over the wire, chunk sizes and trailers and all. Where it ends is found out
-    /// all the same.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let chunked = url.with_query([("chunks", "1")])?; // a server that answers in chunks
-    /// let body = client.get(&chunked).raw().send().await?.text().await?;
-    /// assert!(body.ends_with("\r\n0\r\n\r\n"), "{body}");
-    /// # Ok(()) });
-    /// ```
-    pub fn raw(mut self) -> Self {
-        self.own().coding = Coding::Kept;
-        self
-    }
-
-    /// Limits of its own, instead of the client's.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::{ErrorKind, Limits};
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let mut limits = Limits::default();
-    /// limits.body_max = 3;
-    /// let error = client.get(url).limits(limits).send().await.unwrap_err();
-    /// assert_eq!(error.kind(), ErrorKind::TooLarge);
-    /// # Ok(()) });
-    /// ```
-    pub fn limits(mut self, limits: Limits) -> Self {
-        self.own().limits = Some(Box::new(limits));
-        self
-    }
-
-    /// A time-out of its own, for the whole exchange.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let response = client.get(url).timeout(std::time::Duration::from_secs(3)).send().await?;
-    /// assert_eq!(response.status(), 200);
-    /// # Ok(()) });
-    /// ```
-    pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        let client = self.client;
-        let mut timeouts = *self.own().timeouts.as_deref().unwrap_or(&client.timeouts);
-        timeouts.total = timeout.into();
-        self.timeouts(timeouts)
-    }
-
-    /// Time-outs of its own, instead of the client's.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// use windlass::http::Timeouts;
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let response = client.get(url).timeouts(Timeouts::none()).send().await?;
-    /// assert_eq!(response.status(), 200);
-    /// # Ok(()) });
-    /// ```
-    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
-        self.own().timeouts = Some(Box::new(timeouts));
-        self
-    }
-
-    /// What becomes of a redirect, instead of the client's setting.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// # windlass_net::doc_http(async |client, url| {
-    /// use windlass::http::Redirects;
-    /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
-    /// # drop(response);
-    /// # Ok(()) });
-    /// ```
-    pub fn redirects(mut self, redirects: Redirects) -> Self {
-        self.extras().redirects = redirects;
-        self
-    }
-
-    pub(crate) fn extras(&mut self) -> &mut Extras {
-        let client = self.client.extras.as_ref();
-        Rc::make_mut(self.own().extras.get_or_insert_with(|| client.cloned().unwrap_or_default()))
-    }
-
-    /// Takes the time of each phase: see [`Response::timings`].
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// let mut response = client.get(url).timed().send().await?;
-    /// while response.chunk().await?.is_some() {}
-    /// println!("{:?}", response.timings().expect("they were asked for").first_byte);
-    /// # Ok(()) });
-    /// ```
-    pub fn timed(mut self) -> Self {
-        self.is_timed = true;
         self
     }
 
@@ -294,16 +106,6 @@ impl<'a> Request<'a> {
     /// ```
     pub fn on_connection(mut self, hook: &'a dyn Fn()) -> Self {
         self.on_connection = Some(hook);
-        self
-    }
-
-    pub(crate) fn own(&mut self) -> &mut Own {
-        self.own.get_or_insert_default()
-    }
-
-    /// Has `send` refuse it.
-    pub(crate) fn refused(mut self, error: Error) -> Self {
-        self.own().refused.get_or_insert(error);
         self
     }
 
@@ -325,57 +127,36 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub async fn send(mut self) -> Result<Response, Error> {
-        let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.extras.as_ref());
+        self.take_defaults();
+        let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.settings.extras.as_ref());
         if let Some(extras) = extras.cloned() {
             return Box::pin(follow::send(self, extras)).await; // boxed, so that the others' future is no larger for it
         }
-        let mut time = Deadlines::new(self.client.shared_timeouts.clone());
-        if let Some(own) = &mut self.own {
-            own.settle(self.client, &mut time);
-        }
-        if self.is_timed {
-            time.measure();
-        }
-        let Request { client, method, url, own, on_connection, .. } = &mut self;
-        let mut hop = Hop { method, url, own: own.as_deref_mut(), on_connection: *on_connection };
-        let slot = client.send_once(&mut hop, &mut time).await?;
+        let mut time = self.deadlines();
+        let slot = self.send_once(&mut time).await?;
         time.mark(Phase::Body);
         Ok(Response::new(slot, time))
     }
-}
 
-impl Own {
-    /// Takes over what the client has for every request; gives `time` its own time-outs.
-    fn settle(&mut self, client: &Inner, time: &mut Deadlines) {
-        self.take_defaults(client);
-        if let Some(own) = &self.timeouts {
-            *time = Deadlines::new(own.share());
+    fn deadlines(&self) -> Deadlines {
+        let timeouts = self.own.as_ref().and_then(|own| own.timeouts.as_ref());
+        let limits = timeouts.map_or_else(|| self.client.shared_timeouts.clone(), |own| own.share());
+        let mut time = Deadlines::new(limits);
+        if self.is_timed {
+            time.measure();
         }
+        time
     }
 
-    /// The client's headers, where the request says nothing of these names.
-    pub(crate) fn take_defaults(&mut self, client: &Inner) {
-        let defaults: Vec<Header> = client.headers.iter().filter(|(name, _)| !self.says(name)).cloned().collect();
-        self.headers.splice(0..0, defaults);
-    }
-
-    /// Whether the caller said something of this header: a value, or that it is to be left out.
-    pub(crate) fn says(&self, name: &str) -> bool {
-        let mut said = self.left_out.iter().chain(self.headers.iter().map(|(name, _)| name));
-        said.any(|said| said.eq_ignore_ascii_case(name))
-    }
-}
-
-impl Inner {
-    /// Sends a request and waits for the head of the answer, by what is left of its time: the connection, as it is then.
+    /// Sends it once and waits for the head of the answer, by what is left of its time: the connection, as it is then.
     ///
     /// # Errors
     /// As [`Request::send`].
-    pub(crate) async fn send_once(self: &Rc<Self>, hop: &mut Hop<'_>, time: &mut Deadlines) -> Result<Slot, Error> {
-        let at = At::new();
+    pub(crate) async fn send_once(&mut self, time: &mut Deadlines) -> Result<Slot, Error> {
+        let at = At::new((Phase::Queue, 0));
         let mut slot = None; // outlives the exchange: if the time is up, what came is still to be told
         let outcome = {
-            let mut exchange = pin!(self.exchange(hop, &at, &mut slot));
+            let mut exchange = pin!(self.exchange(&at, &mut slot));
             poll_fn(|cx| {
                 let polled = exchange.as_mut().poll(cx);
                 if polled.is_pending() { time.poll(cx, at.get()).map(Err) } else { polled }
@@ -387,43 +168,43 @@ impl Inner {
             Err(error) => {
                 let heard = slot.as_ref().map(|slot| slot.connection().said_so_far());
                 let error = error.having_heard(heard.unwrap_or_default());
-                Err(error.during(format!("{} {}", doing(hop.method), hop.url)))
+                Err(error.during(format!("{} {}", doing(self.method), self.url)))
             }
         }
     }
 
     /// Leaves the connection in `slot`, when the head of the answer is there. Says in `at` what it is at.
-    async fn exchange(self: &Rc<Self>, hop: &mut Hop<'_>, at: &At, slot: &mut Option<Slot>) -> Result<(), Error> {
-        hop.check(self)?;
-        let slot = slot.insert(self.pool.acquire(hop.url).await);
+    async fn exchange(&mut self, at: &At, slot: &mut Option<Slot>) -> Result<(), Error> {
+        self.check()?;
+        let (client, url) = (self.client, self.url);
+        let slot = slot.insert(client.pool.acquire(url).await);
         loop {
             let fresh = !slot.connection().is_open();
             if fresh {
-                slot.fill(dial(hop.url, &self.dialing, at).await?);
+                let transport = dial(url, &client.settings.dialing, at).await?;
+                slot.connection_mut().open(transport);
                 #[cfg(feature = "proxy")]
-                (slot.connection_mut().via = crate::http::extras::proxy::reader(hop.url, &self.dialing));
+                (slot.connection_mut().via = crate::http::extras::proxy::reader(url, &client.settings.dialing));
             }
-            if let Some(hook) = hop.on_connection {
+            if let Some(hook) = self.on_connection {
                 hook();
             }
             let connection = slot.connection_mut();
-            connection.begin(hop, self)?;
-            match poll_fn(|cx| connection.poll_answer(cx, hop, self, at)).await {
+            connection.begin(self)?;
+            match poll_fn(|cx| connection.poll_answer(cx, self, at)).await {
                 Err(error)
                     if !fresh
                         && connection.is_unheard()
                         && is_gone(&error)
-                        && hop.may_repeat(connection.has_sent()) =>
+                        && self.may_repeat(connection.has_sent()) =>
                 {
-                    slot.empty_again();
+                    add(&client.pool.counters.retries, 1);
+                    connection.shut(Why::ByPeer);
                 }
                 outcome => return outcome,
             }
         }
     }
-}
-
-impl Hop<'_> {
     pub(crate) fn headers(&self) -> &[Header] {
         self.own.as_ref().map_or(&[], |own| &own.headers)
     }
@@ -435,8 +216,8 @@ impl Hop<'_> {
     }
 
     #[inline]
-    pub(crate) fn limits<'a>(&'a self, client: &'a Inner) -> &'a Limits {
-        self.own.as_ref().and_then(|own| own.limits.as_deref()).unwrap_or(&client.limits)
+    pub(crate) fn bounds(&self) -> &Limits {
+        self.own.as_ref().and_then(|own| own.limits.as_deref()).unwrap_or(&self.client.settings.limits)
     }
 
     pub(crate) fn content(&self) -> Content {
@@ -455,9 +236,9 @@ impl Hop<'_> {
         self.own.as_ref().and_then(|own| own.body.as_ref()).is_some_and(Body::is_owed)
     }
 
-    fn head<'a>(&'a self, client: &'a Inner) -> (Start<'a>, Ours<'a>) {
+    fn head(&self) -> (Start<'_>, Ours<'_>) {
         let mut start = Start::of(self.method, self.url);
-        let mut ours = Ours { user_agent: &client.user_agent, ..Ours::default() };
+        let mut ours = Ours { user_agent: &self.client.settings.user_agent, ..Ours::default() };
         if let Some(own) = &self.own {
             start.version = own.version;
             ours.content_type = own.body.as_ref().and_then(Body::content_type);
@@ -469,25 +250,25 @@ impl Hop<'_> {
 
     /// Refuses what must not be sent.
     #[inline]
-    fn check(&mut self, client: &Inner) -> Result<(), Error> {
+    fn check(&mut self) -> Result<(), Error> {
         if self.is_plain_get() {
             return Ok(()); // nearly always
         }
-        self.check_all(client)
+        self.check_all()
     }
 
-    fn check_all(&mut self, client: &Inner) -> Result<(), Error> {
+    fn check_all(&mut self) -> Result<(), Error> {
         let Some(own) = &mut self.own else { return check_method(self.method) };
         if let Some(refused) = own.refused.take() {
             return Err(refused);
         }
-        let (start, ours) = self.head(client);
+        let (start, ours) = self.head();
         check_head(&start, ours, self.headers(), self.content())
     }
 
     /// Appends the head of the request.
-    pub(crate) fn write(&self, out: &mut Vec<u8>, client: &Inner) -> Result<Said, Error> {
-        let (start, ours) = self.head(client);
+    pub(crate) fn write(&self, out: &mut Vec<u8>) -> Result<Said, Error> {
+        let (start, ours) = self.head();
         write_head(out, &start, ours, self.headers(), self.content())
     }
 

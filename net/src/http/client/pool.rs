@@ -22,9 +22,10 @@
 //! the loop has not turned for a while: then the reactor looks once, for all connections.
 //! Not here: what is said over a connection (`connection`).   Next: `client`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
@@ -35,112 +36,8 @@ use windlass_executor::waits::{self, WaitReason};
 use windlass_reactor::time::{Instant, sleep_until};
 
 use super::connection::Connection;
-use super::transport::Transport;
+use super::stats::{Counters, Stats, Why};
 use crate::http::Url;
-
-/// How a client's connections are doing.
-///
-/// ```
-/// # windlass_net::doc_http(async |client, url| {
-/// let response = client.get(url).send().await?;
-/// let stats = client.stats();
-/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 1, 0));
-/// response.drain().await?; // at the end of the body the connection is free for another
-/// let stats = client.stats();
-/// assert_eq!((stats.opened, stats.in_use, stats.idle), (1, 0, 1));
-/// # Ok(()) });
-/// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Stats {
-    /// Connections opened so far.
-    pub opened: u64,
-    /// Exchanges that went over a connection that had carried one before.
-    pub reused: u64,
-    /// Connections that carry an exchange now, or are being opened for one.
-    pub in_use: u64,
-    /// The most that ever did.
-    pub in_use_max: u64,
-    /// Connections that wait for an exchange now.
-    pub idle: u64,
-    /// Exchanges that wait for a connection now.
-    pub waiting: u64,
-    /// Exchanges sent again because the connection had gone before they began.
-    pub retries: u64,
-    /// Bytes received: heads and bodies as they came over the wire.
-    pub bytes_in: u64,
-    /// Bytes sent.
-    pub bytes_out: u64,
-    /// Connections closed so far, by the reason why.
-    pub closed: Closed,
-}
-
-/// Why connections were closed; in sum, all that were opened and are neither in use nor idle.
-///
-/// ```
-/// # use windlass_net::windlass;
-/// # windlass_net::doc_http(async |_, url| {
-/// let client = windlass::http::Client::builder().max_requests(1).build();
-/// client.get(url).send().await?.drain().await?;
-/// let closed = client.stats().closed;
-/// assert_eq!((closed.requests, closed.total()), (1, 1));
-/// # Ok(()) });
-/// ```
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Closed {
-    /// The exchange did not come to its end: an error, a time-out, or dropped by its caller.
-    pub unfinished: u64,
-    /// The peer said that it would close, or the body ended with the connection.
-    pub asked: u64,
-    /// The peer closed it while it idled, or sent what nobody had asked for (RFC 9112 9.2).
-    pub by_peer: u64,
-    /// It idled for longer than `idle_timeout`, or when its loop ended.
-    pub idle: u64,
-    /// It was older than `max_lifetime`.
-    pub lifetime: u64,
-    /// It had carried `max_requests`.
-    pub requests: u64,
-    /// It idled, and its place was due to somebody who waited for another host.
-    pub room: u64,
-}
-
-impl Closed {
-    /// For whatever reason.
-    ///
-    /// ```
-    /// # use windlass_net::windlass;
-    /// assert_eq!(windlass::http::Client::new().stats().closed.total(), 0);
-    /// ```
-    pub fn total(&self) -> u64 {
-        let Closed { unfinished, asked, by_peer, idle, lifetime, requests, room } = *self;
-        unfinished + asked + by_peer + idle + lifetime + requests + room
-    }
-
-    pub(crate) fn count(&mut self, why: Why) {
-        *match why {
-            Why::Unfinished => &mut self.unfinished,
-            Why::Asked => &mut self.asked,
-            Why::ByPeer => &mut self.by_peer,
-            Why::Idle => &mut self.idle,
-            Why::Lifetime => &mut self.lifetime,
-            Why::Requests => &mut self.requests,
-            Why::Room => &mut self.room,
-        } += 1;
-    }
-}
-
-/// Why a connection is closed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Why {
-    Unfinished,
-    Asked,
-    ByPeer,
-    Idle,
-    Lifetime,
-    Requests,
-    Room,
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -176,15 +73,20 @@ impl Settings {
         }
         self.max_lifetime.filter(|&max| connection.born.elapsed() >= max).map(|_| Why::Lifetime)
     }
+
+    /// Why a connection that may have idled must not be used.
+    #[inline]
+    fn why_old(&self, connection: &Connection, now: Instant) -> Option<Why> {
+        if connection.idle_until <= now { Some(Why::Idle) } else { self.wears_out(connection) }
+    }
 }
 
 pub(crate) struct Pool {
-    pub(crate) settings: Settings,
+    settings: Settings,
     state: RefCell<State>,
-    stats: Rc<RefCell<Stats>>,
-    sweeping: Cell<bool>,
-    /// The sweeping task's, once it has begun: it hears when something happens on an idle connection.
-    sweeper: RefCell<Option<Waker>>,
+    pub(super) counters: Rc<Counters>,
+    /// While there is a task that sweeps: its waker, once it has begun. It hears when something happens on an idle connection.
+    sweeper: RefCell<Option<Option<Waker>>>,
 }
 
 #[derive(Default)]
@@ -193,7 +95,7 @@ struct State {
     by_name: HashMap<Box<str>, usize>,
     /// The host asked for last is often the one asked for next.
     last: usize,
-    /// Connections open, being opened or idle, to all hosts; those of them that idle; the most that ever did not.
+    /// Connections to all hosts, open, being opened or idle; those of them that idle; the most that ever did not.
     open: usize,
     idle: usize,
     in_use_max: usize,
@@ -226,6 +128,10 @@ pub(crate) struct Slot {
     connection: Option<Box<Connection>>,
 }
 
+fn is_under(open: usize, limit: usize) -> bool {
+    limit == 0 || open < limit
+}
+
 impl State {
     #[inline(always)] // the second of its two calls is rare
     fn host(&mut self, name: &str) -> usize {
@@ -252,15 +158,9 @@ impl State {
         self.by_name.retain(|_, host| self.hosts.contains(*host));
     }
 
-    fn has_room(&self, host: usize, settings: &Settings) -> bool {
-        let under = |open: usize, limit: usize| limit == 0 || open < limit;
-        under(self.open, settings.limit) && under(self.hosts[host].open, settings.limit_per_host)
-    }
-
     fn open(&mut self, host: usize) {
         self.open += 1;
         self.hosts[host].open += 1;
-        self.in_use_max = self.in_use_max.max(self.open - self.idle);
     }
 
     fn close(&mut self, host: usize) {
@@ -268,177 +168,169 @@ impl State {
         self.hosts[host].open -= 1;
     }
 
-    /// A place for a connection to `host`, if there is room. If only the total stands in the way and some connection idles
-    /// elsewhere, the place of the one that has idled longest: it is still to be closed.
-    fn new_place(
+    #[inline]
+    fn push_idle(&mut self, host: usize, connection: Box<Connection>) {
+        self.idle += 1;
+        self.hosts[host].idle.push(connection);
+    }
+
+    /// A connection to `host`, one that is to be opened, or another host's and why it is to be closed before; if nobody need
+    /// wait for it.
+    #[inline]
+    fn take(
         &mut self,
         host: usize,
         settings: &Settings,
         unopened: impl FnOnce() -> Box<Connection>,
-    ) -> Option<Box<Connection>> {
-        if self.has_room(host, settings) {
-            self.open(host);
-            return Some(unopened());
+    ) -> Option<(Box<Connection>, Option<Why>)> {
+        let of = &mut self.hosts[host];
+        if !of.waiting.is_empty() {
+            return None; // nobody overtakes those who wait for the same host
         }
-        let per_host = settings.limit_per_host;
-        if per_host > 0 && self.hosts[host].open >= per_host {
+        let (connection, why_close) = if let Some(connection) = of.idle.pop() {
+            self.idle -= 1;
+            (connection, None)
+        } else if !is_under(of.open, settings.limit_per_host) {
             return None;
-        }
-        let oldest = self.hosts.iter().filter_map(|(host, of)| Some((of.idle.first()?.idle_since, host)));
-        let (_, oldest) = oldest.min()?;
-        self.idle -= 1;
-        self.close(oldest);
-        self.open(host);
-        Some(self.hosts[oldest].idle.remove(0))
-    }
-
-    /// The connection to `host` that has idled least.
-    fn pop_idle(&mut self, host: usize) -> Option<Box<Connection>> {
-        let connection = self.hosts[host].idle.pop()?;
-        self.idle -= 1;
+        } else if is_under(self.open, settings.limit) {
+            self.open(host);
+            (unopened(), None)
+        } else {
+            // Only the total stands in the way: the one that has idled longest gives its place.
+            let oldest = self.hosts.iter().filter_map(|(host, of)| Some((of.idle.first()?.idle_until, host)));
+            let (_, oldest) = oldest.min()?;
+            self.idle -= 1;
+            self.close(oldest);
+            self.open(host);
+            (self.hosts[oldest].idle.remove(0), Some(Why::Room))
+        };
         self.in_use_max = self.in_use_max.max(self.open - self.idle);
-        Some(connection)
+        Some((connection, why_close))
     }
 
-    /// The first that came of those who wait for a place under the total limit only.
-    fn next_in_line(&self, settings: &Settings) -> Option<usize> {
-        let may_open = |host: &Host| settings.limit_per_host == 0 || host.open < settings.limit_per_host;
-        let first = |host: &Host| host.waiting.front().copied();
-        let eligible = self.hosts.iter().map(|(_, host)| host).filter(|host| may_open(host)).filter_map(first);
-        eligible.min_by_key(|&waiter| self.waiters[waiter].arrival)
-    }
-
-    /// Who comes next when a connection to `host` comes back: the first in line for this host, unless somebody who came
-    /// before waits for room under the total limit.
+    /// The host that is waited for by who comes next when a place at `host` is free: the first in line for this host, unless
+    /// somebody who came before waits for room under the total limit.
     #[inline]
     fn next_after(&self, host: usize, settings: &Settings) -> Option<usize> {
-        let here = self.hosts[host].waiting.front().copied();
-        let total_binds = settings.limit > 0 && self.open >= settings.limit && !self.waiters.is_empty();
-        if !total_binds {
-            return here;
+        if self.waiters.is_empty() || is_under(self.open, settings.limit) {
+            return self.hosts[host].waiting.front().map(|_| host);
         }
-        here.into_iter().chain(self.next_in_line(settings)).min_by_key(|&waiter| self.waiters[waiter].arrival)
-    }
-
-    /// Gives the waiter what it waits for, and takes it out of the line.
-    #[inline]
-    fn give(&mut self, waiter: usize, connection: Box<Connection>) -> Option<Waker> {
-        let host = self.waiters[waiter].host;
-        let first = self.hosts[host].waiting.pop_front();
-        debug_assert_eq!(first, Some(waiter), "first come, first served");
-        let waiter = &mut self.waiters[waiter];
-        waiter.given = Some(connection);
-        waiter.waker.take()
-    }
-
-    /// What was given to the waiter, who is then one no longer.
-    fn take_given(&mut self, waiter: usize) -> Option<(usize, Box<Connection>)> {
-        let given = self.waiters[waiter].given.take()?;
-        let host = self.waiters.remove(waiter).host; // its waker was taken when it was given something
-        Some((host, given))
+        let may_open = |&(at, of): &(usize, &Host)| at == host || is_under(of.open, settings.limit_per_host);
+        let arrival = |(at, of): (usize, &Host)| Some((self.waiters[*of.waiting.front()?].arrival, at));
+        self.hosts.iter().filter(may_open).filter_map(arrival).min().map(|(_, first)| first)
     }
 }
 
 impl Pool {
     pub(crate) fn new(settings: Settings) -> Rc<Self> {
-        Rc::new(Pool {
-            settings,
-            state: RefCell::default(),
-            stats: Rc::default(),
-            sweeping: Cell::new(false),
-            sweeper: RefCell::default(),
-        })
-    }
-
-    pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
-        change(&mut self.stats.borrow_mut());
+        Rc::new(Pool { settings, state: RefCell::default(), counters: Rc::default(), sweeper: RefCell::default() })
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let state = self.state.borrow();
+        let (state, counters) = (self.state.borrow(), &self.counters);
         Stats {
+            opened: counters.opened.get(),
+            reused: counters.reused.get(),
             in_use: (state.open - state.idle) as u64,
             in_use_max: state.in_use_max as u64,
             idle: state.idle as u64,
             waiting: state.waiters.len() as u64,
-            ..*self.stats.borrow()
+            retries: counters.retries.get(),
+            bytes_in: counters.bytes_in.get(),
+            bytes_out: counters.bytes_out.get(),
+            closed: counters.closed.get(),
         }
     }
 
     /// Waits for a connection to the host of `url`, or for leave to open one.
     pub(crate) fn acquire<'a>(self: &'a Rc<Self>, url: &'a Url) -> Acquire<'a> {
-        Acquire { pool: self, url, waiter: None }
+        Acquire { pool: self, url, place: None }
     }
 
-    /// A connection or leave to open one, if nobody need wait for it.
-    fn try_acquire(self: &Rc<Self>, host: usize, url: &Url) -> Option<Slot> {
-        let mut place = None; // that of a connection which was closed
-        loop {
-            let idle = self.state.borrow_mut().pop_idle(host);
-            let Some(connection) = idle else { break };
-            // Whether it is quiet comes first: it sees to it that the loop has looked at the clock of late.
-            let why = is_disturbed(&connection).or_else(|| self.why_old(&connection, Instant::recent()));
-            let slot = self.slot(host, connection, why);
-            if why.is_none() {
-                return Some(slot);
+    /// A connection or leave to open one, if nobody need wait for it; else a `place` in line.
+    #[inline]
+    fn take(self: &Rc<Self>, url: &Url, waker: &Waker, place: &mut Option<usize>) -> Option<Slot> {
+        let waker = Some(waker.clone());
+        let mut state = self.state.borrow_mut();
+        let host = state.host(url.origin());
+        let unopened = || Connection::unopened(url, self.counters.clone());
+        if let Some((mut connection, why_close)) = state.take(host, &self.settings, unopened) {
+            drop(state);
+            if let Some(why) = why_close {
+                connection.shut(why);
             }
-            place = Some(slot);
+            return Some(Slot { pool: self.clone(), host, connection: Some(connection) });
         }
-        if place.is_none() {
-            let unopened = || Connection::unopened(url, self.stats.clone());
-            let connection = self.state.borrow_mut().new_place(host, &self.settings, unopened)?;
-            let why = connection.is_open().then_some(Why::Room);
-            place = Some(self.slot(host, connection, why));
-        }
-        place
+        state.arrivals += 1;
+        let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
+        let waiter = state.waiters.insert(waiter);
+        state.hosts[host].waiting.push_back(waiter);
+        *place = Some(waiter);
+        None
     }
 
-    /// A place and its connection, which is closed first if there is a reason.
+    /// What the waiter was given, who is then one no longer; else `waker` is woken when there is something.
     #[inline]
-    fn slot(self: &Rc<Self>, host: usize, mut connection: Box<Connection>, why_close: Option<Why>) -> Slot {
-        match why_close {
-            Some(why) => self.shut(&mut connection, why),
-            None if connection.is_open() => self.count(|stats| stats.reused += 1),
-            None => {}
+    fn take_given(self: &Rc<Self>, waiter: usize, waker: &Waker) -> Option<Slot> {
+        let mut state = self.state.borrow_mut();
+        let given = state.waiters[waiter].given.take();
+        if given.is_some() {
+            let host = state.waiters.remove(waiter).host; // its waker was taken when it was given something
+            return Some(Slot { pool: self.clone(), host, connection: given });
         }
-        Slot { pool: self.clone(), host, connection: Some(connection) }
+        drop(state);
+        let waker = waker.clone();
+        let before = self.state.borrow_mut().waiters[waiter].waker.replace(waker);
+        drop(before);
+        None
     }
 
-    fn why_old(&self, connection: &Connection, now: Instant) -> Option<Why> {
-        if now - connection.idle_since >= self.settings.idle_timeout {
-            return Some(Why::Idle);
-        }
-        self.settings.wears_out(connection)
-    }
-
-    /// Closes a connection and keeps its place. No borrow may be live: who waits for it is woken (I3).
-    fn shut(&self, connection: &mut Connection, why: Why) {
-        self.count(|stats| stats.closed.count(why));
-        connection.shut();
-    }
-
-    /// A connection has come to the end of an exchange and can carry another.
+    /// Why a connection must not be used, if it is open. No borrow may be live: others may be woken (I3).
     #[inline]
-    fn take_back(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
-        if let Some(why) = self.settings.wears_out(&connection) {
-            return self.close(host, connection, why);
+    fn why_not(&self, connection: &Connection) -> Option<Why> {
+        if !connection.is_open() {
+            None
+        } else if !connection.transport().is_quiet() {
+            Some(Why::ByPeer)
+        } else if connection.idle_until == Instant::FAR_FUTURE {
+            None // it has not idled
+        } else {
+            // By now the loop has looked at the clock of late.
+            self.settings.why_old(connection, Instant::recent())
         }
-        connection.clear();
+    }
+
+    fn close(self: &Rc<Self>, host: usize, mut connection: Box<Connection>, why: Why) {
+        connection.shut(why);
+        self.pass_on(host, connection);
+    }
+
+    /// A connection can carry another exchange, or has been closed, or was not opened after all: whoever comes next has it, or
+    /// its place.
+    #[inline]
+    fn pass_on(self: &Rc<Self>, host: usize, connection: Box<Connection>) {
         let mut state = self.state.borrow_mut();
         match state.next_after(host, &self.settings) {
-            // Whether it is quiet the waiter sees.
-            Some(waiter) if state.waiters[waiter].host == host => {
-                let waker = state.give(waiter, connection);
+            None if connection.is_open() => {
                 drop(state);
-                wake(waker);
+                self.keep(host, connection);
             }
-            Some(_elsewhere) => {
+            None => state.close(host),
+            Some(next) if connection.is_open() && next != host => {
                 drop(state);
                 self.close(host, connection, Why::Room);
             }
-            None => {
+            Some(next) => {
+                if next != host {
+                    state.close(host);
+                    state.open(next);
+                }
+                let first = state.hosts[next].waiting.pop_front().expect("who is next waits");
+                let waiter = &mut state.waiters[first];
+                waiter.given = Some(connection);
+                let waker = waiter.waker.take().expect("who was given nothing left a waker");
                 drop(state);
-                self.keep(host, connection);
+                waker.wake();
             }
         }
     }
@@ -446,48 +338,31 @@ impl Pool {
     /// Nobody waits for the connection: it idles, unless its peer has ended it already.
     fn keep(self: &Rc<Self>, host: usize, mut connection: Box<Connection>) {
         let sweeper = self.sweeper.borrow().clone();
-        if !connection.stays_quiet(sweeper.as_ref()) {
+        let is_quiet = match &sweeper {
+            Some(Some(sweeper)) => connection.transport_mut().stays_quiet(sweeper),
+            _ => connection.transport().is_quiet(),
+        };
+        if !is_quiet {
             return self.close(host, connection, Why::ByPeer);
         }
-        connection.idle_since = Instant::recent(); // of this turn: earlier, if at all
-        let mut state = self.state.borrow_mut();
-        state.idle += 1;
-        state.hosts[host].idle.push(connection);
-        drop(state);
-        self.sweep();
-    }
-
-    fn close(&self, host: usize, mut connection: Box<Connection>, why: Why) {
-        self.shut(&mut connection, why);
-        self.pass_on(host, connection);
-    }
-
-    /// A connection is closed, or was not opened after all: gives its place to the first in line that may have it.
-    fn pass_on(&self, host: usize, connection: Box<Connection>) {
-        let mut state = self.state.borrow_mut();
-        state.close(host);
-        let next = state.next_in_line(&self.settings).map(|waiter| (waiter, state.waiters[waiter].host));
-        let Some((waiter, host)) = next.filter(|&(_, host)| state.has_room(host, &self.settings)) else { return };
-        state.open(host);
-        let waker = state.give(waiter, connection);
-        drop(state);
-        wake(waker);
-    }
-
-    /// Sees to it that idle connections are closed when their time is up, or their peer ends them: a task does it, while
-    /// there are any.
-    fn sweep(self: &Rc<Self>) {
-        if self.sweeping.replace(true) {
-            return;
+        connection.idle_until = Instant::recent() + self.settings.idle_timeout; // of this turn: earlier, if at all
+        self.state.borrow_mut().push_idle(host, connection);
+        if sweeper.is_none() {
+            self.begin_sweeping();
         }
+    }
+
+    /// Has a task close idle connections when their time is up, or their peer ends them, for as long as there are any.
+    #[cold]
+    fn begin_sweeping(self: &Rc<Self>) {
+        self.sweeper.replace(Some(None));
         let sweeping = Sweeping { pool: Rc::downgrade(self) };
         let task = windlass_executor::Builder::new().name("http idle connections");
         drop(task.spawn(async move {
             let mut nap = sleep_until(Instant::FAR_FUTURE);
             poll_fn(|cx| {
                 let Some(pool) = sweeping.pool.upgrade() else { return Poll::Ready(()) };
-                pool.listen(cx.waker());
-                let Some(next) = pool.close_old() else { return Poll::Ready(()) };
+                let Some(next) = pool.sweep(cx.waker()) else { return Poll::Ready(()) };
                 nap.reset(next);
                 Pin::new(&mut nap).poll(cx)
             })
@@ -495,65 +370,31 @@ impl Pool {
         }));
     }
 
-    /// Has `sweeper` woken when something happens on an idle connection, from now on.
-    fn listen(&self, sweeper: &Waker) {
-        if self.sweeper.borrow().is_some() {
-            return;
-        }
-        *self.sweeper.borrow_mut() = Some(sweeper.clone());
-        // Those that came before it. A waker may be dropped for it, so that nothing may be borrowed (I3).
-        let mut idle = Vec::new();
-        for (_, host) in self.state.borrow_mut().hosts.iter_mut() {
-            idle.push(std::mem::take(&mut host.idle));
-        }
-        for connection in idle.iter_mut().flatten() {
-            // If it is not quiet, `close_old` sees that next.
-            let _ = connection.stays_quiet(Some(sweeper));
-        }
-        for ((_, host), idle) in self.state.borrow_mut().hosts.iter_mut().zip(idle) {
-            host.idle.splice(..0, idle);
-        }
-    }
-
-    /// Closes what has idled too long, or has been closed by its peer. When to look again; none if nothing idles.
-    fn close_old(&self) -> Option<Instant> {
-        let now = Instant::now();
-        self.close_idle(|idle| if idle.transport().is_quiet() { self.why_old(idle, now) } else { Some(Why::ByPeer) });
-        let until = |idle: &Connection| {
+    /// Closes what has idled too long, or has been ended by its peer; what stays wakes `sweeper` when something happens on it.
+    /// When to look again; none if nothing idles.
+    fn sweep(self: &Rc<Self>, sweeper: &Waker) -> Option<Instant> {
+        drop(self.sweeper.replace(Some(Some(sweeper.clone()))));
+        let (now, mut next) = (Instant::now(), None);
+        for (host, mut idle) in self.take_idle() {
+            let is_quiet = idle.transport_mut().stays_quiet(sweeper);
+            let why = if is_quiet { self.settings.why_old(&idle, now) } else { Some(Why::ByPeer) };
+            if let Some(why) = why {
+                self.close(host, idle, why);
+                continue;
+            }
             let worn_out = self.settings.max_lifetime.map(|max| idle.born + max);
-            worn_out.into_iter().fold(idle.idle_since + self.settings.idle_timeout, Instant::min)
-        };
-        self.state.borrow().hosts.iter().flat_map(|(_, host)| &host.idle).map(|idle| until(idle)).min()
+            next = next.into_iter().chain(worn_out).chain([idle.idle_until]).min();
+            self.state.borrow_mut().push_idle(host, idle);
+        }
+        next
     }
 
-    /// Closes those that idle and have a reason.
-    fn close_idle(&self, why: impl Fn(&Connection) -> Option<Why>) {
+    /// All that idle, each with its host, out of the pool: so that nothing is borrowed while wakers go (I3).
+    fn take_idle(&self) -> Vec<(usize, Box<Connection>)> {
         let mut state = self.state.borrow_mut();
-        let mut closed = Vec::new();
-        let State { hosts, open, idle, .. } = &mut *state;
-        for (_, host) in hosts.iter_mut() {
-            let before = closed.len();
-            closed.extend(host.idle.extract_if(.., |idle| why(idle).is_some()));
-            let gone = closed.len() - before;
-            (host.open, *open, *idle) = (host.open - gone, *open - gone, *idle - gone);
-        }
-        drop(state);
-        for mut connection in closed {
-            let why = why(&connection).unwrap_or(Why::Idle);
-            self.shut(&mut connection, why);
-        }
-    }
-}
-
-/// Why a connection on which something has happened must not be used. No borrow may be live: others may be woken (I3).
-#[inline]
-fn is_disturbed(connection: &Connection) -> Option<Why> {
-    if connection.transport().is_quiet_of_late() { None } else { Some(Why::ByPeer) }
-}
-
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+        state.idle = 0;
+        let of = |(host, of): (usize, &mut Host)| mem::take(&mut of.idle).into_iter().map(move |idle| (host, idle));
+        state.hosts.iter_mut().flat_map(of).collect()
     }
 }
 
@@ -564,22 +405,15 @@ struct Sweeping {
 
 impl Drop for Sweeping {
     fn drop(&mut self) {
-        if let Some(pool) = self.pool.upgrade() {
-            pool.sweeping.set(false);
-            let sweeper = pool.sweeper.take();
-            drop(sweeper);
-            pool.close_idle(|_| Some(Why::Idle)); // nobody looks after them any more
+        let Some(pool) = self.pool.upgrade() else { return };
+        drop(pool.sweeper.take());
+        for (host, idle) in pool.take_idle() {
+            pool.close(host, idle, Why::Idle); // nobody looks after them any more
         }
     }
 }
 
 impl Slot {
-    /// Fills the place with a connection that was opened for it.
-    pub(crate) fn fill(&mut self, transport: Transport) {
-        self.pool.count(|stats| stats.opened += 1);
-        self.connection_mut().open(transport);
-    }
-
     #[inline]
     pub(crate) fn connection(&self) -> &Connection {
         self.connection.as_ref().expect("a slot has its connection until it is dropped")
@@ -589,30 +423,25 @@ impl Slot {
     pub(crate) fn connection_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("a slot has its connection until it is dropped")
     }
-
-    /// Closes the connection, which its peer had closed before; the place stays.
-    pub(crate) fn empty_again(&mut self) {
-        self.pool.count(|stats| stats.retries += 1);
-        let pool = self.pool.clone();
-        pool.shut(self.connection_mut(), Why::ByPeer);
-    }
 }
 
 impl Drop for Slot {
     #[inline]
     fn drop(&mut self) {
         let Some(mut connection) = self.connection.take() else { return };
-        if !connection.is_open() {
-            return self.pool.pass_on(self.host, connection);
-        }
-        match connection.ends() {
-            None => self.pool.take_back(self.host, connection),
-            Some(Why::Asked) => {
-                let why = self.pool.settings.wears_out(&connection).unwrap_or(Why::Asked); // we asked, perhaps
-                self.pool.close(self.host, connection, why);
+        let pool = &self.pool;
+        if connection.is_open() {
+            let ended = connection.ends();
+            let why = match ended {
+                None | Some(Why::Asked) => pool.settings.wears_out(&connection).or(ended), // we asked, perhaps
+                Some(_) => ended,
+            };
+            match why {
+                Some(why) => connection.shut(why),
+                None => connection.clear(),
             }
-            Some(why) => self.pool.close(self.host, connection, why),
         }
+        pool.pass_on(self.host, connection);
     }
 }
 
@@ -620,52 +449,38 @@ impl Drop for Slot {
 pub(crate) struct Acquire<'a> {
     pool: &'a Rc<Pool>,
     url: &'a Url,
-    waiter: Option<usize>,
+    /// In line.
+    place: Option<usize>,
 }
 
 impl Future for Acquire<'_> {
     type Output = Slot;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
-        let Acquire { pool, url, waiter: place } = &mut *self;
-        let Some(waiter) = *place else {
-            let waker = Some(cx.waker().clone());
-            let mut state = pool.state.borrow_mut();
-            let host = state.host(url.origin());
-            // Nobody overtakes those who wait for the same host.
-            if state.hosts[host].waiting.is_empty() {
-                drop(state);
-                if let Some(slot) = pool.try_acquire(host, url) {
-                    return Poll::Ready(slot);
-                }
-                state = pool.state.borrow_mut();
-            }
-            state.arrivals += 1;
-            let waiter = Waiter { host, arrival: state.arrivals, waker, given: None };
-            let waiter = state.waiters.insert(waiter);
-            state.hosts[host].waiting.push_back(waiter);
-            *place = Some(waiter);
-            waits::note(WaitReason::Connection);
-            return Poll::Pending;
-        };
-        let given = pool.state.borrow_mut().take_given(waiter);
-        if let Some((host, connection)) = given {
+        let Acquire { pool, url, place } = &mut *self;
+        loop {
+            let taken = match *place {
+                None => pool.take(url, cx.waker(), place),
+                Some(waiter) => pool.take_given(waiter, cx.waker()),
+            };
+            let Some(mut slot) = taken else {
+                waits::note(WaitReason::Connection);
+                return Poll::Pending;
+            };
             *place = None;
-            let why = if connection.is_open() { is_disturbed(&connection) } else { None };
-            return Poll::Ready(pool.slot(host, connection, why));
+            let Some(why) = pool.why_not(slot.connection()) else { return Poll::Ready(slot) };
+            slot.connection_mut().shut(why);
+            if pool.state.borrow().hosts[slot.host].idle.is_empty() {
+                return Poll::Ready(slot); // a place for a new one
+            }
         }
-        let waker = Some(cx.waker().clone());
-        let before = std::mem::replace(&mut pool.state.borrow_mut().waiters[waiter].waker, waker);
-        drop(before);
-        waits::note(WaitReason::Connection);
-        Poll::Pending
     }
 }
 
 impl Drop for Acquire<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waiter) = self.waiter {
+        if let Some(waiter) = self.place {
             self.pool.leave(waiter);
         }
     }

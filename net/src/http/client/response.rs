@@ -19,8 +19,7 @@ use super::pool::Slot;
 use super::timeouts::Deadlines;
 #[cfg(feature = "_decode")]
 use crate::http::extras::decode::Decoding;
-use crate::http::extras::follow::{Beyond, Redirected};
-use crate::http::extras::timings::Timings;
+use crate::http::extras::follow::Beyond;
 use crate::http::wire::head::{Fields, Version, decimal};
 use crate::http::{Error, ErrorKind, Url};
 
@@ -100,17 +99,6 @@ impl Response {
     /// ```
     pub fn url(&self) -> &Url {
         &self.connection().url
-    }
-
-    /// The redirects that were followed on the way here, the first one first.
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// assert!(client.get(url).send().await?.history().is_empty());
-    /// # Ok(()) });
-    /// ```
-    pub fn history(&self) -> &[Redirected] {
-        self.beyond.as_ref().map_or(&[], |beyond| &beyond.history)
     }
 
     /// Who answered: the other end of the connection, while there is one.
@@ -211,17 +199,6 @@ impl Response {
     /// ```
     pub fn trailers(&self) -> Fields<'_> {
         self.connection().body.trailers()
-    }
-
-    /// How long each phase took, that under way up to now; none if nobody [asked](crate::http::Request::timed).
-    ///
-    /// ```
-    /// # windlass_net::doc_http(async |client, url| {
-    /// assert_eq!(client.get(url).send().await?.timings(), None);
-    /// # Ok(()) });
-    /// ```
-    pub fn timings(&self) -> Option<Timings> {
-        self.connection().time.as_ref()?.timings()
     }
 
     /// The answer, unless its status says that something went wrong.

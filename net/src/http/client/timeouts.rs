@@ -16,7 +16,6 @@
 //! Not here: what happens when the time is up (`client`: the connection is closed).   Next: `connection`.
 
 use std::cell::Cell;
-use std::fmt;
 use std::future::{Pending, pending};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -25,7 +24,7 @@ use std::time::Duration;
 
 use windlass_reactor::time::{Instant, Timeout, timeout, timeout_at};
 
-use crate::http::extras::timings::{Marks, Timings};
+use crate::http::extras::timings::Marks;
 use crate::http::{Error, ErrorKind};
 
 /// The timer is never set for less: a shorter limit of one phase would have it fire without end in the others. The wheel is
@@ -130,24 +129,17 @@ pub(crate) enum Phase {
 }
 
 impl Phase {
-    fn words(self) -> &'static str {
+    /// What a time-out of it is, and in words.
+    fn timed_out(self) -> (ErrorKind, &'static str) {
         match self {
-            Phase::Queue => "waiting for a connection",
-            Phase::Resolve => "resolving the name",
-            Phase::Connect => "connecting",
-            Phase::Tls => "in the TLS handshake",
-            Phase::Send => "sending the request",
-            Phase::FirstByte => "waiting for an answer",
-            Phase::Head => "reading the head",
-            Phase::Body => "reading the body",
-        }
-    }
-
-    fn kind(self) -> ErrorKind {
-        match self {
-            Phase::Resolve => ErrorKind::TimeoutResolve,
-            Phase::Connect | Phase::Tls => ErrorKind::TimeoutConnect,
-            _ => ErrorKind::TimeoutRead,
+            Phase::Queue => (ErrorKind::TimeoutTotal, "waiting for a connection"),
+            Phase::Resolve => (ErrorKind::TimeoutResolve, "resolving the name"),
+            Phase::Connect => (ErrorKind::TimeoutConnect, "connecting"),
+            Phase::Tls => (ErrorKind::TimeoutConnect, "in the TLS handshake"),
+            Phase::Send => (ErrorKind::TimeoutRead, "sending the request"),
+            Phase::FirstByte => (ErrorKind::TimeoutRead, "waiting for an answer"),
+            Phase::Head => (ErrorKind::TimeoutRead, "reading the head"),
+            Phase::Body => (ErrorKind::TimeoutRead, "reading the body"),
         }
     }
 
@@ -157,23 +149,7 @@ impl Phase {
 }
 
 /// Where an exchange says what it is at, for whoever looks at the clock: the phase, and the bytes moved in it so far.
-pub(crate) struct At(Cell<(Phase, usize)>);
-
-impl At {
-    pub(crate) fn new() -> At {
-        At(Cell::new((Phase::Queue, 0)))
-    }
-
-    #[inline]
-    pub(crate) fn set(&self, phase: Phase, moved: usize) {
-        self.0.set((phase, moved));
-    }
-
-    #[inline]
-    pub(crate) fn get(&self) -> (Phase, usize) {
-        self.0.get()
-    }
-}
+pub(crate) type At = Cell<(Phase, usize)>;
 
 /// What several exchanges have in common: their time-outs, and the shortest of all; none if there is no limit.
 pub(crate) type Shared = Option<Rc<(Timeouts, Duration)>>;
@@ -187,17 +163,17 @@ pub(crate) struct Deadlines {
     at: (Phase, usize),
     since: Option<Instant>,
     /// What needs to be known once the timer has fired, or if there is a least rate, or if the phases are timed.
-    late: Option<Box<Late>>,
+    pub(crate) late: Option<Box<Late>>,
 }
 
 #[derive(Default)]
-struct Late {
+pub(crate) struct Late {
     /// When the timer was first set.
     began: Option<Instant>,
     /// Since when the rate is measured, and what had come by then.
     rate_from: Option<(Instant, usize)>,
     /// How long each phase took, if somebody asked.
-    marks: Option<Marks>,
+    pub(crate) marks: Option<Marks>,
 }
 
 impl Deadlines {
@@ -243,24 +219,6 @@ impl Deadlines {
         }
     }
 
-    /// Takes the time of each phase from here on.
-    pub(crate) fn measure(&mut self) {
-        self.late.get_or_insert_default().marks = Some(Marks::new());
-    }
-
-    /// Notes that `phase` begins, for who asked how long each takes.
-    #[inline]
-    pub(crate) fn mark(&mut self, phase: Phase) {
-        if let Some(marks) = self.late.as_mut().and_then(|late| late.marks.as_mut()) {
-            marks.enter(phase);
-        }
-    }
-
-    /// How long each phase took until now, if somebody asked.
-    pub(crate) fn timings(&self) -> Option<Timings> {
-        Some(self.late.as_ref()?.marks?.until_now())
-    }
-
     /// The timer has fired.
     #[cold]
     fn judge(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
@@ -268,17 +226,18 @@ impl Deadlines {
         let (limits, least) = &**shared;
         let late = self.late.get_or_insert_default();
         let (phase, moved) = self.at;
+        let (kind, words) = phase.timed_out();
         loop {
             let now = Instant::now();
             // It fires late, if at all: what counts from its beginning is never cut short.
             let began = *late.began.get_or_insert(now - *least);
             let total = limits.total.map(|limit| began + limit);
             if total.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(timed_out(ErrorKind::TimeoutTotal, phase));
+                return Poll::Ready(timed_out(ErrorKind::TimeoutTotal, words));
             }
             let own = limits.of(phase).map(|limit| self.since.unwrap_or(began) + limit);
             if own.is_some_and(|deadline| deadline <= now) {
-                return Poll::Ready(timed_out(phase.kind(), phase));
+                return Poll::Ready(timed_out(kind, words));
             }
             let mut rate = None;
             if let (Some((bytes, over)), true) = (limits.min_rate, phase.hears()) {
@@ -300,22 +259,10 @@ impl Deadlines {
     }
 }
 
-fn timed_out(kind: ErrorKind, phase: Phase) -> Error {
-    Error::new(kind, "timed out").with_source(While(phase.words()))
+fn timed_out(kind: ErrorKind, words: &'static str) -> Error {
+    Error::new(kind, "timed out").with_source(words)
 }
 
 fn too_slow(bytes: u64, over: Duration) -> Error {
     Error::new(ErrorKind::TimeoutRead, format!("reading: less than {bytes} bytes in {over:?}"))
 }
-
-/// What was going on when the time was up.
-#[derive(Debug)]
-struct While(&'static str);
-
-impl fmt::Display for While {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for While {}

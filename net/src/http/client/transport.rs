@@ -17,7 +17,7 @@ use windlass_reactor::{Direction, count_syscalls};
 
 #[cfg(feature = "tls")]
 use crate::http::extras::tls::TlsStream;
-use crate::http::read::{poll_read, poll_read_with};
+use crate::http::read::poll_read_with;
 use crate::net::TcpStream;
 
 /// What the loop has heard of a connection is taken for true so long: four times what it polls tasks in a row for, as a
@@ -40,58 +40,32 @@ impl Transport {
         }
     }
 
-    /// Nothing has come, and the peer has not gone, as far as the loop has heard: it can carry an exchange.
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.judge(self.socket().fd().is_ready(Direction::Read))
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), just before it is used: the loop has heard what had happened a short while ago. No
+    /// Nothing has come, and the peer has not gone, as far as the loop has heard a short while ago: it can carry an exchange. No
     /// borrow may be live: others may be woken (I3).
-    pub(crate) fn is_quiet_of_late(&self) -> bool {
-        self.judge(self.socket().fd().is_ready_of_late(Direction::Read, HEARSAY_MAX))
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        let is_ready = self.socket().fd().is_ready_of_late(Direction::Read, HEARSAY_MAX);
+        match (self, is_ready) {
+            (_, Err(_elsewhere)) => false,
+            (Transport::Plain(_), Ok(false)) => true, // what was read was judged with the body
+            (Transport::Plain(stream), Ok(true)) => is_drained(stream),
+            #[cfg(feature = "tls")]
+            (Transport::Tls(stream), Ok(false)) => stream.was_quiet(),
+            #[cfg(feature = "tls")]
+            (Transport::Tls(stream), Ok(true)) => stream.ask_is_quiet(),
+        }
     }
 
-    /// Has the loop hear what has become of it by now, between its turns. No borrow may be live: others may be woken (I3).
-    pub(crate) fn hear(&self) {
-        let _ = self.socket().fd().is_ready_of_late(Direction::Read, Duration::ZERO); // whether it may be read shows when it is
-    }
-
-    /// As [`is_quiet`](Self::is_quiet), and has `sweeper` woken when that ends. No borrow may be live that a waker could
-    /// want (I3).
+    /// As [`is_quiet`](Self::is_quiet), and has `sweeper` woken when that ends.
     #[inline]
     pub(crate) fn stays_quiet(&mut self, sweeper: &Waker) -> bool {
         let readable = self.poll_readable(&mut Context::from_waker(sweeper));
         readable.is_pending() || self.is_quiet()
     }
 
-    #[inline]
-    fn judge(&self, is_ready: io::Result<bool>) -> bool {
-        match is_ready {
-            Ok(false) => self.was_quiet(),
-            Ok(true) => self.ask_is_quiet(), // the last read may have filled its buffer exactly
-            Err(_elsewhere) => false,
-        }
-    }
-
-    /// Whether the last read brought nothing but what was asked for.
-    #[inline]
-    fn was_quiet(&self) -> bool {
-        match self {
-            Transport::Plain(_) => true, // it was judged with the body
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => stream.was_quiet(),
-        }
-    }
-
-    #[cold]
-    fn ask_is_quiet(&self) -> bool {
-        #[cfg(feature = "tls")]
-        if let Transport::Tls(stream) = self {
-            return stream.ask_is_quiet();
-        }
-        count_syscalls(1);
-        let peeked = self.socket().fd().get_ref().peek(&mut [0]);
-        peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    /// Has the loop hear what has become of it by now, between its turns. No borrow may be live: others may be woken (I3).
+    pub(crate) fn hear(&self) {
+        let _ = self.socket().fd().is_ready_of_late(Direction::Read, Duration::ZERO); // whether it may be read shows when it is
     }
 
     /// Writes some of `bytes`.
@@ -114,18 +88,8 @@ impl Transport {
         }
     }
 
-    /// Reads what is there and appends it to `to`; 0 is the end of the stream.
-    #[inline]
-    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, to: &mut Vec<u8>) -> Poll<io::Result<usize>> {
-        match self {
-            Transport::Plain(stream) => poll_read(stream, cx, to),
-            #[cfg(feature = "tls")]
-            Transport::Tls(stream) => stream.poll_read(cx, to),
-        }
-    }
-
     /// Reads what is there and shows it to `take`, which tells how much of it is done with; the rest is appended to `to`. What
-    /// cannot be shown is appended as a whole.
+    /// cannot be shown is appended as a whole; 0 is the end of the stream.
     #[inline]
     pub(crate) fn poll_read_with(
         &mut self,
@@ -149,4 +113,12 @@ impl Transport {
             Transport::Tls(stream) => stream.poll_readable(cx),
         }
     }
+}
+
+/// Whether there is nothing to be read after all: the last read may have filled its buffer exactly.
+#[cold]
+fn is_drained(stream: &TcpStream) -> bool {
+    count_syscalls(1);
+    let peeked = stream.fd().get_ref().peek(&mut [0]);
+    peeked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }

@@ -178,16 +178,18 @@ pub(crate) enum Lent {
 impl Call<'_> {
     /// Adds what the jar has for `url`, if the caller says nothing of cookies.
     pub(crate) fn lend_cookies(&mut self, url: &Url) -> Lent {
-        let Some(jar) = self.extras.cookies.as_ref().filter(|_| !self.own.says("cookie")) else { return Lent::Nothing };
+        let Some(jar) = self.extras.cookies.as_ref().filter(|_| !self.request.own().says("cookie")) else {
+            return Lent::Nothing;
+        };
         let Some(cookies) = jar.cookies_for(url) else { return Lent::Nothing };
-        self.own.headers.push(("Cookie".to_owned(), cookies.into_bytes()));
+        self.request.own().headers.push(("Cookie".to_owned(), cookies.into_bytes()));
         Lent::Cookies
     }
 
     /// Takes them off again, and takes those of the answer in.
     pub(crate) fn take_cookies(&mut self, lent: Lent, url: &Url, answer: Option<&Slot>) {
         if lent == Lent::Cookies {
-            self.own.headers.pop();
+            self.request.own().headers.pop();
         }
         let (Some(jar), Some(connection)) = (&self.extras.cookies, answer.map(Slot::connection)) else {
             return;

@@ -34,14 +34,13 @@ use super::cookies::CookieJar;
 use super::decode::Decoding;
 #[cfg(feature = "retry")]
 use super::retry::Retries;
-use crate::http::client::Inner;
+use super::upload::Body;
 use crate::http::client::connection::doing;
-use crate::http::client::exchange::{Hop, Own, Request};
+use crate::http::client::exchange::Request;
 use crate::http::client::pool::Slot;
 use crate::http::client::timeouts::{Deadlines, Phase};
-use crate::http::client::upload::Body;
 use crate::http::wire::head::Fields;
-use crate::http::{Error, ErrorKind, Response, Timeouts, Url};
+use crate::http::{ClientBuilder, Error, ErrorKind, Response, Timeouts, Url};
 
 /// A redirect's body is read if it is no longer than this, and in no longer than that, so that the connection can stay.
 /// Most are a sentence and come with the head.
@@ -298,6 +297,51 @@ pub(crate) struct Extras {
     pub(crate) retries: Option<Retries>,
 }
 
+impl ClientBuilder {
+    /// What becomes of redirects; none is followed if nothing is said here.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// use windlass::http::{Client, Redirects};
+    /// let client = Client::builder().redirects(Redirects::up_to(10)).build();
+    /// # drop(client);
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+}
+
+impl Request<'_> {
+    /// What becomes of a redirect, instead of the client's setting.
+    ///
+    /// ```
+    /// # use windlass_net::windlass;
+    /// # windlass_net::doc_http(async |client, url| {
+    /// use windlass::http::Redirects;
+    /// let response = client.get(url).redirects(Redirects::up_to(3)).send().await?;
+    /// # drop(response);
+    /// # Ok(()) });
+    /// ```
+    pub fn redirects(mut self, redirects: Redirects) -> Self {
+        self.extras().redirects = redirects;
+        self
+    }
+}
+
+impl Response {
+    /// The redirects that were followed on the way here, the first one first.
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert!(client.get(url).send().await?.history().is_empty());
+    /// # Ok(()) });
+    /// ```
+    pub fn history(&self) -> &[Redirected] {
+        self.beyond.as_ref().map_or(&[], |beyond| &beyond.history)
+    }
+}
+
 /// What few answers have: a way that led to them, a coding that is undone.
 pub(crate) struct Beyond {
     pub(crate) history: Vec<Redirected>,
@@ -307,12 +351,7 @@ pub(crate) struct Beyond {
 
 /// A request, and what it takes to send it several times.
 pub(crate) struct Call<'a> {
-    pub(crate) client: &'a Rc<Inner>,
-    pub(crate) method: &'a str,
-    pub(crate) url: &'a Url,
-    pub(crate) own: Box<Own>,
-    pub(crate) on_connection: Option<&'a dyn Fn()>,
-    is_timed: bool,
+    pub(crate) request: Request<'a>,
     pub(crate) extras: Rc<Extras>,
     /// The body, while a redirect has made a GET of the request.
     pub(crate) set_aside: Option<Body>,
@@ -320,12 +359,10 @@ pub(crate) struct Call<'a> {
 
 /// Sends a request as often as it takes.
 pub(crate) async fn send(request: Request<'_>, extras: Rc<Extras>) -> Result<Response, Error> {
-    let Request { client, method, url, own, on_connection, is_timed } = request;
-    let own = own.unwrap_or_default();
-    let mut call = Call { client, method, url, own, on_connection, is_timed, extras, set_aside: None };
-    call.own.take_defaults(client);
+    let timeouts = request.own.as_ref().and_then(|own| own.timeouts.as_deref());
+    let timeouts = *timeouts.unwrap_or(&request.client.settings.timeouts);
+    let mut call = Call { request, extras, set_aside: None };
     call.ask_for_codings();
-    let timeouts = *call.own.timeouts.as_deref().unwrap_or(&client.timeouts);
     #[cfg(feature = "retry")]
     if call.extras.retries.is_some() {
         return super::retry::send(call, timeouts).await;
@@ -337,19 +374,23 @@ impl Call<'_> {
     /// Says which codings will be undone, unless the caller says which to use; a part of a coded body is of no use.
     fn ask_for_codings(&mut self) {
         #[cfg(feature = "_decode")]
-        if self.extras.decodes && !self.own.says("accept-encoding") && !self.own.says("range") {
-            let names: Vec<_> = super::decode::Coding::ALL.iter().map(|coding| coding.name()).collect();
-            self.own.headers.push(("Accept-Encoding".to_owned(), names.join(", ").into_bytes()));
+        #[cfg(feature = "_decode")]
+        if self.extras.decodes {
+            let own = self.request.own();
+            if !own.says("accept-encoding") && !own.says("range") {
+                let names: Vec<_> = super::decode::Coding::ALL.iter().map(|coding| coding.name()).collect();
+                own.headers.push(("Accept-Encoding".to_owned(), names.join(", ").into_bytes()));
+            }
         }
     }
 
     /// Sends the request, and what the redirects make of it, all within `timeouts`.
     pub(crate) async fn follow(&mut self, timeouts: Timeouts) -> Result<Response, Error> {
         let mut time = Deadlines::new(timeouts.share());
-        if self.is_timed {
+        if self.request.is_timed {
             time.measure();
         }
-        let (mut method, mut url) = (self.method, self.url.clone());
+        let (mut method, mut url) = (self.request.method, self.request.url.clone());
         let mut history = Vec::new();
         loop {
             let slot = self.send_once(method, &url, &mut time).await?;
@@ -372,9 +413,10 @@ impl Call<'_> {
             let_go(slot, &mut time).await?;
             if becomes_get(status, method) {
                 method = "GET";
-                self.set_aside = self.own.body.take();
-                self.own.headers.retain(|(name, _)| !is_of_the_body(name));
-            } else if !self.own.body.as_mut().is_none_or(Body::rewind) {
+                let own = self.request.own();
+                own.headers.retain(|(name, _)| !is_of_the_body(name));
+                self.set_aside = own.body.take();
+            } else if !self.request.own().body.as_mut().is_none_or(Body::rewind) {
                 return Err(refuse("the body cannot be sent again").during(format!("{} {url}", doing(method))));
             }
             self.leave(&url, &next);
@@ -387,8 +429,9 @@ impl Call<'_> {
     async fn send_once(&mut self, method: &str, url: &Url, time: &mut Deadlines) -> Result<Slot, Error> {
         #[cfg(feature = "cookies")]
         let lent = self.lend_cookies(url);
-        let mut hop = Hop { method, url, own: Some(&mut self.own), on_connection: self.on_connection };
-        let sent = self.client.send_once(&mut hop, time).await;
+        let mut hop = Request { method, url, own: self.request.own.take(), ..self.request };
+        let sent = hop.send_once(time).await;
+        self.request.own = hop.own;
         #[cfg(feature = "cookies")]
         self.take_cookies(lent, url, sent.as_ref().ok());
         sent
@@ -396,25 +439,25 @@ impl Call<'_> {
 
     /// Takes off what was for the origin of `from`, if `to` is of another. It is not put on again.
     fn leave(&mut self, from: &Url, to: &Url) {
+        let own = self.request.own();
         if from.origin() != to.origin() {
             let redirects = &self.extras.redirects;
-            self.own.headers.retain(|(name, _)| !redirects.is_of_the_origin(name));
+            own.headers.retain(|(name, _)| !redirects.is_of_the_origin(name));
         }
         if is_downgrade(from, to) {
-            self.own.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("referer"));
+            own.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("referer"));
         }
     }
 
     /// The decoder of an answer's body, if it has a coding that is to be undone. HEAD has no body, 206 a part of one, and what
     /// is wanted as it comes over the wire has chunk sizes in it.
     #[cfg(feature = "_decode")]
-    fn decoding(&self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
-        let is_raw = self.own.coding == crate::http::client::exchange::Coding::Kept;
+    fn decoding(&mut self, response: &Response, method: &str) -> Result<Option<Decoding>, Error> {
+        let is_raw = self.request.own().coding == super::own::Coding::Kept;
         if !self.extras.decodes || is_raw || method == "HEAD" || response.status() == 206 {
             return Ok(None);
         }
-        let limits = self.own.limits.as_deref().unwrap_or(&self.client.limits);
-        let decoding = Decoding::of(response.headers(), limits);
+        let decoding = Decoding::of(response.headers(), self.request.bounds());
         decoding.map_err(|error| error.during(format!("{} {}", doing(method), response.url())))
     }
 }

@@ -21,10 +21,10 @@ use std::time::{Duration, SystemTime};
 use windlass_reactor::time::Instant;
 
 use super::follow::Call;
+use super::upload::Body;
 use crate::flow::random::SplitMix64;
 use crate::flow::{Attempt, Backoff, FailedAttempt, Retry, RetryBudget};
 use crate::http::client::exchange::is_idempotent;
-use crate::http::client::upload::Body;
 use crate::http::wire::head::Fields;
 use crate::http::{ClientBuilder, Error, ErrorKind, Request, Response, Timeouts};
 
@@ -334,16 +334,16 @@ pub(crate) async fn send(mut call: Call<'_>, timeouts: Timeouts) -> Result<Respo
     let extras = call.extras.clone();
     let retries = extras.retries.as_ref().expect("who comes here retries");
     let deadline = timeouts.total.map(|total| Instant::now() + total);
-    let may_repeat = retries.methods == Methods::Any || is_idempotent(call.method);
-    let headers = call.own.headers.clone();
+    let may_repeat = retries.methods == Methods::Any || is_idempotent(call.request.method);
+    let headers = call.request.own().headers.clone();
     let policy = retries.policy(timeouts.total);
     let sent = policy.run(async |_: Attempt| {
-        call.own.headers.clone_from(&headers);
+        call.request.own().headers.clone_from(&headers);
         let outcome = call.follow(left(timeouts, retries.attempt_timeout, deadline)).await;
         if let Some(body) = call.set_aside.take() {
-            call.own.body = Some(body);
+            call.request.own().body = Some(body);
         }
-        retries.judge(outcome, may_repeat && call.own.body.as_mut().is_none_or(Body::rewind))
+        retries.judge(outcome, may_repeat && call.request.own().body.as_mut().is_none_or(Body::rewind))
     });
     sent.await.or_else(|failed| *failed.into_last().expect("an attempt ends by itself").outcome)
 }

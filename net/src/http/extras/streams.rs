@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 use windlass_executor::spawn_blocking;
 
-use crate::http::client::upload::{Body, PIECE_BYTES};
+use super::upload::{Body, PIECE_BYTES};
 use crate::http::wire::body::{write_chunk, write_last_chunk};
 use crate::http::{Error, ErrorKind};
 

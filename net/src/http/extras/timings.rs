@@ -13,7 +13,8 @@ use std::time::Duration;
 
 use windlass_reactor::time::Instant;
 
-use crate::http::client::timeouts::Phase;
+use crate::http::client::timeouts::{Deadlines, Phase};
+use crate::http::{Request, Response};
 
 /// How long each phase of an exchange took, by the loop's clock. What did not happen took no time: a request that went
 /// out on a pooled connection has no `dns`, no `connect` and no `tls`.
@@ -54,17 +55,17 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
-    pub(crate) fn new() -> Marks {
+    fn new() -> Marks {
         Marks { timings: Timings::default(), phase: Phase::Queue, since: Instant::now() }
     }
 
-    pub(crate) fn until_now(mut self) -> Timings {
+    fn until_now(mut self) -> Timings {
         self.enter(self.phase);
         self.timings
     }
 
     #[cold]
-    pub(crate) fn enter(&mut self, phase: Phase) {
+    fn enter(&mut self, phase: Phase) {
         let now = Instant::now();
         let timings = &mut self.timings;
         let took = match self.phase {
@@ -77,5 +78,49 @@ impl Marks {
         };
         *took += now.duration_since(self.since);
         (self.phase, self.since) = (phase, now);
+    }
+}
+
+impl Request<'_> {
+    /// Takes the time of each phase: see [`Response::timings`].
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// let mut response = client.get(url).timed().send().await?;
+    /// while response.chunk().await?.is_some() {}
+    /// println!("{:?}", response.timings().expect("they were asked for").first_byte);
+    /// # Ok(()) });
+    /// ```
+    pub fn timed(mut self) -> Self {
+        self.is_timed = true;
+        self
+    }
+}
+
+impl Response {
+    /// How long each phase took, that under way up to now; none if nobody [asked](crate::http::Request::timed).
+    ///
+    /// ```
+    /// # windlass_net::doc_http(async |client, url| {
+    /// assert_eq!(client.get(url).send().await?.timings(), None);
+    /// # Ok(()) });
+    /// ```
+    pub fn timings(&self) -> Option<Timings> {
+        Some(self.connection().time.as_ref()?.late.as_ref()?.marks?.until_now())
+    }
+}
+
+impl Deadlines {
+    /// Takes the time of each phase from here on.
+    pub(crate) fn measure(&mut self) {
+        self.late.get_or_insert_default().marks = Some(Marks::new());
+    }
+
+    /// Notes that `phase` begins, for who asked how long each takes.
+    #[inline]
+    pub(crate) fn mark(&mut self, phase: Phase) {
+        if let Some(marks) = self.late.as_mut().and_then(|late| late.marks.as_mut()) {
+            marks.enter(phase);
+        }
     }
 }

@@ -11,12 +11,9 @@
 use std::fmt;
 use std::task::{Context, Poll};
 
+use super::streams::Pulled;
 use crate::http::Error;
-use crate::http::extras::streams::Pulled;
 use crate::http::wire::request::Content;
-
-/// A header of the caller's.
-pub(crate) type Header = (String, Vec<u8>);
 
 /// How much of a body is in the connection's buffer at one time: as much as is read at one time.
 pub(crate) const PIECE_BYTES: usize = 64 * 1024;

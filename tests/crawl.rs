@@ -13,7 +13,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener},
     process::{Command, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -164,7 +167,7 @@ fn what_fails_has_the_same_name_on_both_loops() {
 fn a_host_that_is_not_there_is_told_as_such_and_not_as_one_that_forbids_it() {
     let url = "http://no-such-host.invalid/";
     for engine in ["windlass", "tokio"] {
-        let line = format!("--allow-private --engine {engine} {url}");
+        let line = format!("--attempts 1 --allow-private --engine {engine} {url}");
         let (code, report) = json(&line);
         assert_eq!((code, &report["robots_failed"]), (Some(1), &1.into()), "{engine}: {report}");
         let said = String::from_utf8_lossy(&crawl(&line).stdout).into_owned();
@@ -235,6 +238,25 @@ fn redirects_that_robots_forbid_count_and_sitemaps_without_end_end_with_the_budg
     for budget in [1, 2, 5] {
         let (_, report) = json(&format!("--max-pages {budget} {at}/"));
         assert_eq!(report["pages"], budget);
+    }
+}
+
+#[test]
+fn a_robots_txt_that_a_server_fails_to_give_is_asked_for_again() {
+    for engine in ["windlass", "tokio"] {
+        let asked = AtomicU32::new(0);
+        let at = serve(move |_, target| match target {
+            "/robots.txt" if asked.fetch_add(1, Ordering::Relaxed) == 0 => Reply::text(503, ""),
+            "/robots.txt" => Reply::text(200, "User-agent: *\nDisallow: /no\n"),
+            _ => Reply::bytes(200, "<a href=/no>").header("Content-Type", "text/html"),
+        });
+        let (code, report) = json(&format!("--engine {engine} {at}/"));
+        assert_eq!((code, &report["pages"], &report["retries"]), (Some(0), &1.into(), &1.into()), "{engine}: {report}");
+        assert_eq!(
+            (&report["robots_failed"], &report["skipped"]["robots"]),
+            (&0.into(), &1.into()),
+            "{engine}: {report}"
+        );
     }
 }
 

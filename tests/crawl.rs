@@ -186,22 +186,26 @@ fn a_private_address_is_refused_if_that_is_asked_for() {
 
 #[test]
 fn ctrl_c_ends_it_with_the_report_so_far() {
-    let mut command = Command::new(program("crawl"));
-    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    let (mut rest, mut report) = (String::new(), String::new());
-    said.read_to_string(&mut rest).unwrap();
-    child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
-    assert!(
-        line.starts_with('{') && rest.lines().all(|line| line.starts_with('{')),
-        "stdout has lines alone: {line}{rest}"
-    );
-    assert!(report.contains("left over"), "{report}");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Twice at once as well: so `timeout -s INT` sends it, to the program and to its group.
+    for times in [1, 2] {
+        let mut command = Command::new(program("crawl"));
+        command.args(["--rate", "20", "--output", "-"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
+        for _ in 0..times {
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+            thread::yield_now();
+        }
+        let (mut rest, mut report) = (String::new(), String::new());
+        said.read_to_string(&mut rest).unwrap();
+        child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
+        let is_data = |line: &str| line.starts_with('{');
+        assert!(is_data(&line) && rest.lines().all(is_data), "stdout has lines alone: {line}{rest}");
+        assert!(report.contains("left over"), "{report}");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
 }
 
 /// A server on a thread of its own, for as long as the test runs. Where it listens.
@@ -258,6 +262,27 @@ fn a_robots_txt_that_a_server_fails_to_give_is_asked_for_again() {
             "{engine}: {report}"
         );
     }
+}
+
+#[test]
+fn hosts_for_which_there_are_too_few_descriptors_have_their_turn_all_the_same() {
+    let at = serve(|host, target| {
+        let port = host.rsplit(':').next().unwrap();
+        let links = || (0..200).map(|host| format!("<a href=http://h{host}.test:{port}/to>")).collect::<String>();
+        match target {
+            "/" => Reply::bytes(200, links()).header("Content-Type", "text/html"),
+            "/to" => Reply::text(200, "here"),
+            _ => Reply::text(404, ""),
+        }
+    });
+    let port = at.rsplit(':').next().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]).arg(program("crawl"));
+    command.args(["--json", "--scope", "any", "--attempts", "1", &format!("{at}/")]);
+    command.args((0..200).map(|host| format!("--resolve=h{host}.test:{port}:127.0.0.1")));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["pages"], &report["ok"]), (&201.into(), &201.into()), "{report}");
 }
 
 #[test]

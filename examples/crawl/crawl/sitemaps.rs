@@ -6,7 +6,7 @@
 //!                          └────────────────── an index: as many as three deep ───────┘
 //! ```
 //!
-//! Not here: what a sitemap looks like (`windlass_examples::sitemap`).   Next: `store`.
+//! Not here: what a sitemap looks like (`windlass_examples::sitemap`).   Next: `engine`.
 
 use std::{
     mem,

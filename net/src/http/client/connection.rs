@@ -11,7 +11,7 @@
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
 //! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
 //! each further piece of its body, what comes in is read.
-//! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
+//! Not here: who has the connection (`pool`), how long it may take (`timeouts`).   Next: `pool`.
 
 use std::io;
 use std::ops::Range;

@@ -161,6 +161,19 @@ fn what_fails_has_the_same_name_on_both_loops() {
 }
 
 #[test]
+fn a_host_that_is_not_there_is_told_as_such_and_not_as_one_that_forbids_it() {
+    let url = "http://no-such-host.invalid/";
+    for engine in ["windlass", "tokio"] {
+        let line = format!("--allow-private --engine {engine} {url}");
+        let (code, report) = json(&line);
+        assert_eq!((code, &report["robots_failed"]), (Some(1), &1.into()), "{engine}: {report}");
+        let said = String::from_utf8_lossy(&crawl(&line).stdout).into_owned();
+        let told = said.lines().find(|line| line.contains("could not be had")).unwrap_or_else(|| panic!("{said}"));
+        assert!(told.contains("no-such-host.invalid/robots.txt"), "{told}");
+    }
+}
+
+#[test]
 fn a_private_address_is_refused_if_that_is_asked_for() {
     let (code, report) = json("--attempts 1 --ignore-robots --deny-private http://127.0.0.1:9/");
     assert_eq!((code, &report["failed"]["other"]), (Some(1), &1.into()));
@@ -171,15 +184,20 @@ fn a_private_address_is_refused_if_that_is_asked_for() {
 #[test]
 fn ctrl_c_ends_it_with_the_report_so_far() {
     let mut command = Command::new(program("crawl"));
-    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    let mut rest = String::new();
+    let (mut rest, mut report) = (String::new(), String::new());
     said.read_to_string(&mut rest).unwrap();
-    assert!(line.starts_with('{') && rest.contains("left over"), "{line}{rest}");
+    child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
+    assert!(
+        line.starts_with('{') && rest.lines().all(|line| line.starts_with('{')),
+        "stdout has lines alone: {line}{rest}"
+    );
+    assert!(report.contains("left over"), "{report}");
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 

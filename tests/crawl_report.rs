@@ -182,7 +182,7 @@ fn ctrl_c_leaves_a_page_of_what_there_is() {
     fs::write(&file, "an older page, longer than nothing").unwrap();
     let mut command = Command::new(program("crawl"));
     command.args(["--rate", "20", "--output", "-", "--report"]).arg(&file);
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let mut said = BufReader::new(child.stdout.take().unwrap());
     said.read_line(&mut String::new()).unwrap(); // it has begun, and would take minutes
     assert!(fs::read_to_string(&file).unwrap().starts_with("an older page"), "it stays until there is a new one");

@@ -144,14 +144,18 @@ fn met(lines: &BTreeMap<String, Value>) -> (BTreeSet<String>, BTreeMap<String, S
     (urls.collect(), there.collect())
 }
 
-/// Waits until a crawl has written something to `file`.
-fn await_lines(child: &mut Child, file: &Path) {
+/// Waits until a crawl has written more than `bytes` to `file`, and says how many.
+fn await_lines(child: &mut Child, file: &Path, bytes: u64) -> u64 {
     let began = Instant::now();
-    while fs::metadata(file).map_or(0, |file| file.len()) == 0 {
-        if let Some(status) = child.try_wait().unwrap() {
-            panic!("it ended with {status}, and {} is empty", file.display());
+    loop {
+        let there = fs::metadata(file).map_or(0, |file| file.len());
+        if there > bytes {
+            return there;
         }
-        assert!(began.elapsed() < PATIENCE, "after {PATIENCE:?} there is no line in {}", file.display());
+        if let Some(status) = child.try_wait().unwrap() {
+            panic!("it ended with {status}, and {} has {there} bytes", file.display());
+        }
+        assert!(began.elapsed() < PATIENCE, "after {PATIENCE:?} {} has {there} bytes", file.display());
         thread::yield_now();
     }
 }
@@ -204,7 +208,7 @@ fn ctrl_c_leaves_the_rest_to_the_next_run_at_the_same_port_and_a_budget_is_for_a
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    await_lines(&mut child, Path::new(&at("pages")));
+    await_lines(&mut child, Path::new(&at("pages")), 0);
     assert_eq!(end(child, Signal::SIGINT), Some(130));
     let first = lines(Path::new(&at("pages")));
     let more = first.len() as u64 + 20;
@@ -246,7 +250,8 @@ fn a_state_of_another_crawl_is_refused_and_one_that_is_in_use() {
     }
     let output = format!("--state {} --output {}", at("other"), at("pages"));
     let mut first = crawl(&format!("{output} --rate 5")).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    await_lines(&mut first, Path::new(&at("pages")));
+    let written = await_lines(&mut first, Path::new(&at("pages")), 0);
+    await_lines(&mut first, Path::new(&at("pages")), written); // so what was written first is in the state
     let refused = done(&output);
     assert!(refused.status == Some(2) && refused.stderr.contains("another process has it open"), "{}", refused.stderr);
     end(first, Signal::SIGKILL);

@@ -47,6 +47,10 @@ that a long queue takes no memory.
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
 one that was met before ends there.
 
+A host whose robots.txt cannot be had, since it has no such name, or does not answer, or answers 5xx, is not asked for \
+anything (RFC 9309), and what is known of it is not fetched by later runs of the state either; the report says why. \
+--ignore-robots asks nevertheless.
+
 Private addresses are refused unless a URL that was given has one, or --allow-private says otherwise.
 
 Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one ends at once.
@@ -75,7 +79,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "ENGINE", value_enum, default_value = "windlass")]
     pub(crate) engine: EngineName,
 
-    /// Write a line of JSON for each page to this file; `-` for stdout
+    /// Write a line of JSON for each page to this file, in place of what is in it, or behind what earlier runs of the state
+    /// wrote; `-` for stdout, and then the report goes to stderr
     #[arg(long, value_name = "FILE.jsonl")]
     pub(crate) output: Option<PathBuf>,
 

@@ -103,7 +103,7 @@ impl Given {
             Limit::Loop => 1.0 / self.cpu_s,
             Limit::Dns | Limit::Connect | Limit::Server | Limit::Store => return None,
         };
-        Some(per_s).filter(|per_s| per_s.is_finite())
+        Some(per_s).filter(|per_s| per_s.is_finite() && *per_s > 0.0) // before the first page nothing follows
     }
 
     /// The limit that allows least.

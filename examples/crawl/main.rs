@@ -16,16 +16,18 @@
 //! | `scope` | which URLs are fetched at all |
 //! | `rules` | what robots.txt says, while it is needed |
 //! | `frontier` | which of them is next |
-//! | `store` | what outlives the process, and has no room in memory |
-//! | `crawl` | from a URL to its links |
-//! | `engine` | who carries the requests |
+//! | `store`, with `store/`: `ledger`, `record`, `queue`, `files`, `disk` | what outlives the process, and has no room in memory |
+//! | `crawl`, with `crawl/`: `visit`, `entry`, `fetch`, `body`, `fate`, `robots`, `sitemaps` | from a URL to its links |
+//! | `engine`, with `engine/`: `on_windlass`, `on_tokio` | who carries the requests |
 //! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
 //! | `report`, `hosts`, `page` | what it was like, in words, JSON and plots; of whom |
 //! | `show` | how far it is |
 //! | `warc` | pages as archives keep them |
 //! | `site` | a site to crawl, for who names none |
+//! | `unit_tests`, `tests`, `store/ledger/tests` | all of it without this page; whole crawls; a store that is killed |
 //!
-//! Not here: any of these; this page only puts them in order.   Next: `flags`.
+//! Not here: any of these; this page only puts them in order. Nor what they share with other programs: `links`, `robots`,
+//! `sitemap`, `plots` and more are the library `windlass_examples`, in `examples/src`.   Next: `flags`.
 
 mod cpu;
 mod crawl;
@@ -125,8 +127,11 @@ fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Troubl
     };
     let spent = cpu::of_this_thread() - before;
     let report = Report { tally: &tally, engine: flags.engine.as_str(), bounds, spent, turns };
-    let text = if flags.json { format!("{}\n", report.json()) } else { report.words() };
-    io::stdout().write_all(text.as_bytes())?;
+    match flags.output.as_deref() {
+        _ if flags.json => writeln!(io::stdout(), "{}", report.json())?,
+        Some(output) if output == Path::new("-") => io::stderr().write_all(report.words().as_bytes())?, // stdout has lines
+        _ => io::stdout().write_all(report.words().as_bytes())?,
+    }
     if let Some(page) = page {
         page.write(&page::page(&report.json(), &tally.timeline, settings))?;
     }

@@ -80,6 +80,9 @@ pub(crate) struct Tally {
     skipped: BTreeMap<&'static str, u64>,
     hosts: Hosts,
     pub(crate) robots: u64,
+    /// Those that could not be had, so that nothing of their hosts is fetched; and why the first one could not.
+    robots_failed: u64,
+    first_robots_failure: Option<String>,
     pub(crate) sitemaps: u64,
     /// Sitemaps that were named, and are not there, or are none.
     pub(crate) sitemaps_failed: u64,
@@ -181,6 +184,12 @@ impl Tally {
         self.hosts.of(host).delay = delay;
     }
 
+    /// A robots.txt could not be had.
+    pub(crate) fn robots_failed(&mut self, why: String) {
+        self.robots_failed += 1;
+        self.first_robots_failure.get_or_insert(why);
+    }
+
     pub(crate) fn skip(&mut self, why: Skipped, count: u64) {
         *self.skipped.entry(why.as_str()).or_default() += count;
     }
@@ -280,6 +289,7 @@ impl Report<'_> {
             "left": tally.left,
             "earlier": tally.earlier,
             "robots": tally.robots,
+            "robots_failed": tally.robots_failed,
             "sitemaps": tally.sitemaps,
             "sitemaps_failed": tally.sitemaps_failed,
             "retries": tally.retries,
@@ -362,10 +372,16 @@ impl Report<'_> {
         }
         let classes: Vec<_> =
             tally.classes.iter().map(|(class, count)| format!("{class}xx {}", thousands(*count))).collect();
-        writeln!(out, "  by status    {}", classes.join(", "))?;
+        if !classes.is_empty() {
+            writeln!(out, "  by status    {}", classes.join(", "))?;
+        }
         let skipped: Vec<_> = tally.skipped.iter().map(|(why, count)| format!("{why} {}", thousands(*count))).collect();
         if !skipped.is_empty() {
             writeln!(out, "  not fetched  {}", skipped.join(", "))?;
+        }
+        if let Some(first) = &tally.first_robots_failure {
+            let failed = thousands(tally.robots_failed);
+            writeln!(out, "  robots.txt   {failed} could not be had: nothing is fetched there   first: {first}")?;
         }
         if tally.left > 0 {
             writeln!(out, "  left over    {}: the crawl was stopped", thousands(tally.left))?;
@@ -384,6 +400,9 @@ impl Report<'_> {
     }
 
     fn write_spans(&self, out: &mut String) -> fmt::Result {
+        if self.tally.ok == 0 {
+            return Ok(()); // of nothing there are no percentiles
+        }
         writeln!(out, "how long a page took, in ms")?;
         writeln!(out, "                   mean        p50        p90        p99        max      pages")?;
         let all = ("all of it", Phase { pages: self.tally.ok, spans: self.tally.latency.summary() });

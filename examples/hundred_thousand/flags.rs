@@ -58,8 +58,8 @@ In the report, the window holds the requests under way, those that wait for a co
 from entering it, exchange from having a connection, and in flight are those that have one.
 
 In the comparison, a ratio is the other's median time by this one's: above 1, this one is faster; ± is the median distance \
-of the rounds' times from their median. A row is void, and in no ratio, if a request of any of its rounds failed; an \
-interrupted round is left out.
+of the rounds' times from their median. A row is void, and in no ratio, if a request of any of its rounds failed, or \
+with --faults ended otherwise than the script says; an interrupted round is left out.
 
 Exit status: 0 every request succeeded, or ended as the script of faults says; 1 some did not, or a descriptor was left \
 open, or a process broke down; 2 the command line cannot be carried out here; 130 ended by Ctrl-C, with the report so far.";

@@ -27,7 +27,10 @@ const SITEMAPS_OF_ROBOTS_MAX: usize = 1_000;
 impl<E: Engine> Crawl<E> {
     /// Asks for a host's rules, and lets in who has waited for them.
     pub(super) async fn fetch_robots(&self, url: Url) {
-        let (robots, len) = self.robots(url.clone()).await;
+        let (robots, len) = self.robots(url.clone()).await.unwrap_or_else(|why| {
+            self.state.borrow_mut().tally.robots_failed(why);
+            (Robots::unreachable(), 0)
+        });
         if matches!(self.plan.manners.sitemaps, Sitemaps::Followed(_)) && self.plan.scope.is_home_of(&url) {
             let named = robots.sitemaps().iter().take(SITEMAPS_OF_ROBOTS_MAX).filter_map(|text| url.join(text).ok());
             let links: Vec<Link> = named.map(|sitemap| sitemap_link(&sitemap, 0)).collect();
@@ -52,23 +55,24 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// What a host says, and in how many bytes.
-    async fn robots(&self, mut url: Url) -> (Robots, usize) {
+    ///
+    /// # Errors
+    /// The server or the network fails, so nobody knows: why.
+    async fn robots(&self, mut url: Url) -> Result<(Robots, usize), String> {
         let agent = self.plan.manners.user_agent.split('/').next().unwrap_or_default();
         for _ in 0..=ROBOTS_HOPS_MAX {
-            let Ok(mut answer) = self.send(&url).await else { return (Robots::unreachable(), 0) };
+            let mut answer = self.send(&url).await.map_err(|error| error.to_string())?;
             match (answer.status(), location(&url, &answer)) {
                 (200..=299, _) => {
-                    let Ok(file) = self.file_of(&mut answer, ROBOTS_MAX).await else {
-                        return (Robots::unreachable(), 0);
-                    };
-                    return (Robots::parse(&file, agent), file.len());
+                    let file = self.file_of(&mut answer, ROBOTS_MAX).await.map_err(|error| error.to_string())?;
+                    return Ok((Robots::parse(&file, agent), file.len()));
                 }
                 (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
-                (500..=599, _) => return (Robots::unreachable(), 0),
-                _ => return (Robots::unavailable(), 0),
+                (status @ 500..=599, _) => return Err(format!("get {url}: status {status}")),
+                _ => return Ok((Robots::unavailable(), 0)),
             }
         }
-        (Robots::unavailable(), 0) // RFC 9309 2.3.1.2: after five redirects, as if there were none
+        Ok((Robots::unavailable(), 0)) // RFC 9309 2.3.1.2: after five redirects, as if there were none
     }
 }
 

@@ -8,7 +8,7 @@
 //!
 //! A file and a ledger cannot be written in one step. So bytes go to the file first and its length into the ledger's
 //! transaction; what a killed process has written beyond that is cut off, and written once more.
-//! Not here: who remembers the lengths (`ledger`).   Next: `crawl`.
+//! Not here: who remembers the lengths (`ledger`).   Next: `disk`.
 
 use std::{
     fs::{File, OpenOptions},

@@ -1,8 +1,8 @@
 //! Whom a crawl has asked, and how often.
 //!
 //! ```text
-//!     a page ──► its host: pages, errors, delay       ten thousand of them, those with most pages
-//!                    └── too many? those with fewest ──► others: one row for all
+//!     a page ──► its host: pages, errors, delay       a row each, as long as there are no more than twenty thousand
+//!                    └── too many? the half with fewest pages ──► others: one row for all
 //! ```
 //!
 //! A crawl of the whole web meets more hosts than anybody reads of, and than there is room for. No page gets lost by that: who
@@ -11,7 +11,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-/// Rows that are kept: more than anybody reads, in about a megabyte.
+/// Rows that stay when there are too many: more than anybody reads, in about a megabyte.
 const KEPT: usize = 10_000;
 /// So many there may be before those with fewest pages go: to look for them costs little then, by page.
 const ROWS_MAX: usize = 2 * KEPT;
@@ -60,7 +60,7 @@ impl Hosts {
         self.others
     }
 
-    /// How many there are in all.
+    /// How many there are in all, or a few more: see [`Others::hosts`].
     pub(crate) fn count(&self) -> u64 {
         self.known.len() as u64 + self.others.hosts
     }

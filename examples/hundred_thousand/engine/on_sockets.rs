@@ -10,7 +10,7 @@
 //! ```
 //!
 //! What is left between this and `windlass` is the loop; between this and `tokio`, the HTTP layer.
-//! Not here: what the bytes mean (`wire`).   Next: `wire`.
+//! Not here: what the bytes mean (`wire`).   Next: `on_reqwest`.
 
 use std::{
     cell::{Cell, RefCell},

@@ -11,7 +11,7 @@
 //! The buffers and the list of headers stay from exchange to exchange, so that a warm connection allocates nothing. A peer
 //! may answer before it has the whole request and not want the rest (RFC 9112 9.5): while a request cannot go out, and with
 //! each further piece of its body, what comes in is read.
-//! Not here: who has the connection (`pool`), for how long (`client`).   Next: `pool`.
+//! Not here: who has the connection (`pool`), how long it may take (`timeouts`).   Next: `pool`.
 
 use std::io;
 use std::ops::Range;
@@ -160,11 +160,12 @@ impl Connection {
         if is_plain_get && self.is_plain_get && self.said.close == is_last && self.url.is_same(asked.url) {
             return Ok(()); // the same as the last one
         }
-        (self.doing, self.url, self.is_plain_get) = (doing(asked.method), asked.url.clone(), is_plain_get);
+        (self.doing, self.url, self.is_plain_get) = (doing(asked.method), asked.url.clone(), false);
         self.asked = Asked::by(asked.method);
         self.coding = asked.own.as_ref().map_or(Coding::Undone, |own| own.coding);
         self.request.clear();
         self.said = asked.write(&mut self.request)?;
+        self.is_plain_get = is_plain_get; // not before: what was refused is not there to be sent again
         if is_last && !self.said.close {
             say_close(&mut self.request);
             self.said.close = true;
@@ -494,7 +495,11 @@ pub(crate) fn doing(method: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use crate::http::{Client, Reply, Server, Url};
+    use std::time::Duration;
+
+    use windlass_executor::join;
+
+    use crate::http::{Client, ErrorKind, Reply, Server, Url};
 
     #[test]
     fn every_request_over_a_connection_is_the_one_that_was_asked_for() {
@@ -529,5 +534,17 @@ mod tests {
         let expected = "GET /a - -|GET /a - -|GET /b - -|GET /b y -|GET /b - -|DELETE /b - -|GET /b - -|GET /b - 1|\
                         GET /b - -|GET /a - -";
         assert_eq!(heard.join("|"), expected);
+    }
+
+    #[test]
+    fn what_is_refused_is_refused_once_more_where_its_connections_memory_is_used_again() {
+        windlass_reactor::doc_real(async {
+            let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let url = Url::parse(&format!("http://{}/", server.local_addr().unwrap())).unwrap();
+            windlass_executor::spawn(server.run(|_| Reply::text(200, "heard")));
+            let client = Client::builder().limit(1).user_agent("two\r\nlines").timeout(Duration::from_secs(5)).build();
+            let (first, second) = join((client.get(&url).send(), client.get(&url).send())).await;
+            assert_eq!([first.unwrap_err().kind(), second.unwrap_err().kind()], [ErrorKind::Other; 2]);
+        });
     }
 }

@@ -205,6 +205,7 @@ impl<'a> Request<'a> {
             }
         }
     }
+
     pub(crate) fn headers(&self) -> &[Header] {
         self.own.as_ref().map_or(&[], |own| &own.headers)
     }

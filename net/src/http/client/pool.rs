@@ -20,7 +20,7 @@
 //! An idle connection on which something happens (bytes nobody asked for, the end of the stream) is of no more use
 //! (RFC 9112 9.2). The reactor has seen that by the time somebody wants it, so looking costs no system call, unless
 //! the loop has not turned for a while: then the reactor looks once, for all connections.
-//! Not here: what is said over a connection (`connection`).   Next: `client`.
+//! Not here: how one comes about (`dial`), what is said over it (`connection`).   Next: `dial`.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -272,17 +272,16 @@ impl Pool {
     /// What the waiter was given, who is then one no longer; else `waker` is woken when there is something.
     #[inline]
     fn take_given(self: &Rc<Self>, waiter: usize, waker: &Waker) -> Option<Slot> {
+        let waker = waker.clone(); // before all else: it may have something given to this very waiter (I3)
         let mut state = self.state.borrow_mut();
-        let given = state.waiters[waiter].given.take();
-        if given.is_some() {
-            let host = state.waiters.remove(waiter).host; // its waker was taken when it was given something
-            return Some(Slot { pool: self.clone(), host, connection: given });
-        }
-        drop(state);
-        let waker = waker.clone();
-        let before = self.state.borrow_mut().waiters[waiter].waker.replace(waker);
-        drop(before);
-        None
+        let Some(given) = state.waiters[waiter].given.take() else {
+            let before = state.waiters[waiter].waker.replace(waker);
+            drop(state);
+            drop(before);
+            return None;
+        };
+        let host = state.waiters.remove(waiter).host; // its waker was taken when it was given something
+        Some(Slot { pool: self.clone(), host, connection: Some(given) })
     }
 
     /// Why a connection must not be used, if it is open. No borrow may be live: others may be woken (I3).

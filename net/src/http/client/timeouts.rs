@@ -13,7 +13,7 @@
 //!
 //! A phase begins when it is first seen to wait: that is a look at the clock, and none for the first of them, which
 //! counts from the timer. No limit is ever cut short; what the tasks do in between comes on top.
-//! Not here: what happens when the time is up (`client`: the connection is closed).   Next: `connection`.
+//! Not here: what happens when the time is up (`exchange`: the connection is closed).   Next: `connection`.
 
 use std::cell::Cell;
 use std::future::{Pending, pending};

@@ -374,7 +374,6 @@ impl Call<'_> {
     /// Says which codings will be undone, unless the caller says which to use; a part of a coded body is of no use.
     fn ask_for_codings(&mut self) {
         #[cfg(feature = "_decode")]
-        #[cfg(feature = "_decode")]
         if self.extras.decodes {
             let own = self.request.own();
             if !own.says("accept-encoding") && !own.says("range") {

@@ -265,6 +265,24 @@ fn a_robots_txt_that_a_server_fails_to_give_is_asked_for_again() {
 }
 
 #[test]
+fn what_nobody_knew_whether_it_may_be_fetched_is_left_to_the_next_run() {
+    let asked = AtomicU32::new(0);
+    let at = serve(move |_, target| match target {
+        "/robots.txt" if asked.fetch_add(1, Ordering::Relaxed) == 0 => Reply::text(503, ""),
+        "/robots.txt" => Reply::text(404, ""),
+        _ => Reply::text(200, "here"),
+    });
+    let folder = Folder::new();
+    let line = format!("--attempts 1 --state {} {at}/1 {at}/2", folder.path().display());
+    let (code, report) = json(&line);
+    assert_eq!((code, &report["pages"], &report["robots_failed"]), (Some(1), &0.into(), &1.into()), "{report}");
+    for (pages, earlier) in [(2, 0), (0, 2)] {
+        let (code, report) = json(&line);
+        assert_eq!((code, &report["pages"], &report["earlier"]), (Some(0), &pages.into(), &earlier.into()), "{report}");
+    }
+}
+
+#[test]
 fn hosts_for_which_there_are_too_few_descriptors_have_their_turn_all_the_same() {
     let at = serve(|host, target| {
         let port = host.rsplit(':').next().unwrap();

@@ -48,8 +48,7 @@ depth, parent, milliseconds by phase, and the kind of error that ended it. Redir
 one that was met before ends there.
 
 A host whose robots.txt cannot be had, since it has no such name, or does not answer, or answers 5xx, is not asked for \
-anything (RFC 9309), and what is known of it is not fetched by later runs of the state either; the report says why. \
---ignore-robots asks nevertheless.
+anything (RFC 9309): the report says why, and the next run of the state tries again. --ignore-robots asks nevertheless.
 
 Private addresses are refused unless a URL that was given has one, or --allow-private says otherwise.
 

@@ -8,7 +8,7 @@
 
 use std::{collections::HashMap, mem, time::Duration};
 
-use windlass_examples::robots::Robots;
+use windlass_examples::robots::{Decision, Robots};
 
 /// What the rules of hosts take that nobody needs may take, in bytes, more or less.
 const IDLE_MAX: usize = 8 << 20;
@@ -35,6 +35,8 @@ enum Rule<P> {
 pub(crate) enum Verdict<P> {
     Allowed(P),
     Forbidden(P),
+    /// Nobody knows, and so it may not be fetched (RFC 9309 2.3.1.4).
+    Unknown(P),
     /// It waits, and somebody asks.
     Waits,
     /// It waits, and it is for the caller to ask.
@@ -49,8 +51,11 @@ impl<P> Rules<P> {
     /// Whether `origin` allows `target`, which `page` is for.
     pub(crate) fn ask(&mut self, origin: &str, target: &str, page: P) -> Verdict<P> {
         match self.known.get_mut(origin) {
-            Some(Rule::Known { robots, .. }) if robots.allows(target) => Verdict::Allowed(page),
-            Some(Rule::Known { .. }) => Verdict::Forbidden(page),
+            Some(Rule::Known { robots, .. }) => match robots.decide(target) {
+                Decision::Unreachable => Verdict::Unknown(page),
+                decision if decision.is_allowed() => Verdict::Allowed(page),
+                _ => Verdict::Forbidden(page),
+            },
             Some(Rule::Awaited(pages)) => {
                 pages.push(page);
                 Verdict::Waits

@@ -59,6 +59,8 @@ pub(crate) enum Told {
     Moved { page: Box<Page>, outcome: Box<Outcome>, to: Box<Link>, extra: Vec<u8> },
     /// Neither a line nor a fetch comes of it.
     Dropped(Box<Page>),
+    /// No more in this run; the next one finds it in the queue.
+    Postponed(Box<Page>),
 }
 
 /// Something to fetch, if it was not met before.

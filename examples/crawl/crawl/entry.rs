@@ -72,13 +72,19 @@ impl<E: Engine> Crawl<E> {
                 let (url, attempts) = (robots_of(&at), 0);
                 state.frontier.push(host_of(&at), Rank::default(), What::Robots { url, attempts }, Moment::ZERO);
             }
+            Verdict::Unknown(page) if page.hops == 0 || page.kind == Kind::Sitemap => {
+                state.tally.skip(Skipped::Robots, 1);
+                state.tell(Told::Postponed(page));
+            }
             Verdict::Forbidden(page) if page.hops == 0 || page.kind == Kind::Sitemap => {
                 state.tally.skip(Skipped::Robots, 1);
                 state.tell(Told::Dropped(page));
             }
             // Nor is a sitemap read any more: what it names could not be fetched, and sitemaps may have no end.
-            Verdict::Forbidden(page) | Verdict::Allowed(page) if is_spent => state.refused.push_back(page),
-            Verdict::Forbidden(page) => {
+            Verdict::Forbidden(page) | Verdict::Unknown(page) | Verdict::Allowed(page) if is_spent => {
+                state.refused.push_back(page)
+            }
+            Verdict::Forbidden(page) | Verdict::Unknown(page) => {
                 state.admitted += 1; // it has a line
                 let error = Error::new(ErrorKind::Redirect, "redirect: robots.txt forbids it");
                 state.end(page, Outcome::failed(&error), vec![]);

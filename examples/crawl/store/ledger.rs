@@ -142,7 +142,9 @@ impl Ledger {
             transaction.open_table(META).map_err(failed)?.insert("began", &*text).map_err(failed)?;
             transaction.delete_table(WAITING).map_err(failed)?;
             transaction.delete_table(HOSTS).map_err(failed)?;
-            Tables::of(&transaction)?.line_up_all(&mut self.shelf)?;
+            let mut tables = Tables::of(&transaction)?;
+            tables.take_up_postponed()?;
+            tables.line_up_all(&mut self.shelf)?;
         }
         self.began = Some(began);
         self.transaction = Some(transaction);
@@ -191,6 +193,10 @@ impl Ledger {
         let (page, ended, links) = match told {
             Told::Found(links) => (None, None, links),
             Told::Dropped(page) => (Some(page.key), None, vec![]),
+            Told::Postponed(page) => {
+                tables.postpone(&page)?;
+                (Some(page.key), None, vec![])
+            }
             Told::Ended { page, outcome, links, extra } => {
                 (Some(page.key.clone()), Some((page, outcome, extra)), links)
             }

@@ -4,6 +4,7 @@
 //!     met      128 bits of every URL that was ever found
 //!     queue    host, rank, number ──► page       what has not ended; a host's are in order of rank, then of arrival
 //!     waiting  level, number ──► host            hosts that have something in the queue, and none of it handed over
+//!     postponed                  ──► as queue    what is queued again when a state is opened
 //!
 //!     link ──► meet ──► queue ──► hand_over: the window ──► the frontier ──► it has ended: leave ──► room for the next
 //! ```
@@ -34,6 +35,7 @@ use crate::{
 
 const MET: TableDefinition<'_, u128, ()> = TableDefinition::new("met");
 const QUEUE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("queue");
+const POSTPONED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("postponed");
 pub(super) const WAITING: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("waiting");
 /// Where in `waiting` a host is.
 pub(super) const HOSTS: TableDefinition<'_, &[u8], (u32, u64)> = TableDefinition::new("hosts");
@@ -122,6 +124,7 @@ impl Shelf {
 pub(super) struct Tables<'a> {
     met: Table<'a, u128, ()>,
     queue: Table<'a, &'static [u8], &'static [u8]>,
+    postponed: Table<'a, &'static [u8], &'static [u8]>,
     line: Line<'a>,
 }
 
@@ -130,6 +133,7 @@ impl<'a> Tables<'a> {
         Ok(Self {
             met: transaction.open_table(MET).map_err(failed)?,
             queue: transaction.open_table(QUEUE).map_err(failed)?,
+            postponed: transaction.open_table(POSTPONED).map_err(failed)?,
             line: Line {
                 waiting: transaction.open_table(WAITING).map_err(failed)?,
                 hosts: transaction.open_table(HOSTS).map_err(failed)?,
@@ -177,6 +181,20 @@ impl<'a> Tables<'a> {
         let active = shelf.active.get_mut(key.host()).expect("what ends was handed over");
         active.handed.remove(key);
         shelf.touch(key.host());
+        Ok(())
+    }
+
+    /// Keeps for the next run what is about to leave the queue.
+    pub(super) fn postpone(&mut self, page: &Page) -> io::Result<()> {
+        self.postponed.insert(page.key.bytes(), &*Record::of(page)).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Queues what an earlier run has postponed.
+    pub(super) fn take_up_postponed(&mut self) -> io::Result<()> {
+        while let Some((key, record)) = self.postponed.pop_first().map_err(failed)? {
+            self.queue.insert(key.value(), record.value()).map_err(failed)?;
+        }
         Ok(())
     }
 

@@ -13,7 +13,10 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, Shutdown, TcpListener},
     process::{Command, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
 };
 
@@ -164,7 +167,7 @@ fn what_fails_has_the_same_name_on_both_loops() {
 fn a_host_that_is_not_there_is_told_as_such_and_not_as_one_that_forbids_it() {
     let url = "http://no-such-host.invalid/";
     for engine in ["windlass", "tokio"] {
-        let line = format!("--allow-private --engine {engine} {url}");
+        let line = format!("--attempts 1 --allow-private --engine {engine} {url}");
         let (code, report) = json(&line);
         assert_eq!((code, &report["robots_failed"]), (Some(1), &1.into()), "{engine}: {report}");
         let said = String::from_utf8_lossy(&crawl(&line).stdout).into_owned();
@@ -183,22 +186,26 @@ fn a_private_address_is_refused_if_that_is_asked_for() {
 
 #[test]
 fn ctrl_c_ends_it_with_the_report_so_far() {
-    let mut command = Command::new(program("crawl"));
-    command.args(["--rate", "20", "--output", "-"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().unwrap();
-    let mut said = BufReader::new(child.stdout.take().unwrap());
-    let mut line = String::new();
-    said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
-    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
-    let (mut rest, mut report) = (String::new(), String::new());
-    said.read_to_string(&mut rest).unwrap();
-    child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
-    assert!(
-        line.starts_with('{') && rest.lines().all(|line| line.starts_with('{')),
-        "stdout has lines alone: {line}{rest}"
-    );
-    assert!(report.contains("left over"), "{report}");
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Twice at once as well: so `timeout -s INT` sends it, to the program and to its group.
+    for times in [1, 2] {
+        let mut command = Command::new(program("crawl"));
+        command.args(["--rate", "20", "--output", "-"]);
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap(); // it has begun, and would take minutes
+        for _ in 0..times {
+            kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+            thread::yield_now();
+        }
+        let (mut rest, mut report) = (String::new(), String::new());
+        said.read_to_string(&mut rest).unwrap();
+        child.stderr.take().unwrap().read_to_string(&mut report).unwrap();
+        let is_data = |line: &str| line.starts_with('{');
+        assert!(is_data(&line) && rest.lines().all(is_data), "stdout has lines alone: {line}{rest}");
+        assert!(report.contains("left over"), "{report}");
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+    }
 }
 
 /// A server on a thread of its own, for as long as the test runs. Where it listens.
@@ -236,6 +243,46 @@ fn redirects_that_robots_forbid_count_and_sitemaps_without_end_end_with_the_budg
         let (_, report) = json(&format!("--max-pages {budget} {at}/"));
         assert_eq!(report["pages"], budget);
     }
+}
+
+#[test]
+fn a_robots_txt_that_a_server_fails_to_give_is_asked_for_again() {
+    for engine in ["windlass", "tokio"] {
+        let asked = AtomicU32::new(0);
+        let at = serve(move |_, target| match target {
+            "/robots.txt" if asked.fetch_add(1, Ordering::Relaxed) == 0 => Reply::text(503, ""),
+            "/robots.txt" => Reply::text(200, "User-agent: *\nDisallow: /no\n"),
+            _ => Reply::bytes(200, "<a href=/no>").header("Content-Type", "text/html"),
+        });
+        let (code, report) = json(&format!("--engine {engine} {at}/"));
+        assert_eq!((code, &report["pages"], &report["retries"]), (Some(0), &1.into(), &1.into()), "{engine}: {report}");
+        assert_eq!(
+            (&report["robots_failed"], &report["skipped"]["robots"]),
+            (&0.into(), &1.into()),
+            "{engine}: {report}"
+        );
+    }
+}
+
+#[test]
+fn hosts_for_which_there_are_too_few_descriptors_have_their_turn_all_the_same() {
+    let at = serve(|host, target| {
+        let port = host.rsplit(':').next().unwrap();
+        let links = || (0..200).map(|host| format!("<a href=http://h{host}.test:{port}/to>")).collect::<String>();
+        match target {
+            "/" => Reply::bytes(200, links()).header("Content-Type", "text/html"),
+            "/to" => Reply::text(200, "here"),
+            _ => Reply::text(404, ""),
+        }
+    });
+    let port = at.rsplit(':').next().unwrap();
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 64 && exec \"$0\" \"$@\""]).arg(program("crawl"));
+    command.args(["--json", "--scope", "any", "--attempts", "1", &format!("{at}/")]);
+    command.args((0..200).map(|host| format!("--resolve=h{host}.test:{port}:127.0.0.1")));
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["pages"], &report["ok"]), (&201.into(), &201.into()), "{report}");
 }
 
 #[test]

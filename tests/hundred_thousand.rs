@@ -25,7 +25,7 @@ use std::{
         mpsc::{Receiver, channel},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -870,6 +870,26 @@ fn an_interrupt_that_comes_twice_at_once_is_one() {
     }
     let done = finish(child);
     assert_eq!((done.status, &only_run(&done)["failed"]["cancelled"]), (Some(130), &json!(1000)), "{done:?}");
+}
+
+#[test]
+fn an_interrupt_and_another_end_a_program_whose_report_nobody_reads() {
+    let folder = Folder::new();
+    let pipe = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let mut child = start(&["--requests", "100", "--engine", "windlass", "--report", pipe.to_str().unwrap()]);
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    said.read_line(&mut String::new()).unwrap(); // it listens for interrupts
+    let began = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+        assert!(began.elapsed() < Duration::from_secs(20), "it waits for a reader");
+        thread::yield_now();
+    };
+    assert_eq!(status.code(), Some(130));
 }
 
 #[test]

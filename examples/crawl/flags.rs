@@ -53,7 +53,7 @@ anything (RFC 9309), and what is known of it is not fetched by later runs of the
 
 Private addresses are refused unless a URL that was given has one, or --allow-private says otherwise.
 
-Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one ends at once.
+Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one, half a second later or more, ends at once.
 
 Exit status: 0 pages were fetched, or earlier runs of the state had done all; 1 none could be, or the output could not be \
 written; 2 the command line makes no sense, or the state is another crawl's, in use or damaged; \

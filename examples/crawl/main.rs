@@ -53,10 +53,11 @@ use std::{
     os::unix::net::UnixStream,
     path::Path,
     process::ExitCode,
-    sync::{Arc, atomic::AtomicBool},
+    thread,
+    time::{Duration, Instant},
 };
 
-use signal_hook::consts::SIGINT;
+use signal_hook::{consts::SIGINT, iterator::Signals};
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
 use windlass_examples::limits::Descriptors;
@@ -78,8 +79,14 @@ use crate::{
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
 
-/// What the process has open besides a connection for each fetch: files, the loop's own, connections that idle.
+/// A Ctrl-C that comes sooner after the first is the same once more: `timeout` sends it to the program and to its group.
+const ONCE_MORE: Duration = Duration::from_millis(500);
+
+/// How many descriptors the process would like to have besides one for each fetch: for connections that idle.
 const SPARE_DESCRIPTORS: u64 = 1_000;
+
+/// How many it has besides connections: files, the loop's own, those of a look-up.
+const OWN_DESCRIPTORS: u64 = 32;
 
 fn main() -> ExitCode {
     let (mut flags, settings) = Flags::from_command_line();
@@ -115,14 +122,14 @@ fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Troubl
     if flags.report.is_some() && [&flags.output, &flags.warc].contains(&&flags.report) {
         return Err(Trouble::Usage("--report wants a file of its own".to_owned()));
     }
-    Descriptors::read()?.raise(u64::from(flags.concurrency) + SPARE_DESCRIPTORS)?;
+    let connections = connections(flags)?;
     let stop = interrupts()?;
     let page = flags.report.as_deref().map(PageFile::open).transpose()?;
     let (plan, store) = prepared(flags)?;
     let (bounds, show) = (plan.bounds, Show::new(flags.output.as_deref()));
     let before = cpu::of_this_thread();
     let (tally, turns) = match flags.engine {
-        EngineName::Windlass => on_windlass(plan, store, show, stop)?,
+        EngineName::Windlass => on_windlass(plan, connections, store, show, stop)?,
         EngineName::Tokio => (on_tokio(plan, store, show, stop)?, None),
     };
     let spent = cpu::of_this_thread() - before;
@@ -136,6 +143,18 @@ fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Troubl
         page.write(&page::page(&report.json(), &tally.timeline, settings))?;
     }
     Ok(tally)
+}
+
+/// How many connections there may be, those that idle included: more would find no descriptor, and every host that is met
+/// after that would seem to be gone.
+fn connections(flags: &Flags) -> Result<usize, Trouble> {
+    let ends = if flags.urls.is_empty() { 2 } else { 1 }; // those of the site of its own are in this process, too
+    let wanted = ends * u64::from(flags.concurrency) + SPARE_DESCRIPTORS;
+    let allowed = Descriptors::read()?.raise(wanted)?.soft.min(wanted);
+    match allowed.saturating_sub(OWN_DESCRIPTORS) / ends {
+        0 => Err(Trouble::Usage(format!("{allowed} descriptors are too few: see ulimit -n"))),
+        connections => Ok(usize::try_from(connections).unwrap_or(usize::MAX)),
+    }
 }
 
 /// What is to be done, and where it is written down; the embedded site is served, if it is wanted.
@@ -174,9 +193,9 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
 
 type Carried = (Tally, Option<serde_json::Value>);
 
-fn on_windlass(plan: Plan, store: Store, show: Show, stop: UnixStream) -> Result<Carried, Trouble> {
+fn on_windlass(plan: Plan, connections: usize, store: Store, show: Show, stop: UnixStream) -> Result<Carried, Trouble> {
     let crank = Loop::new()?;
-    let engine = OnWindlass::new(&plan.manners);
+    let engine = OnWindlass::new(&plan.manners, connections);
     let tally = crank.block_on(async {
         let stop = OnWindlass::readable(stop);
         crawl(engine, plan, store, move |tally, sizes| show.look(tally, sizes), stop).await
@@ -200,11 +219,21 @@ fn on_tokio(plan: Plan, store: Store, show: Show, stop: UnixStream) -> Result<Ta
 
 /// Can be read from at the first Ctrl-C; the second one ends the process.
 fn interrupts() -> io::Result<UnixStream> {
-    let (told, teller) = UnixStream::pair()?;
-    let again = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register_conditional_shutdown(SIGINT, INTERRUPTED.into(), again.clone())?;
-    signal_hook::flag::register(SIGINT, again)?;
-    signal_hook::low_level::pipe::register(SIGINT, teller)?;
+    let (told, mut teller) = UnixStream::pair()?;
+    let mut signals = Signals::new([SIGINT])?;
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        let mut first = None::<Instant>;
+        for _ in &mut signals {
+            match first {
+                None => {
+                    first = Some(Instant::now());
+                    let _ = teller.write_all(b"!"); // nobody reads it if the crawl is over
+                }
+                Some(first) if first.elapsed() >= ONCE_MORE => signal_hook::low_level::exit(INTERRUPTED.into()),
+                Some(_) => {}
+            }
+        }
+    })?;
     told.set_nonblocking(true)?;
     Ok(told)
 }

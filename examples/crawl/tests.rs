@@ -68,7 +68,7 @@ fn crawled(line: &str) -> (Fetched, Tally, BTreeSet<String>) {
     let store = Store::start(ledger, flags.batch as usize, &flags.user_agent).unwrap();
     let tally = match flags.engine {
         EngineName::Windlass => {
-            let engine = OnWindlass::new(&plan.manners);
+            let engine = OnWindlass::new(&plan.manners, 0);
             Loop::new().unwrap().block_on(crawl(engine, plan, store, |_, _| None, pending()))
         }
         EngineName::Tokio => {

@@ -68,6 +68,7 @@ impl Interrupt {
     /// Listens for Ctrl-C and for a request to end (SIGTERM), on a thread of its own.
     ///
     /// The first makes the running engine end its run and report; the second kills it, if it comes half a second later.
+    /// Where no engine runs any more, the second ends the process: what it waits for then may never come.
     ///
     /// # Errors
     /// The signals cannot be had.
@@ -97,9 +98,12 @@ impl Shared {
     fn interrupt(&self, signal: i32) {
         let running = self.running();
         let first = self.signal.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok();
-        if let Some(pid) = *running {
+        match *running {
             // It may have ended this moment and not been reaped yet: then there is nobody to tell.
-            let _ = process::send_signal(pid, if first { Signal::SIGINT } else { Signal::SIGKILL });
+            Some(pid) => _ = process::send_signal(pid, if first { Signal::SIGINT } else { Signal::SIGKILL }),
+            // The report waits for whoever reads it. The kernel ends the server.
+            None if !first => std::process::exit(128 + signal),
+            None => {}
         }
     }
 

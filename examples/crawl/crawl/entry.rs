@@ -69,8 +69,8 @@ impl<E: Engine> Crawl<E> {
         match asked {
             Verdict::Waits => {}
             Verdict::Ask => {
-                let robots = robots_of(&at);
-                state.frontier.push(host_of(&robots), Rank::default(), What::Robots(robots.clone()), Moment::ZERO);
+                let (url, attempts) = (robots_of(&at), 0);
+                state.frontier.push(host_of(&at), Rank::default(), What::Robots { url, attempts }, Moment::ZERO);
             }
             Verdict::Forbidden(page) if page.hops == 0 || page.kind == Kind::Sitemap => {
                 state.tally.skip(Skipped::Robots, 1);

@@ -32,7 +32,7 @@ use crate::{
 impl<E: Engine> Crawl<E> {
     pub(super) async fn fetch(self: Rc<Self>, what: What) {
         let at = match &what {
-            What::Robots(url) => url.clone(),
+            What::Robots { url, .. } => url.clone(),
             What::Page(page) => page.at.clone(),
         };
         let _slot = Slot { crawl: self.clone(), at };
@@ -40,7 +40,7 @@ impl<E: Engine> Crawl<E> {
             What::Page(page) if page.kind == Kind::Page => self.fetch_page(page).await,
             // Boxed, as they are few: the many have no room for them.
             What::Page(page) => Box::pin(self.fetch_sitemap(page)).await,
-            What::Robots(url) => Box::pin(self.fetch_robots(url)).await,
+            What::Robots { url, attempts } => Box::pin(self.fetch_robots(url, attempts + 1)).await,
         }
     }
 

@@ -2,17 +2,24 @@
 //!
 //! ```text
 //!     robots.txt ──► elsewhere? at most five times ──► its beginning ──► rules ──► pages that have waited
-//!                                                                          └──► sitemaps that it names
+//!         ▲              └──► broken, 5xx: again, after a pause            └──► sitemaps that it names
+//!         └─────────────────────────────────┘
 //! ```
 //!
 //! Not here: what the file says (`windlass_examples::robots`), how long that is known (`rules`).   Next: `sitemaps`.
 
-use windlass::http::Url;
+use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::robots::Robots;
 
-use super::{Crawl, State, fate::location, sitemaps::sitemap_link, visit::host_of};
+use super::{
+    Crawl, State,
+    fate::{self, location},
+    sitemaps::sitemap_link,
+    visit::{What, host_of},
+};
 use crate::{
     engine::{Answer, Engine},
+    frontier::Rank,
     plan::Sitemaps,
     store::{Link, Told},
 };
@@ -25,12 +32,18 @@ const ROBOTS_MAX: usize = 500 * 1024;
 const SITEMAPS_OF_ROBOTS_MAX: usize = 1_000;
 
 impl<E: Engine> Crawl<E> {
-    /// Asks for a host's rules, and lets in who has waited for them.
-    pub(super) async fn fetch_robots(&self, url: Url) {
-        let (robots, len) = self.robots(url.clone()).await.unwrap_or_else(|why| {
-            self.state.borrow_mut().tally.robots_failed(why);
-            (Robots::unreachable(), 0)
-        });
+    /// Asks for a host's rules, and lets in who has waited for them; if that fails, later, as often as a page is asked for.
+    pub(super) async fn fetch_robots(&self, url: Url, attempts: u32) {
+        let (robots, len) = match self.robots(url.clone()).await {
+            Ok(told) => told,
+            Err(error) if attempts < self.plan.retries.attempts && may_pass(&error) => {
+                return self.ask_again(url, attempts);
+            }
+            Err(error) => {
+                self.state.borrow_mut().tally.robots_failed(error.to_string());
+                (Robots::unreachable(), 0)
+            }
+        };
         if matches!(self.plan.manners.sitemaps, Sitemaps::Followed(_)) && self.plan.scope.is_home_of(&url) {
             let named = robots.sitemaps().iter().take(SITEMAPS_OF_ROBOTS_MAX).filter_map(|text| url.join(text).ok());
             let links: Vec<Link> = named.map(|sitemap| sitemap_link(&sitemap, 0)).collect();
@@ -54,26 +67,44 @@ impl<E: Engine> Crawl<E> {
         }
     }
 
+    fn ask_again(&self, url: Url, attempts: u32) {
+        let due = self.now() + self.plan.retries.pause_before(attempts + 1);
+        let mut state = self.state.borrow_mut();
+        if state.stopping {
+            return; // who waits stays in the store
+        }
+        state.tally.retries += 1;
+        let host = host_of(&url).to_owned();
+        state.frontier.push(&host, Rank::default(), What::Robots { url, attempts }, due);
+    }
+
     /// What a host says, and in how many bytes.
     ///
     /// # Errors
-    /// The server or the network fails, so nobody knows: why.
-    async fn robots(&self, mut url: Url) -> Result<(Robots, usize), String> {
+    /// The server or the network fails, so nobody knows.
+    async fn robots(&self, mut url: Url) -> Result<(Robots, usize), Error> {
         let agent = self.plan.manners.user_agent.split('/').next().unwrap_or_default();
         for _ in 0..=ROBOTS_HOPS_MAX {
-            let mut answer = self.send(&url).await.map_err(|error| error.to_string())?;
+            let mut answer = self.send(&url).await?;
             match (answer.status(), location(&url, &answer)) {
                 (200..=299, _) => {
-                    let file = self.file_of(&mut answer, ROBOTS_MAX).await.map_err(|error| error.to_string())?;
+                    let file = self.file_of(&mut answer, ROBOTS_MAX).await?;
                     return Ok((Robots::parse(&file, agent), file.len()));
                 }
                 (300..=399, Some(Ok(elsewhere))) => url = elsewhere,
-                (status @ 500..=599, _) => return Err(format!("get {url}: status {status}")),
+                (status @ 500..=599, _) => {
+                    return Err(Error::new(ErrorKind::Status, format!("get {url}: status {status}")));
+                }
                 _ => return Ok((Robots::unavailable(), 0)),
             }
         }
         Ok((Robots::unavailable(), 0)) // RFC 9309 2.3.1.2: after five redirects, as if there were none
     }
+}
+
+/// Errors that another attempt may be spared, and those of the server.
+fn may_pass(error: &Error) -> bool {
+    error.kind() == ErrorKind::Status || fate::may_pass(error)
 }
 
 pub(super) fn robots_of(url: &Url) -> Url {

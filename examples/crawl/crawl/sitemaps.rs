@@ -143,9 +143,11 @@ async fn unpacked<E: Engine>(mut packed: &[u8]) -> Result<Vec<u8>, Error> {
     Ok(file)
 }
 
-/// A sitemap that so many indexes led to. Whatever the order is, they come first: they know of the most.
+/// A sitemap that so many indexes led to. It comes before the pages that are as deep, since it knows of the most, and after
+/// those that are less deep: there may be no end of sitemaps.
 pub(super) fn sitemap_link(url: &Url, indexes: u32) -> Link {
-    Link { page: Page::new(Kind::Sitemap, normal(url), indexes, None), rank: Rank::default(), refused: None }
+    let rank = Rank { depth: indexes, ..Rank::default() };
+    Link { page: Page::new(Kind::Sitemap, normal(url), indexes, None), rank, refused: None }
 }
 
 #[cfg(test)]

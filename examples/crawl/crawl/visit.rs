@@ -49,7 +49,7 @@ pub(crate) enum Kind {
 /// What the frontier holds.
 #[derive(Debug)]
 pub(super) enum What {
-    Robots(Url),
+    Robots { url: Url, attempts: u32 },
     Page(Box<Page>),
 }
 

@@ -54,13 +54,14 @@ fn resolver(resolving: &Rc<Cell<usize>>) -> impl Resolve + 'static {
 }
 
 impl OnWindlass {
-    pub(crate) fn new(manners: &Manners) -> Self {
+    /// So many `connections` at once, those that idle included; 0 is no limit.
+    pub(crate) fn new(manners: &Manners, connections: usize) -> Self {
         let mut timeouts = Timeouts::default();
         timeouts.total = Some(manners.timeout);
         let mut limits = Limits::default();
         limits.body_max = manners.max_size;
         let policy = if manners.denies_private { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
-        let client = Client::builder().limit(0).limit_per_host(0).timeouts(timeouts).limits(limits);
+        let client = Client::builder().limit(connections).limit_per_host(0).timeouts(timeouts).limits(limits);
         let client = client.user_agent(manners.user_agent.clone()).address_policy(policy);
         let resolving = Rc::default();
         let client = client.resolver(resolver(&resolving)).overrides(overrides(manners));

@@ -12,12 +12,6 @@
 //! as it talks to the server and not while it waits for another attempt. What it found it tells the store, which knows what
 //! is new, and has room for all of it. A host whose robots.txt is not known is asked for that first, and its pages wait
 //! outside the frontier meanwhile.
-//!
-//! ```text
-//!     crawl/   visit ──► entry ──► fetch ──► body ──► fate
-//!                                    └──► robots ──► sitemaps: what is no page
-//! ```
-//!
 //! Not here: who comes first (`frontier`), which URLs are let in (`scope`), who carries requests (`engine`), what is left to do
 //! (`store`).   Next: `visit`.
 

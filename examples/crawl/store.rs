@@ -12,12 +12,6 @@
 //! The loop never waits for the disk: it sends what happened, and goes on with what it was handed before. A page leaves the
 //! ledger in the transaction in which its line is accounted for and its links get in; whatever is in there at a start is to
 //! be fetched, and nothing else is. So a crawl that is killed fetches again what was under way, and one batch at most.
-//!
-//! ```text
-//!     store/   ledger ──► record ──► queue ──► disk
-//!                └──► files: lines of output, an archive
-//! ```
-//!
 //! Not here: what is in a transaction (`ledger`), how a file is cut to what was committed (`files`).   Next: `ledger`.
 
 mod disk;

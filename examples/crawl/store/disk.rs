@@ -5,7 +5,7 @@
 //!     without        ──► a file without a name, which is gone when the process is; nothing is waited for
 //! ```
 //!
-//! Not here: what is in it (`ledger`, `queue`).   Next: `files`.
+//! Not here: what is in it (`ledger`, `queue`).   Next: `crawl`.
 
 use std::{
     env,

@@ -14,7 +14,7 @@
 //! Where levels are apart nothing of one is handed over before all of those below has ended.
 //!
 //! `waiting` follows from the queue, and is made anew when a state is opened.
-//! Not here: what a transaction has besides (`ledger`), where the tables are (`disk`).   Next: `disk`.
+//! Not here: what a transaction has besides (`ledger`).   Next: `files`.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},

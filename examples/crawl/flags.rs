@@ -52,7 +52,8 @@ anything (RFC 9309): the report says why, and the next run of the state tries ag
 
 Private addresses are refused unless a URL that was given has one, or --allow-private says otherwise.
 
-Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one, half a second later or more, ends at once.
+Ctrl-C stops: nothing more is begun, what is under way has five seconds, then comes the report; a second one, \
+half a second later or more, ends at once.
 
 Exit status: 0 pages were fetched, or earlier runs of the state had done all; 1 none could be, or the output could not be \
 written; 2 the command line makes no sense, or the state is another crawl's, in use or damaged; \

@@ -54,13 +54,12 @@ use std::{
     path::Path,
     process::ExitCode,
     thread,
-    time::{Duration, Instant},
 };
 
 use signal_hook::{consts::SIGINT, iterator::Signals};
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
-use windlass_examples::limits::Descriptors;
+use windlass_examples::{limits::Descriptors, process};
 
 use crate::{
     crawl::crawl,
@@ -78,9 +77,6 @@ use crate::{
 
 /// What a shell says of a program that Ctrl-C ended.
 const INTERRUPTED: u8 = 130;
-
-/// A Ctrl-C that comes sooner after the first is the same once more: `timeout` sends it to the program and to its group.
-const ONCE_MORE: Duration = Duration::from_millis(500);
 
 /// How many descriptors the process would like to have besides one for each fetch: for connections that idle.
 const SPARE_DESCRIPTORS: u64 = 1_000;
@@ -222,16 +218,12 @@ fn interrupts() -> io::Result<UnixStream> {
     let (told, mut teller) = UnixStream::pair()?;
     let mut signals = Signals::new([SIGINT])?;
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-        let mut first = None::<Instant>;
-        for _ in &mut signals {
-            match first {
-                None => {
-                    first = Some(Instant::now());
-                    let _ = teller.write_all(b"!"); // nobody reads it if the crawl is over
-                }
-                Some(first) if first.elapsed() >= ONCE_MORE => signal_hook::low_level::exit(INTERRUPTED.into()),
-                Some(_) => {}
-            }
+        let mut meant = process::meant(&mut signals);
+        if meant.next().is_some() {
+            let _ = teller.write_all(b"!"); // nobody reads it if the crawl is over
+        }
+        if meant.next().is_some() {
+            signal_hook::low_level::exit(INTERRUPTED.into());
         }
     })?;
     told.set_nonblocking(true)?;

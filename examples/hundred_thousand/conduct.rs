@@ -25,7 +25,6 @@ use std::{
         atomic::{AtomicI32, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal;
@@ -46,9 +45,6 @@ pub(crate) const SERVER_ROLE: &str = "__server";
 
 /// The engines in Python; the plan follows as JSON, too.
 const SCRIPT: &str = include_str!("engine/on_aiohttp.py");
-
-/// A signal that comes sooner after the one before is the same once more: `timeout` sends it to the program and to its group.
-const ONCE_MORE: Duration = Duration::from_millis(500);
 
 /// Hears of Ctrl-C and passes it on to the engine that runs.
 #[derive(Debug, Clone)]
@@ -77,12 +73,8 @@ impl Interrupt {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         let heard = Arc::clone(&shared);
         thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-            let mut last: Option<Instant> = None;
-            for signal in &mut signals {
-                if last.is_none_or(|last| last.elapsed() >= ONCE_MORE) {
-                    heard.interrupt(signal);
-                    last = Some(Instant::now());
-                }
+            for signal in process::meant(&mut signals) {
+                heard.interrupt(signal);
             }
         })?;
         Ok(Self { shared })

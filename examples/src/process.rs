@@ -9,11 +9,15 @@
 //!     cpu_time_of(pid)      the same of another process, as one sum
 //!     peak_rss_kb()         the most memory it ever had
 //!     open_descriptors()    what it has open now
+//!     meant(signals)        what it is asked to do
 //! ```
 //!
 //! Not here: limits, which are what a process may use rather than what it does.   Next: [`crate::limits`].
 
-use std::{fs, io, time::Duration};
+use std::{
+    fs, io,
+    time::{Duration, Instant},
+};
 
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
@@ -122,6 +126,27 @@ pub fn die_with(parent: u32) -> io::Result<()> {
 /// ```
 pub fn parent() -> u32 {
     getppid().as_raw().unsigned_abs()
+}
+
+/// A signal that comes sooner after the one before is the same once more.
+const ONCE_MORE: Duration = Duration::from_millis(500);
+
+/// Those of `signals` that were meant: `timeout` sends its signal to a program and to its group, and that is one, though the
+/// program hears two. What comes within half a second of the last that was passed on is left out.
+///
+/// ```
+/// use windlass_examples::process::meant;
+/// assert!(meant([2, 2]).eq([2]));
+/// ```
+pub fn meant(signals: impl IntoIterator<Item = i32>) -> impl Iterator<Item = i32> {
+    let mut last: Option<Instant> = None;
+    signals.into_iter().filter(move |_| {
+        let is_meant = last.is_none_or(|last| last.elapsed() >= ONCE_MORE);
+        if is_meant {
+            last = Some(Instant::now());
+        }
+        is_meant
+    })
 }
 
 /// Sends `signal` to the process `pid`.

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! It has no policy of addresses, so a crawl that denies private ones is refused; and it tells only when the head was there,
-//! not how long each phase before took.
+//! not how long each phase before took. Its pool bounds what idles for each host, and not in all: where hosts are more than
+//! descriptors, it fails where the other engine goes on.
 //! Next: `cpu`.
 
 use std::{

@@ -10,7 +10,7 @@
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
+use rcgen::{CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose, PKCS_ED25519, date_time_ymd};
 use rustls::crypto::ring;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection};
@@ -79,9 +79,10 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// A certificate and its key, in PEM.
+    /// A certificate and its key, in PEM. What is signed with it is always equally long (ECDSA's numbers are not), so an exchange
+    /// that is cut off after so many bytes is cut off at the same place each time.
     pub fn sign(&self, what: &Certificate) -> (String, String) {
-        let key = KeyPair::generate().expect("randomness");
+        let key = KeyPair::generate_for(&PKCS_ED25519).expect("randomness");
         let certificate = what.params().signed_by(&key, &self.issuer).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
     }

@@ -47,6 +47,8 @@ const PARTS: u32 = 8;
 /// It runs only inside [`block_on`](Loop::block_on), or when [`tick`](Loop::tick) and its like turn it. Dropping it drops its
 /// tasks on this thread, with the loop entered.
 /// Wakers of its tasks may be used for ever, from anywhere: when it is gone they do nothing.
+/// A process that was forked without `exec` must not touch the loops of its parent, nor drop them or their sockets: the kernel
+/// takes both for one. [`std::process::Command`] does `exec`.
 ///
 /// ```
 /// let crank = windlass::Loop::new()?;
@@ -742,6 +744,15 @@ thread_local! {
     static CURRENT: Cell<Option<Rc<Shared>>> = const { Cell::new(None) };
 }
 
+/// Calls `f`, which calls nothing foreign, with the loop that this thread runs. None if there is none, or the thread is
+/// ending.
+fn with_current<R>(f: impl FnOnce(&Shared) -> R) -> Option<R> {
+    let shared = CURRENT.try_with(Cell::take).ok()??;
+    let result = f(&shared);
+    CURRENT.set(Some(shared));
+    Some(result)
+}
+
 /// Sums of all ticks so far of the current loop, and of what the one under way has done.
 ///
 /// # Panics
@@ -755,10 +766,7 @@ thread_local! {
 /// ```
 #[track_caller]
 pub fn metrics() -> Metrics {
-    let shared = CURRENT.take().expect("metrics called outside a running loop");
-    let metrics = shared.metrics();
-    CURRENT.set(Some(shared));
-    metrics
+    with_current(Shared::metrics).expect("metrics called outside a running loop")
 }
 
 /// Settings for a [`Loop`].
@@ -946,10 +954,7 @@ impl Handle {
     /// assert!(windlass::Handle::try_current().is_none());
     /// ```
     pub fn try_current() -> Option<Handle> {
-        let shared = CURRENT.take()?;
-        let remote = Remote::new(&shared.executor);
-        CURRENT.set(Some(shared));
-        Some(Handle { remote })
+        with_current(|shared| Handle { remote: Remote::new(&shared.executor) })
     }
 
     /// Spawns `future` on the loop's thread. A loop between two runs begins it when it runs again.

@@ -321,6 +321,24 @@ fn a_loop_may_be_kept_in_a_thread_local_to_the_end_of_its_thread() {
     assert_eq!(dropped.load(Ordering::SeqCst), 1);
 }
 
+#[test]
+fn at_the_end_of_a_thread_there_is_no_current_loop_and_asking_for_it_is_no_panic() {
+    struct Asks;
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            assert!(Handle::try_current().is_none());
+        }
+    }
+    thread_local! {
+        static KEPT: RefCell<Option<Asks>> = const { RefCell::new(None) };
+    }
+    // A panic there would end the process. Whichever of the two goes first: the thread's own, or what the crate keeps there.
+    let first = || KEPT.set(Some(Asks));
+    let last = || Loop::new().unwrap().block_on(async {});
+    thread::spawn(move || (first(), last())).join().unwrap();
+    thread::spawn(move || (last(), first())).join().unwrap();
+}
+
 // ---------------------------------------------------------------------------------------------------- other threads
 
 #[test]
@@ -630,6 +648,26 @@ fn a_paused_clock_can_be_moved_while_a_blocking_call_is_out() {
             release.send(7).unwrap();
             assert_eq!(call.await.unwrap(), 7);
         });
+    });
+}
+
+#[test]
+fn a_blocking_call_that_never_ends_keeps_neither_its_loop_nor_the_process() {
+    if std::env::var_os("WINDLASS_NEVER_ENDS").is_some() {
+        return Loop::new().unwrap().block_on(async {
+            let call = windlass::task::spawn_blocking(|| {
+                loop {
+                    thread::park()
+                }
+            });
+            assert!(timeout(Duration::from_millis(1), call).await.is_err());
+        });
+    }
+    within_watchdog(|| {
+        let name = "a_blocking_call_that_never_ends_keeps_neither_its_loop_nor_the_process";
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let child = child.args(["--exact", name]).env("WINDLASS_NEVER_ENDS", "1").output().unwrap();
+        assert!(child.status.success() && String::from_utf8_lossy(&child.stdout).contains("1 passed"), "{child:?}");
     });
 }
 

@@ -6,7 +6,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::io::{ErrorKind, IoSlice, Read};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use static_assertions::assert_impl_all;
+use windlass::io::AsyncFd;
 use windlass::net::{OwnedReadHalf, OwnedWriteHalf, UnixDatagram, UnixListener, UnixStream};
 use windlass::time::{Instant, timeout};
 use windlass_tests::{join, open_descriptors, run, run_alone, run_paused, some_turns, until};
@@ -47,15 +48,54 @@ fn what_is_said_comes_back_from_an_echo() {
                 theirs.write_all(&buffer[..n]).await.unwrap();
             }
         });
-        let before = windlass::metrics();
         for _ in 0..100 {
             ours.write_all(b"hello").await.unwrap();
             let mut back = [0; 16];
             assert_eq!(ours.read(&mut back).await.unwrap(), 5);
         }
-        assert_eq!(windlass::metrics().would_block, before.would_block, "the kernel is asked when there is something");
         drop(ours);
         echoing.await.unwrap();
+    });
+}
+
+/// Sends `bytes`, and our stdin with them: an SCM_RIGHTS message as Linux has it in memory.
+fn send_with_a_descriptor(stream: &std::os::unix::net::UnixStream, bytes: &[u8]) {
+    let (length, socket_level, rights, fd) = (size_of::<usize>() + 12, 1_i32, 1_i32, 0_i32);
+    let mut control = length.to_ne_bytes().to_vec();
+    control.extend([socket_level, rights, fd].into_iter().flat_map(i32::to_ne_bytes));
+    control.resize(length.next_multiple_of(align_of::<usize>()), 0);
+    let buffers = [IoSlice::new(bytes)];
+    let message = socket2::MsgHdr::new().with_buffers(&buffers).with_control(&control);
+    assert_eq!(socket2::SockRef::from(stream).sendmsg(&message, 0).unwrap(), bytes.len());
+}
+
+/// Reads what came with a descriptor, and what was sent after it.
+async fn with_and_behind(mut ours: impl AsyncRead + Unpin, theirs: std::os::unix::net::UnixStream) {
+    // The kernel ends a read behind the first: a short one, though there is more, and no event is to come.
+    send_with_a_descriptor(&theirs, b"with");
+    (&theirs).write_all(b"behind").unwrap();
+    for expected in ["with", "behind"] {
+        let mut heard = [0; 64];
+        let read = poll_fn(|cx| Pin::new(&mut ours).poll_read(cx, &mut heard));
+        let n = timeout(Duration::from_secs(5), read).await.expect("it is there").unwrap();
+        assert_eq!(&heard[..n], expected.as_bytes());
+    }
+}
+
+#[test]
+fn bytes_that_a_descriptor_came_with_do_not_hide_what_follows_them() {
+    run(async {
+        let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        with_and_behind(UnixStream::from_std(ours).unwrap(), theirs).await;
+    });
+}
+
+#[test]
+fn a_descriptor_of_any_kind_is_read_until_it_would_block_whatever_short_reads_it_gives() {
+    run(async {
+        let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        with_and_behind(AsyncFd::new(ours).unwrap(), theirs).await;
     });
 }
 

@@ -3,7 +3,7 @@
 //! here once, and said of each.
 //!
 //! ```text
-//!   read(..).await, poll_read ──► AsyncFd::poll_read_stream ──► the kernel; if it would block, the reactor: wake me
+//!   read(..).await, poll_read ──► poll_fill: an AsyncFd ──► the kernel; if it would block, the reactor: wake me
 //!   byte_stream!(TcpStream), byte_stream!(UnixStream)             the methods and the traits
 //!   Connection                                                   what the halves need of either
 //! ```
@@ -76,8 +76,8 @@ pub(crate) async fn write_all(
     Ok(())
 }
 
-/// What `$stream`, a struct with an `fd` that watches a `$socket`, does as a byte stream. `$pair` runs an example on two
-/// ends of one.
+/// What `$stream`, a struct with an `fd` that watches a `$socket`, does as a byte stream, once it says how it reads
+/// (`poll_fill`, `poll_fill_vectored`). `$pair` runs an example on two ends of one.
 macro_rules! byte_stream {
     ($stream:ident, watches $socket:ty, named by $address:ty, examples on $pair:literal) => {
         impl $stream {
@@ -91,7 +91,7 @@ macro_rules! byte_stream {
             /// ```
             #[inline]
             pub async fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-                poll_fn(|cx| self.fd.poll_read_stream(cx, buffer)).await
+                poll_fn(|cx| self.poll_fill(cx, buffer)).await
             }
 
             /// As [`read`](Self::read), into several buffers.
@@ -106,7 +106,7 @@ macro_rules! byte_stream {
             /// # Ok(()) });
             /// ```
             pub async fn read_vectored(&mut self, buffers: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
-                poll_fn(|cx| self.fd.poll_read_stream_vectored(cx, buffers)).await
+                poll_fn(|cx| self.poll_fill_vectored(cx, buffers)).await
             }
 
             /// Fills the buffer.
@@ -124,7 +124,7 @@ macro_rules! byte_stream {
             /// # Ok(()) });
             /// ```
             pub async fn read_exact(&mut self, buffer: &mut [u8]) -> io::Result<()> {
-                stream::read_exact(|cx, buffer| self.fd.poll_read_stream(cx, buffer), buffer).await
+                stream::read_exact(|cx, buffer| self.poll_fill(cx, buffer), buffer).await
             }
 
             /// Writes what the kernel takes at once, at least one byte.
@@ -313,7 +313,7 @@ macro_rules! byte_stream {
             }
 
             fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-                self.fd.poll_read_stream(cx, buffer)
+                self.poll_fill(cx, buffer)
             }
 
             fn poll_write(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -351,7 +351,7 @@ macro_rules! byte_stream {
 
         impl AsyncRead for $stream {
             fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-                self.fd.poll_read_stream(cx, buffer)
+                self.poll_fill(cx, buffer)
             }
 
             fn poll_read_vectored(
@@ -359,7 +359,7 @@ macro_rules! byte_stream {
                 cx: &mut Context<'_>,
                 buffers: &mut [IoSliceMut<'_>],
             ) -> Poll<io::Result<usize>> {
-                self.fd.poll_read_stream_vectored(cx, buffers)
+                self.poll_fill_vectored(cx, buffers)
             }
         }
 

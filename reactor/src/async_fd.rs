@@ -156,8 +156,9 @@ impl<T: AsFd + Send + 'static> AsyncFd<T> {
         self.poll_operation(direction, cx, operation, |_| false)
     }
 
-    /// As [`poll_io`](Self::poll_io), on a stream socket or pipe: `operation` tells how many bytes of the `asked` it moved. If
-    /// fewer, the kernel's buffer is drained, or full, and the next operation waits without asking the kernel.
+    /// As [`poll_io`](Self::poll_io), on a TCP socket or pipe: `operation` tells how many bytes of the `asked` it moved. If
+    /// fewer, the kernel's buffer is drained, or full, and the next operation waits without asking the kernel. Not on what
+    /// gives its bytes in portions: a terminal's lines, records of events, or bytes on a Unix socket that descriptors came with.
     ///
     /// # Errors
     /// What `operation` failed with.
@@ -465,8 +466,8 @@ impl<T: AsFd + Send + 'static> AsyncFd<T>
 where
     for<'a> &'a T: Read + Write,
 {
-    /// Reads from a stream socket or pipe; a read that fills less than the buffer has drained it, and the next one waits
-    /// without asking the kernel. One task may wait: the last that polled.
+    /// Reads from a stream as [`poll_stream`](Self::poll_stream) has it; a read that fills less than the buffer has drained
+    /// it, and the next one waits without asking the kernel. One task may wait: the last that polled.
     ///
     /// ```
     /// # windlass_reactor::doc_pair(async |ours, mut theirs| {
@@ -502,8 +503,8 @@ where
         self.poll_stream(Direction::Read, cx, asked, |mut io| io.read_vectored(buffers))
     }
 
-    /// Writes to a stream socket or pipe; a write that takes less than it was given has filled it, and the next one
-    /// waits without asking the kernel. One task may wait: the last that polled.
+    /// Writes to a stream as [`poll_stream`](Self::poll_stream) has it; a write that takes less than it was given has filled
+    /// it, and the next one waits without asking the kernel. One task may wait: the last that polled.
     ///
     /// ```
     /// # windlass_reactor::doc_pair(async |ours, _theirs| {
@@ -534,7 +535,8 @@ where
         self.poll_stream(Direction::Write, cx, asked, |mut io| io.write_vectored(buffers))
     }
 
-    /// Reads from a stream, as soon as there is something; 0 is its end. One task may wait: the last that polled.
+    /// As [`poll_read_stream`](Self::poll_read_stream), as soon as there is something; 0 is the end. One task may wait: the
+    /// last that polled.
     ///
     /// # Cancel
     /// Dropping it loses nothing.
@@ -553,13 +555,13 @@ where
     }
 }
 
-/// The bytes as they come, for streams of any kind.
+/// The bytes as they come, from descriptors of any kind: a short read does not mean drained, and only `EAGAIN` makes one wait.
 impl<T: AsFd + Send + Unpin + 'static> AsyncRead for AsyncFd<T>
 where
     for<'a> &'a T: Read + Write,
 {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.poll_read_stream(cx, buffer)
+        self.poll_io(Direction::Read, cx, |mut io| io.read(buffer))
     }
 }
 
@@ -569,7 +571,7 @@ where
     for<'a> &'a T: Read + Write,
 {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_stream(cx, bytes)
+        self.poll_io(Direction::Write, cx, |mut io| io.write(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -162,6 +162,12 @@ impl Sources {
         true
     }
 
+    /// As after 4 billion registrations: the next but one has the generation of the first.
+    #[cfg(test)]
+    pub(crate) fn start_generations_over(&mut self) {
+        self.generation = u32::MAX - 1;
+    }
+
     /// A number for one future's waiting on this source. None if the key is stale.
     pub(crate) fn waiter(&mut self, key: SourceKey) -> Option<u32> {
         let source = self.get(key)?;

@@ -206,6 +206,19 @@ const fn ms(n: u64) -> Duration {
 
 // ------------------------------------------------------------------------------------------------------------ tokens
 
+#[test]
+fn generations_of_sources_start_over_without_mixing_up_neighbours() {
+    let happened = Happened { readable: true, ..Happened::default() };
+    let (mut sources, mut wakers) = (Sources::default(), Wakers::new());
+    sources.start_generations_over();
+    let last = sources.insert();
+    sources.remove(last, &mut wakers);
+    let first_again = sources.insert();
+    assert_eq!((last.to_token(), first_again.to_token()), (Token(u32::MAX as usize), Token(1)), "the same index");
+    assert!(!sources.mark(last, happened, &mut wakers));
+    assert!(sources.mark(first_again, happened, &mut wakers));
+}
+
 /// Whatever token comes in, nobody is woken and nothing breaks.
 #[test]
 fn random_freed_and_reused_keys_mark_nothing() {

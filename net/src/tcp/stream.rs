@@ -108,6 +108,16 @@ impl TcpStream {
         &self.fd
     }
 
+    /// A read that fills less than its buffer has drained the kernel's.
+    #[inline]
+    fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.fd.poll_read_stream(cx, buffer)
+    }
+
+    fn poll_fill_vectored(&self, cx: &mut Context<'_>, buffers: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
+        self.fd.poll_read_stream_vectored(cx, buffers)
+    }
+
     /// Reads without taking: the next read gives the same bytes again.
     ///
     /// ```

@@ -29,8 +29,9 @@ use crate::watched::{on_its_loop, watched};
 
 /// A connection between Unix sockets. Dropping it closes the connection.
 ///
-/// After a read that filled less than its buffer the next one waits without asking the kernel first. There is no peeking,
-/// and no asking who the peer is: std has neither on stable Rust.
+/// A read ends behind bytes that descriptors were sent with, whatever follows them; so a short one does not mean drained, and
+/// the next asks the kernel before it waits. The descriptors are closed. There is no peeking, and no asking who the peer is:
+/// std has neither on stable Rust.
 ///
 /// # Errors
 /// Off its loop every operation gives one, but for asking after its addresses.
@@ -122,6 +123,15 @@ impl UnixStream {
     /// ```
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.fd.get_ref().peer_addr()
+    }
+
+    /// Only `EAGAIN` says drained.
+    fn poll_fill(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.fd.poll_io(Direction::Read, cx, |mut io| io.read(buffer))
+    }
+
+    fn poll_fill_vectored(&self, cx: &mut Context<'_>, buffers: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
+        self.fd.poll_io(Direction::Read, cx, |mut io| io.read_vectored(buffers))
     }
 }
 

@@ -180,11 +180,13 @@ fn a_clients_headers_are_in_every_request_that_has_none_of_the_name() {
         ok(client.get(&url)).await;
         ok(client.get(&url).header("b", "mine").header("C", "4")).await;
         ok(client.get(&url).without("A").header("Accept", "x")).await;
+        ok(client.get(&url)).await;
         let begin = format!("GET / HTTP/1.1\r\nHost: {}\r\nUser-Agent: spider\r\n", server.address());
         let expected = [
             "Accept: */*\r\nA: 1\r\nB: 2\r\na: 3\r\n",
             "Accept: */*\r\nA: 1\r\na: 3\r\nb: mine\r\nC: 4\r\n",
             "B: 2\r\nAccept: x\r\n",
+            "Accept: */*\r\nA: 1\r\nB: 2\r\na: 3\r\n",
         ];
         assert_eq!(server.heard(), expected.map(|lines| format!("{begin}{lines}\r\n")));
     });

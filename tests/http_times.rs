@@ -336,6 +336,32 @@ fn a_connection_on_which_unasked_bytes_come_is_closed_at_once() {
 }
 
 #[test]
+fn where_many_idle_those_that_peers_end_one_after_the_other_are_closed_together() {
+    run_alone_paused(async {
+        let server = Script::start(async |mut peer: Peer| {
+            let path = peer.hear().await.unwrap_or_default();
+            peer.say(HELLO).await;
+            match path.split(' ').nth(1).and_then(|path| path[1..].parse().ok()) {
+                Some(ms) => sleep(Duration::from_millis(ms)).await,
+                None => peer.until_gone().await,
+            }
+        });
+        let client = kept(|client| client.limit(0));
+        let ended = [100, 101, 102].map(|ms| server.at(&format!("/{ms}")));
+        let urls = (0..400).map(|nth| ended.get(nth).cloned().unwrap_or_else(|| server.url())).collect::<Vec<_>>();
+        windlass::task::join(urls.iter().map(|url| ask(&client, url)).collect::<Vec<_>>()).await;
+        let mut idle = Vec::new();
+        for _ in 0..130 {
+            sleep(Duration::from_millis(1)).await;
+            some_turns().await;
+            idle.push(client.stats().idle);
+        }
+        idle.dedup();
+        assert_eq!(idle, [400, 399, 397]);
+    });
+}
+
+#[test]
 fn what_idles_is_watched_without_a_poll() {
     run_alone_paused(async {
         let (server, client) = (server(), kept(|client| client.idle_timeout(SECONDS(100_000))));

@@ -34,7 +34,8 @@ use self::stats::Stats;
 use crate::dns::{AddressPolicy, Overrides, Resolve};
 use crate::http::extras::follow::Extras;
 use crate::http::extras::own::Header;
-use crate::http::wire::request::USER_AGENT;
+use crate::http::wire::head::Version;
+use crate::http::wire::request::{Content, Ours, Start, USER_AGENT, check_head};
 use crate::http::{Limits, Timeouts, Url};
 use crate::tcp::race::attempt_delay;
 
@@ -65,6 +66,8 @@ pub(crate) struct Inner {
     pub(crate) settings: ClientBuilder,
     pub(crate) pool: Rc<Pool>,
     pub(crate) shared_timeouts: timeouts::Shared,
+    /// Nothing is to be refused of what all requests have.
+    pub(crate) is_sound: bool,
 }
 
 impl Client {
@@ -499,7 +502,10 @@ impl ClientBuilder {
     /// ```
     pub fn build(self) -> Client {
         let (pool, shared_timeouts) = (Pool::new(self.pool.clone()), self.timeouts.share());
-        Client { inner: Rc::new(Inner { settings: self, pool, shared_timeouts }) }
+        let start = Start { method: "GET", target: "/", version: Version::Http11, host: "" };
+        let ours = Ours { user_agent: &self.user_agent, ..Ours::default() };
+        let is_sound = check_head(&start, ours, &self.headers, Content::None).is_ok();
+        Client { inner: Rc::new(Inner { settings: self, pool, shared_timeouts, is_sound }) }
     }
 }
 

@@ -28,7 +28,7 @@ use super::timeouts::{At, Deadlines, Phase};
 use crate::http::extras::follow;
 use crate::http::extras::own::{Header, Own};
 use crate::http::extras::upload::Body;
-use crate::http::wire::request::{Content, Ours, Said, Start, check_head, check_method, write_head};
+use crate::http::wire::request::{Content, Ours, Said, Start, check_head, write_head};
 use crate::http::{Error, ErrorKind, Limits, Response, Url};
 
 /// A request that is not sent yet.
@@ -58,8 +58,7 @@ pub struct Request<'a> {
 
 impl<'a> Request<'a> {
     pub(crate) fn new(client: &'a Rc<Inner>, method: &'a str, url: &'a Url) -> Self {
-        let own = if client.settings.headers.is_empty() { None } else { Some(Box::default()) };
-        Request { client, method, url, own, on_connection: None, is_timed: false }
+        Request { client, method, url, own: None, on_connection: None, is_timed: false }
     }
 
     /// Adds a header, after those before it.
@@ -127,9 +126,12 @@ impl<'a> Request<'a> {
     /// # Ok(()) });
     /// ```
     pub async fn send(mut self) -> Result<Response, Error> {
-        self.take_defaults();
         let extras = self.own.as_ref().and_then(|own| own.extras.as_ref()).or(self.client.settings.extras.as_ref());
-        if let Some(extras) = extras.cloned() {
+        let extras = extras.cloned();
+        if self.own.is_some() || extras.is_some() {
+            self.take_defaults();
+        }
+        if let Some(extras) = extras {
             return Box::pin(follow::send(self, extras)).await; // boxed, so that the others' future is no larger for it
         }
         let mut time = self.deadlines();
@@ -206,14 +208,15 @@ impl<'a> Request<'a> {
         }
     }
 
-    pub(crate) fn headers(&self) -> &[Header] {
-        self.own.as_ref().map_or(&[], |own| &own.headers)
+    /// What goes out. The client's headers are among its own, if it has anything of its own.
+    fn headers(&self) -> &[Header] {
+        self.own.as_ref().map_or(&self.client.settings.headers, |own| &own.headers)
     }
 
-    /// Whether there is nothing of the caller's in it.
+    /// Whether there is nothing of the caller's in it, and so nothing to be refused.
     #[inline]
     pub(crate) fn is_plain_get(&self) -> bool {
-        self.own.is_none() && self.method == "GET"
+        self.own.is_none() && self.method == "GET" && self.client.is_sound
     }
 
     #[inline]
@@ -259,8 +262,7 @@ impl<'a> Request<'a> {
     }
 
     fn check_all(&mut self) -> Result<(), Error> {
-        let Some(own) = &mut self.own else { return check_method(self.method) };
-        if let Some(refused) = own.refused.take() {
+        if let Some(refused) = self.own.as_mut().and_then(|own| own.refused.take()) {
             return Err(refused);
         }
         let (start, ours) = self.head();

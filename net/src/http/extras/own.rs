@@ -184,9 +184,10 @@ impl Request<'_> {
 
     /// Takes over the client's headers, where it says nothing of these names itself.
     pub(crate) fn take_defaults(&mut self) {
-        if let Some(own) = &mut self.own {
-            let headers = self.client.settings.headers.iter();
-            let defaults: Vec<Header> = headers.filter(|(name, _)| !own.says(name)).cloned().collect();
+        let headers = &self.client.settings.headers;
+        if !headers.is_empty() {
+            let own = self.own.get_or_insert_default();
+            let defaults: Vec<Header> = headers.iter().filter(|(name, _)| !own.says(name)).cloned().collect();
             own.headers.splice(0..0, defaults);
         }
     }

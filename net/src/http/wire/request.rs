@@ -85,6 +85,9 @@ pub fn write_request<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     write_head(out, &Start::of(method, url), ours, headers, content).map(drop)
 }
 
+/// What a head has besides target, values and the caller's lines, unless there is a body: room for most is made at once.
+const OURS_LEN: usize = "GET  HTTP/1.1\r\nHost: \r\nUser-Agent: \r\nAccept: */*\r\n\r\n".len();
+
 /// The first line of a request, and its Host.
 pub(crate) struct Start<'a> {
     pub(crate) method: &'a str,
@@ -128,9 +131,12 @@ pub(crate) fn write_head<N: AsRef<[u8]>, V: AsRef<[u8]>>(
     content: Content,
 ) -> Result<Said, Error> {
     let given = Given::of(start, ours, headers, content)?;
+    let host = given.host.unwrap_or(start.host.as_bytes());
+    let lines_len: usize = headers.iter().map(|(name, value)| name.as_ref().len() + value.as_ref().len() + 4).sum();
+    out.reserve(OURS_LEN + start.target.len() + host.len() + ours.user_agent.len() + lines_len);
     push(out, &[start.method.as_bytes(), b" ", start.target.as_bytes()]);
     push(out, &[if start.version == Version::Http10 { b" HTTP/1.0" } else { b" HTTP/1.1" }]);
-    push(out, &[b"\r\nHost: ", given.host.unwrap_or(start.host.as_bytes()), b"\r\n"]);
+    push(out, &[b"\r\nHost: ", host, b"\r\n"]);
     if !given.user_agent {
         push_header(out, b"User-Agent", ours.user_agent);
     }
@@ -594,7 +600,7 @@ fn refuse(why: &str) -> Error {
 }
 
 #[inline]
-pub(crate) fn check_method(method: &str) -> Result<(), Error> {
+fn check_method(method: &str) -> Result<(), Error> {
     if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
         return Ok(()); // nearly always one of these
     }

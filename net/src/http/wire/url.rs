@@ -18,6 +18,7 @@
 //! In files of their own: relative references (`join`), user information (`credentials`), that crate (`whatwg`).
 //! Next: `request`, which writes what is parsed here.
 
+use std::fmt::Write;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -118,10 +119,10 @@ impl Url {
 
         let mut normal = String::with_capacity(scheme.prefix.len() + rest.len() + 1 + fragment.len());
         normal.push_str(scheme.prefix);
-        normal.push_str(&normal_host(host)?);
+        push_normal_host(&mut normal, host)?;
         let host_end = normal.len() as u32; // at most URL_MAX
         if port != scheme.port {
-            normal.push_str(&format!(":{port}"));
+            write!(normal, ":{port}").expect(TAKES_ALL);
         }
         let authority_end = normal.len() as u32;
         if !target.starts_with('/') {
@@ -325,14 +326,18 @@ fn split_authority(authority: &str) -> Result<(&str, Option<u16>), Error> {
     Ok((host, Some(port)))
 }
 
+/// Why writing a URL does not fail.
+const TAKES_ALL: &str = "a string takes everything";
+
 /// The one spelling of a host: names in lower case, IPv6 in brackets and as std writes it.
-fn normal_host(host: &str) -> Result<String, Error> {
+fn push_normal_host(out: &mut String, host: &str) -> Result<(), Error> {
     if let Some(inner) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
         if inner.contains('%') {
             return Err(refuse("zone ids are refused"));
         }
         let ip: Ipv6Addr = inner.parse().map_err(|_| refuse("not an IPv6 address in brackets"))?;
-        return Ok(format!("[{ip}]"));
+        write!(out, "[{ip}]").expect(TAKES_ALL);
+        return Ok(());
     }
     let name = host.strip_suffix('.').unwrap_or(host);
     if name.is_empty() {
@@ -348,7 +353,10 @@ fn normal_host(host: &str) -> Result<String, Error> {
     if looks_numeric(last) && host.parse::<Ipv4Addr>().is_err() {
         return Err(refuse("the host is a number but not an IPv4 address of four decimal parts"));
     }
-    Ok(host.to_ascii_lowercase())
+    let begin = out.len();
+    out.push_str(host);
+    out[begin..].make_ascii_lowercase();
+    Ok(())
 }
 
 /// Letters, digits and inner hyphens (RFC 1123 2.1), and underscores, which exist.

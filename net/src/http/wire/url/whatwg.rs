@@ -20,6 +20,13 @@ pub(super) fn parse(text: &str) -> Result<Url, Error> {
 }
 
 pub(super) fn join(base: &Url, reference: &str) -> Result<Url, Error> {
+    let target = reference.strip_prefix(base.origin()).unwrap_or(reference);
+    if stays_as_it_is(target) {
+        return Url::parse_strictly(&[base.origin(), target].concat()); // nearly always: to read both takes five times as long
+    }
+    if reference.starts_with("http://") || reference.starts_with("https://") {
+        return parse(reference); // wherever it stands
+    }
     check(reference)?;
     let base = url::Url::parse(base.as_str()).map_err(said)?;
     without_information(&read(reference, Some(&base))?)
@@ -36,6 +43,15 @@ pub(super) fn parse_apart(text: &str) -> Result<(Url, Option<(String, String)>),
         taken.map_err(|()| refuse("no host"))?;
     }
     Ok((Url::parse_strictly(read.as_str())?, has_any.then_some(information)))
+}
+
+/// Whether it is a path from the root, with or without a query, of which the standard changes nothing.
+fn stays_as_it_is(target: &str) -> bool {
+    let is_left = |byte: u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'!' | b'$' | b'&' | b'('..=b'/' | b':' | b';' | b'=' | b'?' | b'@' | b'_' | b'~')
+    };
+    target.starts_with('/') && !target.starts_with("//") && target.bytes().all(is_left) && !target.contains("/.")
 }
 
 /// Before anything is made of it.
@@ -128,6 +144,27 @@ mod tests {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.starts_with("url: "), "{error}");
         }
+    }
+
+    #[test]
+    fn what_is_joined_unread_is_what_comes_of_reading_it() {
+        let page = "http://a.com:81/b/c?d";
+        let (base, read_base) = (parse(page).unwrap(), url::Url::parse(page).unwrap());
+        let mut unread = 0;
+        let parts =
+            ["", "/", ".", "..", "a", "0Z", "?", "#", "%2e", "%41", "\\", " ", "é", "|", "'", "!$&()*+,-;=@_~:"];
+        for [first, second, third] in
+            parts.iter().flat_map(|x| parts.iter().flat_map(move |y| parts.map(|z| [*x, *y, z])))
+        {
+            for begin in ["/", "http://a.com:81", "http://a.com:81/", "http://a.com/", "http://a.com:81/x/", ""] {
+                let reference = format!("{begin}{first}{second}{third}");
+                unread += usize::from(stays_as_it_is(reference.strip_prefix(base.origin()).unwrap_or(&reference)));
+                let expected = read(&reference, Some(&read_base)).and_then(|read| without_information(&read));
+                let [joined, expected] = [join(&base, &reference), expected].map(|url| url.map(|url| url.text).ok());
+                assert_eq!(joined, expected, "{reference}");
+            }
+        }
+        assert!(unread > 500, "{unread}");
     }
 
     // As they are made of each other, so the two parsers agree on what they both take.

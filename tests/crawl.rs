@@ -89,6 +89,24 @@ fn so_many_pages_are_so_many_and_the_rest_is_counted() {
 }
 
 #[test]
+fn of_a_page_whose_type_was_not_asked_for_the_body_is_left() {
+    for engine in ["windlass", "tokio"] {
+        let folder = Folder::new();
+        let file = folder.path().join("pages.jsonl");
+        let types = "--type text/html --type text/plain";
+        let (_, report) = json(&format!("--site-pages 300 --engine {engine} {types} --output {}", file.display()));
+        let text = fs::read_to_string(&file).unwrap();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let answered = lines.filter(|line| line["status"] == 200 && line["error"].is_null());
+        let (taken, left): (Vec<_>, Vec<_>) =
+            answered.partition(|line| line["type"].as_str().is_some_and(|says| says.starts_with("text/")));
+        assert!(left.iter().all(|line| line["bytes_decoded"] == 0), "{engine}: {left:?}");
+        assert!(taken.iter().any(|line| line["bytes_decoded"] != 0) && !left.is_empty(), "{engine}");
+        assert_eq!(report["skipped"]["type"], left.len(), "{engine}");
+    }
+}
+
+#[test]
 fn it_begins_with_all_the_urls_of_a_file_and_another_crawl_serves_them() {
     let mut server = Command::new(program("crawl"));
     server.args(["--serve", "--site-pages", "40", "--site-plain"]).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -122,6 +140,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
         ("--delay=-1", "-1"),
         ("--resolve nonsense", "HOST:PORT:ADDR"),
         ("--include (", "regex"),
+        ("--type html", "neither type/subtype nor type/*"),
+        ("--site-seed 2 http://example.com/", "cannot be used with"),
         ("ftp://example.com/", "must begin with http"),
         ("--json --output -", "both want stdout"),
         ("--report same --output same", "a file of its own"),

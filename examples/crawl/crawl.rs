@@ -38,7 +38,7 @@ use windlass::sync::Notify;
 use windlass_examples::latency::now_ns;
 
 pub(crate) use self::visit::{Kind, Outcome, Page, host_of};
-use self::{sitemaps::sitemap_link, visit::What};
+use self::{entry::AT_ONCE, visit::What};
 use crate::{
     cpu::Cpu,
     engine::Engine,
@@ -122,7 +122,7 @@ pub(crate) async fn crawl<E: Engine>(
     store.tell(mem::take(&mut crawl.state.borrow_mut().told));
     let (answers, stores) = store.close().await?;
     for answer in answers {
-        crawl.hear(answer);
+        crawl.hear(answer).await;
     }
     let mut state = crawl.state.borrow_mut();
     let left = state.left;
@@ -144,7 +144,7 @@ impl<E: Engine> Crawl<E> {
         let begins = self.plan.scope.begins.iter().filter_map(|begin| self.link(begin, 0, None));
         let mut links: Vec<Link> = begins.collect();
         if let Sitemaps::Followed(sitemaps) = &self.plan.manners.sitemaps {
-            links.extend(sitemaps.iter().map(|url| sitemap_link(url, 0)));
+            links.extend(sitemaps.iter().map(|url| self.sitemap_link(url, 0)));
         }
         self.tell(Told::Found(links));
     }
@@ -167,7 +167,7 @@ impl<E: Engine> Crawl<E> {
                 self.stop();
                 (begins_until, grace_until) = (None, Some(now + GRACE));
             }
-            self.cpu.store.time(|| self.exchange(store));
+            self.exchange(store).await;
             match self.cpu.frontier.time(|| self.next(now)) {
                 Next::Fetch(what) => E::spawn(self.clone().fetch(what)),
                 Next::Over => return,
@@ -177,7 +177,7 @@ impl<E: Engine> Crawl<E> {
                     let until = until.into_iter().chain(again).chain(begins_until).chain(grace_until).min();
                     match self.wait(until, store, stop.as_mut()).await {
                         Wake::Change => {}
-                        Wake::Answer(answer) => self.cpu.store.time(|| self.hear(answer)),
+                        Wake::Answer(answer) => self.hear(answer).await,
                         Wake::Failed => return,
                         Wake::Stop => {
                             self.state.borrow_mut().tally.interrupted = true;
@@ -267,36 +267,47 @@ impl<E: Engine> Crawl<E> {
     }
 
     /// Hears what the store has to say, and says what it is to know.
-    fn exchange(&self, store: &mut Store) {
+    async fn exchange(&self, store: &mut Store) {
         while let Some(answer) = store.try_answer() {
-            self.hear(answer);
+            self.hear(answer).await;
         }
         let told = mem::take(&mut self.state.borrow_mut().told);
         if !told.is_empty() {
-            store.tell(told);
+            self.cpu.store.time(|| store.tell(told));
         }
     }
 
-    /// The store has written something down, and hands something over.
-    fn hear(&self, answer: store::Answer) {
+    /// The store has written something down, and hands something over. Where that is much others have their turn in between.
+    async fn hear(&self, answer: store::Answer) {
+        let mut entering = self.cpu.store.time(|| self.count(answer)).peekable();
+        while entering.peek().is_some() {
+            self.cpu.store.time(|| entering.by_ref().take(AT_ONCE).for_each(|page| self.enter(page)));
+            if entering.peek().is_some() {
+                E::yield_now().await;
+            }
+        }
+        self.answered.notify_waiters();
+    }
+
+    /// What an answer says, but for the pages that it is about to let in.
+    fn count(&self, answer: store::Answer) -> impl Iterator<Item = Box<Page>> + use<E> {
         let mut state = self.state.borrow_mut();
         state.unanswered -= answer.heard;
         (state.left, state.uncommitted) = (answer.left, answer.uncommitted);
         for (page, outcome) in &answer.ended {
             state.tally.page(host_of(&page.asked), outcome);
         }
-        for why in answer.skipped {
-            state.tally.skip(why, 1);
+        for why in Skipped::ALL {
+            let count = answer.skipped.iter().filter(|skipped| **skipped == why).count();
+            if count > 0 {
+                state.tally.skip(why, count as u64); // at once: a page may have fifty thousand
+            }
         }
         // They come once more, and those that there was no budget for may go before them.
         state.admitted -= answer.moved;
         let again = state.refused.len().min(answer.moved as usize);
         let again: VecDeque<_> = state.refused.drain(..again).collect();
-        drop(state);
-        for page in again.into_iter().chain(answer.handed.into_iter().map(Box::new)) {
-            self.enter(page);
-        }
-        self.answered.notify_waiters();
+        again.into_iter().chain(answer.handed.into_iter().map(Box::new))
     }
 }
 
@@ -316,9 +327,9 @@ impl State {
     }
 
     /// Nothing more becomes of a page: it has its line, and its links are found. Of a sitemap nothing becomes at all.
-    fn end(&mut self, page: Box<Page>, outcome: Outcome, links: Vec<Link>) {
+    fn end(&mut self, page: Box<Page>, outcome: Box<Outcome>, links: Vec<Link>) {
         let told = match page.kind {
-            Kind::Page => Told::Ended { page, outcome: Box::new(outcome), links, extra: vec![] },
+            Kind::Page => Told::Ended { page, outcome, links, extra: vec![] },
             Kind::Sitemap => {
                 self.tally.sitemaps_failed += 1;
                 Told::Dropped(page)

@@ -22,10 +22,13 @@ use windlass::http::{Url, decode::Coding};
 use crate::{
     frontier::Bounds,
     plan::{Archive, Budget, Headers, Levels, Manners, Order, Plan, Resources, Retries, Robots, Sitemaps},
-    scope::{Reach, Scope},
+    scope::{MediaType, Reach, Scope},
     site::{Mix, Site},
     store::ledger::{Began, SiteAt},
 };
+
+/// What says where to begin.
+const GIVEN: [&str; 2] = ["urls", "urls_from"];
 
 const ABOUT: &str = "\
 Fetches pages and what they link to, politely: a queue for each host, its robots.txt heeded, its delay kept, and a report \
@@ -153,6 +156,11 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "REGEX")]
     pub(crate) exclude: Vec<Regex>,
 
+    /// Take only bodies of this type, as text/html, or text/* for all of them; several: any of them. A page of another type has
+    /// its line, and its body is left
+    #[arg(long = "type", value_name = "TYPE", value_parser = MediaType::parse)]
+    pub(crate) types: Vec<MediaType>,
+
     /// Of what may go, fetch first what this regular expression matches; several: the first one's first
     #[arg(long, value_name = "REGEX")]
     pub(crate) prefer: Vec<Regex>,
@@ -203,19 +211,19 @@ pub(crate) struct Flags {
     pub(crate) attempts: u32,
 
     /// Pages of the site of its own [default: 5000, or as the state says]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with_all = GIVEN)]
     pub(crate) site_pages: Option<u64>,
 
     /// Hosts of the site of its own [default: 4, or as the state says]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000), conflicts_with_all = GIVEN)]
     pub(crate) site_hosts: Option<u64>,
 
     /// What the site of its own is made from [default: 1, or as the state says]
-    #[arg(long, value_name = "SEED")]
+    #[arg(long, value_name = "SEED", conflicts_with_all = GIVEN)]
     pub(crate) site_seed: Option<u64>,
 
     /// All pages of the site of its own are small, quick and whole
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = GIVEN)]
     pub(crate) site_plain: bool,
 
     /// Serve the site of its own and crawl nothing, until stdin ends: says in one JSON object where to begin and what to
@@ -297,6 +305,7 @@ impl Flags {
         for (name, patterns) in [("--include", &self.include), ("--exclude", &self.exclude)] {
             says(name, list(&mut patterns.iter().map(Regex::as_str)));
         }
+        says("--type", list(&mut self.types.iter().map(MediaType::as_str)));
         says("--max-depth", self.max_depth.map_or("none".to_owned(), |depth| depth.to_string()));
         says("--sitemap", list(&mut self.sitemap.iter().map(Url::as_str)));
         says("--no-sitemaps", self.no_sitemaps.to_string());
@@ -360,8 +369,9 @@ impl Flags {
         }
         let headers = Headers::new(self.headers(), &begins);
         let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
+        let scope = Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone());
         Plan {
-            scope: Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone()),
+            scope: scope.of_types(self.types.clone()),
             order: Order {
                 levels: if self.max_depth.is_some() { Levels::Apart } else { Levels::Mixed },
                 prefer: self.prefer.clone(),

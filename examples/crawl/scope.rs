@@ -8,7 +8,7 @@
 //!
 //! Not here: what robots.txt forbids (`crawl`), who comes first (`frontier`).   Next: `rules`.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use clap::ValueEnum;
 use regex::Regex;
@@ -35,12 +35,21 @@ pub(crate) enum Skipped {
     Depth,
     Robots,
     Nofollow,
+    /// It was asked for, and its body left where it is.
+    Type,
     Budget,
 }
 
 impl Skipped {
-    pub(crate) const ALL: [Skipped; 6] =
-        [Skipped::Scope, Skipped::Pattern, Skipped::Depth, Skipped::Robots, Skipped::Nofollow, Skipped::Budget];
+    pub(crate) const ALL: [Skipped; 7] = [
+        Skipped::Scope,
+        Skipped::Pattern,
+        Skipped::Depth,
+        Skipped::Robots,
+        Skipped::Nofollow,
+        Skipped::Type,
+        Skipped::Budget,
+    ];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -49,6 +58,7 @@ impl Skipped {
             Skipped::Depth => "depth",
             Skipped::Robots => "robots",
             Skipped::Nofollow => "nofollow",
+            Skipped::Type => "type",
             Skipped::Budget => "budget",
         }
     }
@@ -63,23 +73,37 @@ pub(crate) struct Scope {
     homes: BTreeSet<Box<str>>,
     include: Vec<Regex>,
     exclude: Vec<Regex>,
+    types: Vec<MediaType>,
     max_depth: Option<u32>,
 }
 
 impl Scope {
     pub(crate) fn new(reach: Reach, begins: Vec<Url>, max_depth: Option<u32>) -> Self {
         let homes = begins.iter().map(|begin| match reach {
-            Reach::Host => begin.host().into(),
+            Reach::Host => Cow::from(begin.host()),
             Reach::Domain => domain_of(begin.host()).into(),
             Reach::Prefix => format!("{}{}", begin.origin(), folder_of(begin.target())).into(),
             Reach::Any => "".into(),
         });
-        Self { homes: homes.collect(), reach, begins, include: vec![], exclude: vec![], max_depth }
+        let homes: BTreeSet<_> = homes.collect(); // of which there are far fewer, as a rule
+        let homes = homes.into_iter().map(Box::from).collect();
+        Self { homes, reach, begins, include: vec![], exclude: vec![], types: vec![], max_depth }
     }
 
     /// Of these only what a pattern of `include` matches, if there is any, and none of `exclude`.
     pub(crate) fn only(self, include: Vec<Regex>, exclude: Vec<Regex>) -> Self {
         Self { include, exclude, ..self }
+    }
+
+    /// Only bodies of these types, if there are any.
+    pub(crate) fn of_types(self, types: Vec<MediaType>) -> Self {
+        Self { types, ..self }
+    }
+
+    /// Whether a body is taken of which the head says this.
+    pub(crate) fn takes(&self, content_type: Option<&str>) -> bool {
+        let says = essence(content_type.unwrap_or_default());
+        self.types.is_empty() || self.types.iter().any(|wanted| wanted.has(says))
     }
 
     /// Why `url` is not for fetching; none if it is.
@@ -119,6 +143,40 @@ impl Scope {
             Reach::Any => true,
         }
     }
+}
+
+/// `type/subtype`, or `type/*` for all of a type.
+#[derive(Debug, Clone)]
+pub(crate) struct MediaType(String);
+
+impl MediaType {
+    /// # Errors
+    /// It is neither.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        match text.split_once('/') {
+            Some((kind, of)) if is_token(kind) && is_token(of) && kind != "*" => Ok(Self(text.to_ascii_lowercase())),
+            _ => Err("it is neither type/subtype nor type/*".to_owned()),
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn has(&self, essence: &str) -> bool {
+        let essence = essence.to_ascii_lowercase();
+        self.0.strip_suffix('*').map_or(essence == self.0, |kind| essence.starts_with(kind))
+    }
+}
+
+/// RFC 9110 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+/// `text/html` of `text/html; charset=utf-8`.
+pub(crate) fn essence(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
 }
 
 /// The name that somebody registered: `example.co.uk` of `www.example.co.uk`. An address, and a name without a dot, is
@@ -204,6 +262,27 @@ mod tests {
             assert_eq!(scope.refuses(&url(text)), refused, "{text}");
         }
         assert_eq!([3, 4].map(|depth| scope.is_too_deep(depth)), [false, true]);
+    }
+
+    #[test]
+    fn of_types_those_are_taken_that_are_named_or_all_if_none_is() {
+        let of = |types: &[&str]| {
+            let types = types.iter().map(|text| MediaType::parse(text).unwrap()).collect();
+            scope(Reach::Host, "http://a/").of_types(types)
+        };
+        for (types, taken, left) in [
+            (&["text/html"][..], &["Text/HTML ; charset=utf-8"][..], &["text/plain", "text/htmlx", ""][..]),
+            (&["text/*", "image/PNG"], &["text/plain", "image/png"], &["image/gif", "texts/plain", "text"]),
+            (&[], &["", "x/y"], &[]),
+        ] {
+            let scope = of(types);
+            assert!(taken.iter().all(|says| scope.takes(Some(says))), "{types:?}");
+            assert!(!left.iter().any(|says| scope.takes(Some(says))), "{types:?}");
+            assert_eq!(scope.takes(None), types.is_empty());
+        }
+        for nonsense in ["html", "text/", "/html", "*/*", "text/a b", "text/html; charset=utf-8"] {
+            assert!(MediaType::parse(nonsense).is_err(), "{nonsense}");
+        }
     }
 
     #[test]

@@ -18,7 +18,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::ops::ControlFlow;
 
 use windlass::http::Url;
@@ -151,8 +151,8 @@ impl Extractor {
             url: page.clone(),
             base: None,
             parent: Parent::Other,
-            places: HashMap::new(),
-            said: HashMap::new(),
+            places: Places::default(),
+            said: Places::default(),
             hasher: RandomState::new(),
             text_len: 0,
             joined_len: 0,
@@ -244,16 +244,36 @@ struct Page {
     parent: Parent,
     /// Where in `links` a URL of a kind is, by the hash of both: a map of URLs would be away for milliseconds when it
     /// grows.
-    places: HashMap<u64, usize>,
+    places: Places,
     /// The same, by the hash of a reference and its kind: pages say the same often, and to make a URL of it takes longer
     /// than all else. That of fifty thousand links one is taken for another has a chance of one in ten to the tenth.
-    said: HashMap<u64, usize>,
+    said: Places,
     hasher: RandomState,
     text_len: usize,
     joined_len: usize,
     /// Done in this call of `feed`.
     work: usize,
     found: Found,
+}
+
+/// By hashes, which need not be hashed once more: thus it is not away for milliseconds either.
+type Places = HashMap<u64, usize, BuildHasherDefault<Hashed>>;
+
+#[derive(Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, _: &[u8]) {
+        unreachable!("only hashes are looked up");
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 #[derive(Clone, Copy, PartialEq)]

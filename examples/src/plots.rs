@@ -62,8 +62,9 @@ figcaption { font-weight: 600; margin-bottom: .3rem }
 svg { width: 720px; max-width: 100%; height: auto; flex: none }
 svg text { fill: currentColor }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
-th, td { padding: .1rem .6rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent); overflow-wrap: anywhere }
+th, td { padding: .1rem .6rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
 th:first-child, td:first-child, td.words { text-align: left }
+td.words { min-width: 6.5em; overflow-wrap: anywhere }
 thead th { position: sticky; top: 0; background: Canvas }
 .numbers { max-height: 260px; overflow: auto }
 .key { display: inline-block; width: .8em; height: .8em; margin: 0 .35em 0 .9em }

@@ -140,12 +140,12 @@ impl Taken {
 
 /// What undoes the coding of a body, if it has one.
 fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Error> {
-    let mut codings = answer.headers("content-encoding").into_iter();
+    let mut codings = answer.headers("content-encoding");
     let coding = match (codings.next(), codings.next()) {
         (None, _) => None,
         (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => None,
         (Some(name), None) => {
-            Some(Coding::named(&name).ok_or_else(|| Error::new(ErrorKind::Protocol, "content coding: unknown"))?)
+            Some(Coding::named(name).ok_or_else(|| Error::new(ErrorKind::Protocol, "content coding: unknown"))?)
         }
         (Some(_), Some(_)) => return Err(Error::new(ErrorKind::Protocol, "content coding: more than one")),
     };

@@ -8,7 +8,7 @@
 //! Not here: what the scope is (`scope`), what robots.txt says (`rules`), and asking for it (`robots`).   Next: `fetch`.
 
 use windlass::http::{Error, ErrorKind, Url};
-use windlass_examples::links::{Follow, Found, Kind as LinkKind};
+use windlass_examples::links::{self, Follow, Found, Kind as LinkKind};
 
 use super::{
     Crawl, State,
@@ -25,6 +25,9 @@ use crate::{
     store::{Link, Told},
 };
 
+/// Links that are looked at, and pages that are entered, in one go: others have their turn in between.
+pub(super) const AT_ONCE: usize = 512;
+
 impl<E: Engine> Crawl<E> {
     /// A link that was found, or a URL that was given; none if it leads too far.
     pub(super) fn link(&self, url: &Url, depth: u32, parent: Option<&Url>) -> Option<Link> {
@@ -37,17 +40,28 @@ impl<E: Engine> Crawl<E> {
         Some(Link { page: Page::new(Kind::Page, url, depth, parent.cloned()), rank, refused })
     }
 
-    /// What of a page's links is for the store.
-    pub(super) fn links(&self, page: &Page, found: Found) -> Vec<Link> {
-        let mut links = vec![];
-        for link in found.links {
-            if link.nofollow || found.follow == Follow::No {
-                self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
-            } else if is_page(link.kind) || self.plan.manners.resources == Resources::Fetched {
-                links.extend(self.link(&link.url, page.depth + 1, Some(&page.url)));
+    /// What of a page's links is for the store. Where they are many others have their turn in between.
+    pub(super) async fn links(&self, page: &Page, found: Found) -> Vec<Link> {
+        let mut links = Vec::with_capacity(found.links.len()); // thus those of a large page are never moved
+        let mut found_links = found.links.into_iter();
+        loop {
+            let some = found_links.by_ref().take(AT_ONCE);
+            self.cpu.frontier.time(|| links.extend(some.filter_map(|link| self.linked(page, &link, found.follow))));
+            if found_links.len() == 0 {
+                return links;
             }
+            E::yield_now().await;
         }
-        links
+    }
+
+    /// What a page's link is for the store, if anything.
+    fn linked(&self, page: &Page, link: &links::Link, follow: Follow) -> Option<Link> {
+        if link.nofollow || follow == Follow::No {
+            self.state.borrow_mut().tally.skip(Skipped::Nofollow, 1);
+            return None;
+        }
+        let is_wanted = is_page(link.kind) || self.plan.manners.resources == Resources::Fetched;
+        is_wanted.then(|| self.link(&link.url, page.depth + 1, Some(&page.url))).flatten()
     }
 
     /// A page is to be fetched, now here: if robots.txt lets it.
@@ -106,8 +120,8 @@ impl<E: Engine> Crawl<E> {
 
 impl State {
     fn push(&mut self, page: Box<Page>) {
-        let host = host_of(&page.at).to_owned();
-        self.frontier.push(&host, page.key.rank(), What::Page(page), Moment::ZERO);
+        let (at, rank) = (page.at.clone(), page.key.rank());
+        self.frontier.push(host_of(&at), rank, What::Page(page), Moment::ZERO);
     }
 }
 

@@ -41,11 +41,12 @@ impl<E: Engine> Crawl<E> {
         let mut state = self.state.borrow_mut();
         if page.hops >= HOPS_MAX {
             let error = Error::new(ErrorKind::Redirect, format!("redirect: more than {HOPS_MAX}"));
-            let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::failed(&error) };
-            return state.end(page, outcome, vec![]);
+            let failed = Outcome::failed(&error);
+            let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..*failed };
+            return state.end(page, Box::new(outcome), vec![]);
         }
         let (at, depth) = (normal(&to.at), page.depth + 1);
-        let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::default() };
+        let outcome = Box::new(Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::default() });
         let is_too_deep = self.plan.scope.is_too_deep(depth).then_some(Skipped::Depth);
         if let Some(why) = is_too_deep.or_else(|| self.plan.scope.refuses(&at)) {
             state.tally.skip(why, 1);
@@ -55,11 +56,11 @@ impl<E: Engine> Crawl<E> {
         let (url, parent, hops) = (page.url.clone(), page.parent.clone(), page.hops + 1);
         let next = Page { url, hops, ..Page::new(Kind::Page, at, depth, parent) };
         let to = Box::new(Link { page: next, rank, refused: None });
-        state.tell(Told::Moved { page, outcome: Box::new(outcome), to, extra: vec![] });
+        state.tell(Told::Moved { page, outcome, to, extra: vec![] });
     }
 
     /// Tries again later, unless that was often enough. The slot is free until then.
-    pub(super) fn put_off(&self, page: Box<Page>, after: Option<Duration>, outcome: Outcome) {
+    pub(super) fn put_off(&self, page: Box<Page>, after: Option<Duration>, outcome: Box<Outcome>) {
         let (retries, now) = (self.plan.retries, self.now());
         let mut state = self.state.borrow_mut();
         let pause = after.unwrap_or_else(|| retries.pause_before(page.attempts + 1));
@@ -71,11 +72,11 @@ impl<E: Engine> Crawl<E> {
         }
         state.tally.retries += 1;
         state.sitemaps += usize::from(page.kind == Kind::Sitemap); // it is still one of those under way
-        let (host, rank) = (host_of(&page.at).to_owned(), page.key.rank());
+        let (at, rank) = (page.at.clone(), page.key.rank());
         if after.is_some() {
-            state.frontier.rest(&host, now + pause); // it speaks for the whole host
+            state.frontier.rest(host_of(&at), now + pause); // it speaks for the whole host
         }
-        state.frontier.push(&host, rank, What::Page(page), now + pause);
+        state.frontier.push(host_of(&at), rank, What::Page(page), now + pause);
     }
 }
 
@@ -100,15 +101,15 @@ pub(super) fn is_to_be_asked_again(status: u16) -> bool {
 
 /// Where an answer points; none if nowhere.
 pub(super) fn location(from: &Url, answer: &impl Answer) -> Option<Result<Url, Error>> {
-    let mut locations = answer.headers("location").into_iter();
+    let mut locations = answer.headers("location");
     let first = locations.next()?;
     if locations.any(|other| other != first) {
         return Some(Err(Error::new(ErrorKind::Redirect, "redirect: several locations that differ")));
     }
     let text =
-        String::from_utf8(first).map_err(|_| Error::new(ErrorKind::Redirect, "redirect: the location is not UTF-8"));
+        std::str::from_utf8(first).map_err(|_| Error::new(ErrorKind::Redirect, "redirect: the location is not UTF-8"));
     Some(text.and_then(|text| {
-        from.join(&text)
+        from.join(text)
             .map_err(|error| Error::new(ErrorKind::Redirect, "redirect: the location leads nowhere").with_source(error))
     }))
 }

@@ -26,6 +26,7 @@ use super::{
 use crate::{
     engine::{Answer, Engine},
     frontier::Moment,
+    scope::{Skipped, essence},
     store::Link,
 };
 
@@ -58,7 +59,7 @@ impl<E: Engine> Crawl<E> {
 
     pub(super) async fn send(&self, url: &Url) -> Result<E::Answer, Error> {
         let waits = Connecting::new(&self.connecting);
-        self.engine.send(url, self.plan.manners.headers.of(url), &|| waits.over()).await
+        self.engine.send(url, self.plan.manners.headers.credentials(url), &|| waits.over()).await
     }
 
     /// Fetches once.
@@ -79,8 +80,8 @@ impl<E: Engine> Crawl<E> {
     ) -> Result<Attempt, Error> {
         let status = answer.status();
         let mut exchange = self.capture(&page.at, at, &answer);
-        let first = |name: &str| answer.headers(name).into_iter().next();
-        let content_type = first("content-type").map(|value| String::from_utf8_lossy(&value).into_owned());
+        let content_type = answer.headers("content-type").next();
+        let content_type = content_type.map(|value| String::from_utf8_lossy(value).into_owned());
         if is_redirect(status)
             && let Some(at) = location(&page.at, &answer)
         {
@@ -88,8 +89,14 @@ impl<E: Engine> Crawl<E> {
             self.drain(&mut answer, exchange.as_deref_mut()).await?;
             return Ok(Attempt::Elsewhere(Redirect { at, status, took: answer.took(), exchange }));
         }
-        let asked_for = first("retry-after");
-        let is_html = content_type.as_deref().is_some_and(is_html) && (200..=299).contains(&status);
+        let is_success = (200..=299).contains(&status);
+        if is_success && !self.plan.scope.takes(content_type.as_deref()) {
+            self.state.borrow_mut().tally.skip(Skipped::Type, 1);
+            let (took, total) = (answer.took(), self.now() - began);
+            let outcome = Outcome { status: Some(status), content_type, took, total, ..Outcome::default() };
+            return Ok(Attempt::Done { outcome: Box::new(outcome), links: vec![] });
+        }
+        let is_html = is_success && content_type.as_deref().is_some_and(is_html);
         let links = is_html.then(|| extractor(&page.at, &answer));
         let mut taken = Taken::new(&answer, links, self.plan.manners.max_size)?;
         while let Some(piece) = answer.chunk().await? {
@@ -101,7 +108,7 @@ impl<E: Engine> Crawl<E> {
             taken.take::<E>(piece, &self.cpu.parse).await?;
         }
         taken.finish()?;
-        let outcome = Outcome {
+        let outcome = Box::new(Outcome {
             status: Some(status),
             content_type,
             wire: taken.wire,
@@ -110,16 +117,17 @@ impl<E: Engine> Crawl<E> {
             total: self.now() - began,
             error: None,
             exchange,
-        };
-        drop(answer); // its connection is free; the links can wait
+        });
         if is_to_be_asked_again(status) {
-            let after = asked_for.and_then(|value| retry_after(&value, SystemTime::now()));
+            let asked_for = answer.headers("retry-after").next();
+            let after = asked_for.and_then(|value| retry_after(value, SystemTime::now()));
             return Ok(Attempt::Later { after, outcome });
         }
+        drop(answer); // its connection is free; the links can wait
         let links = match taken.links {
             Some(links) => {
                 let found = self.cpu.parse.time(|| links.finish());
-                self.cpu.frontier.time(|| self.links(page, found))
+                self.links(page, found).await
             }
             None => vec![],
         };
@@ -129,9 +137,9 @@ impl<E: Engine> Crawl<E> {
 
 /// What becomes of a fetch.
 enum Attempt {
-    Done { outcome: Outcome, links: Vec<Link> },
+    Done { outcome: Box<Outcome>, links: Vec<Link> },
     Elsewhere(Redirect),
-    Later { after: Option<Duration>, outcome: Outcome },
+    Later { after: Option<Duration>, outcome: Box<Outcome> },
 }
 
 /// A fetch under way. When it ends, also by a panic, its slot is free.
@@ -177,12 +185,12 @@ impl Drop for Connecting<'_> {
 fn extractor(page: &Url, answer: &impl Answer) -> Extractor {
     let mut links = Extractor::new(page);
     for value in answer.headers("x-robots-tag") {
-        links.x_robots_tag(&String::from_utf8_lossy(&value));
+        links.x_robots_tag(&String::from_utf8_lossy(value));
     }
     links
 }
 
 fn is_html(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    let essence = essence(content_type);
     essence.eq_ignore_ascii_case("text/html") || essence.eq_ignore_ascii_case("application/xhtml+xml")
 }

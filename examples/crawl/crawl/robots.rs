@@ -14,7 +14,6 @@ use windlass_examples::robots::Robots;
 use super::{
     Crawl, State,
     fate::{self, location},
-    sitemaps::sitemap_link,
     visit::{What, host_of},
 };
 use crate::{
@@ -46,7 +45,7 @@ impl<E: Engine> Crawl<E> {
         };
         if matches!(self.plan.manners.sitemaps, Sitemaps::Followed(_)) && self.plan.scope.is_home_of(&url) {
             let named = robots.sitemaps().iter().take(SITEMAPS_OF_ROBOTS_MAX).filter_map(|text| url.join(text).ok());
-            let links: Vec<Link> = named.map(|sitemap| sitemap_link(&sitemap, 0)).collect();
+            let links: Vec<Link> = named.map(|sitemap| self.sitemap_link(&sitemap, 0)).collect();
             if !links.is_empty() {
                 self.tell(Told::Found(links));
             }

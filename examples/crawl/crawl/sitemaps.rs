@@ -21,8 +21,9 @@ use windlass_examples::sitemap::{self, Entry, Sitemap};
 
 use super::{
     Crawl,
+    entry::AT_ONCE,
     fate::{HOPS_MAX, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
-    visit::{Kind, Outcome, Page},
+    visit::{Kind, Page},
 };
 use crate::{
     engine::{Answer, Engine},
@@ -35,8 +36,6 @@ use crate::{
 pub(super) const SITEMAPS_AT_ONCE: usize = 2;
 /// The protocol allows no index in an index; sites have them all the same.
 const INDEXES_MAX: u32 = 3;
-/// Of a sitemap so many links are told at a time.
-const LINKS_AT_ONCE: usize = 512;
 
 impl<E: Engine> Crawl<E> {
     /// Reads a sitemap: what it names are links. Neither it nor what went wrong with it is in the output.
@@ -51,13 +50,13 @@ impl<E: Engine> Crawl<E> {
             Ok(Read::Elsewhere(_)) if page.hops >= HOPS_MAX => self.give_up(page),
             Ok(Read::Nothing) => self.give_up(page),
             Ok(Read::Elsewhere(at)) => {
-                let mut link = sitemap_link(&at, page.depth);
+                let mut link = self.sitemap_link(&at, page.depth);
                 link.page.hops = page.hops + 1;
                 self.tell(Told::Found(vec![link]));
                 self.tell(Told::Dropped(page));
             }
-            Ok(Read::Later(after)) => self.put_off(page, after, Outcome::default()),
-            Err(error) if may_pass(&error) => self.put_off(page, None, Outcome::default()),
+            Ok(Read::Later(after)) => self.put_off(page, after, Box::default()),
+            Err(error) if may_pass(&error) => self.put_off(page, None, Box::default()),
             Err(_) => self.give_up(page),
         }
         let mut state = self.state.borrow_mut();
@@ -71,9 +70,18 @@ impl<E: Engine> Crawl<E> {
         }
     }
 
+    /// A sitemap that so many indexes led to. It has its turn among the pages that are as deep, behind those that are less deep,
+    /// or preferred: there may be no end of sitemaps. All pages that one names are as deep, so where depths are apart they are
+    /// all read first.
+    pub(super) fn sitemap_link(&self, url: &Url, indexes: u32) -> Link {
+        let url = normal(url);
+        let rank = Rank { level: 0, ..self.plan.order.rank(&url, indexes) };
+        Link { page: Page::new(Kind::Sitemap, url, indexes, None), rank, refused: None }
+    }
+
     /// There is no such sitemap.
     fn give_up(&self, page: Box<Page>) {
-        self.state.borrow_mut().end(page, Outcome::default(), vec![]);
+        self.state.borrow_mut().end(page, Box::default(), vec![]);
         self.changed.notify_one();
     }
 
@@ -83,8 +91,8 @@ impl<E: Engine> Crawl<E> {
             (200..=299, _) => {}
             (status, Some(at)) if is_redirect(status) => return Ok(Read::Elsewhere(at?)),
             (status, _) if is_to_be_asked_again(status) => {
-                let asked_for = answer.headers("retry-after").into_iter().next();
-                return Ok(Read::Later(asked_for.and_then(|value| retry_after(&value, SystemTime::now()))));
+                let asked_for = answer.headers("retry-after").next();
+                return Ok(Read::Later(asked_for.and_then(|value| retry_after(value, SystemTime::now()))));
             }
             _ => return Ok(Read::Nothing),
         }
@@ -100,9 +108,9 @@ impl<E: Engine> Crawl<E> {
             let is_over = entries.is_none();
             links.extend(entries.into_iter().flatten().filter_map(|entry| match entry {
                 Entry::Page(url) => self.link(&url, 1, Some(&page.at)),
-                Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| sitemap_link(&url, page.depth + 1)),
+                Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| self.sitemap_link(&url, page.depth + 1)),
             }));
-            if links.len() >= LINKS_AT_ONCE || (is_over && !links.is_empty()) {
+            if links.len() >= AT_ONCE || (is_over && !links.is_empty()) {
                 self.tell(Told::Found(mem::take(&mut links)));
                 self.answered.notified().await; // the store takes its time: until then the rest stays here as it came
             }
@@ -141,13 +149,6 @@ async fn unpacked<E: Engine>(mut packed: &[u8]) -> Result<Vec<u8>, Error> {
         E::yield_now().await;
     }
     Ok(file)
-}
-
-/// A sitemap that so many indexes led to. It comes before the pages that are as deep, since it knows of the most, and after
-/// those that are less deep: there may be no end of sitemaps.
-pub(super) fn sitemap_link(url: &Url, indexes: u32) -> Link {
-    let rank = Rank { depth: indexes, ..Rank::default() };
-    Link { page: Page::new(Kind::Sitemap, normal(url), indexes, None), rank, refused: None }
 }
 
 #[cfg(test)]

@@ -68,8 +68,8 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    pub(super) fn failed(error: &Error) -> Self {
-        Self { error: Some((error.kind(), error.to_string())), ..Self::default() }
+    pub(super) fn failed(error: &Error) -> Box<Self> {
+        Box::new(Self { error: Some((error.kind(), error.to_string())), ..Self::default() })
     }
 }
 

@@ -21,14 +21,17 @@ use std::{net::IpAddr, os::unix::net::UnixStream, time::Duration};
 use serde::Serialize;
 use windlass::http::{Error, Url};
 
+use crate::plan::Header;
+
 pub(crate) trait Engine: 'static {
     type Answer: Answer;
 
-    /// Sends a GET, and waits for the head of the answer. Calls `connected` when it has a connection.
+    /// Sends a GET with `credentials`, besides the headers that all have, and waits for the head of the answer. Calls
+    /// `connected` when it has a connection.
     ///
     /// # Errors
     /// Every failure under its own kind.
-    async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Self::Answer, Error>;
+    async fn send(&self, url: &Url, credentials: &[Header], connected: &dyn Fn()) -> Result<Self::Answer, Error>;
 
     /// How many names are being looked up, as far as it tells.
     fn resolving(&self) -> usize;
@@ -50,7 +53,7 @@ pub(crate) trait Answer {
     fn status(&self) -> u16;
 
     /// The headers of this name, in their order.
-    fn headers(&self, name: &str) -> Vec<Vec<u8>>;
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
 
     /// The next piece of the body, as it came; none at its end.
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error>;

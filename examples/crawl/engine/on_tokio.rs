@@ -20,11 +20,12 @@ use reqwest::{Client, redirect::Policy};
 use windlass::http::{Error, ErrorKind, Url};
 
 use super::{Answer, Engine, Took, failures::of_reqwest, ms};
-use crate::plan::Manners;
+use crate::plan::{Header, Manners};
 
 #[derive(Debug)]
 pub(crate) struct OnTokio {
     client: Client,
+    headers: Vec<Header>,
     max_size: u64,
 }
 
@@ -43,18 +44,18 @@ impl OnTokio {
             client = client.resolve(host, SocketAddr::new(*address, *port));
         }
         let client = client.build().map_err(|error| error.to_string())?;
-        Ok(Self { client, max_size: manners.max_size })
+        Ok(Self { client, headers: manners.headers.public().to_vec(), max_size: manners.max_size })
     }
 }
 
 impl Engine for OnTokio {
     type Answer = Heard;
 
-    async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Heard, Error> {
+    async fn send(&self, url: &Url, credentials: &[Header], connected: &dyn Fn()) -> Result<Heard, Error> {
         connected(); // it does not tell when
         let began = Instant::now();
         let mut request = self.client.get(url.as_str());
-        for (name, value) in headers {
+        for (name, value) in self.headers.iter().chain(credentials) {
             request = request.header(name, value);
         }
         let response = request.send().await.map_err(|error| of_reqwest(&error))?;
@@ -99,8 +100,8 @@ impl Answer for Heard {
         self.response.status().as_u16()
     }
 
-    fn headers(&self, name: &str) -> Vec<Vec<u8>> {
-        self.response.headers().get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.response.headers().get_all(name).iter().map(|value| value.as_bytes())
     }
 
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {

@@ -17,7 +17,7 @@ use windlass::{
 };
 
 use super::{Answer, Engine, Took, ms};
-use crate::plan::Manners;
+use crate::plan::{Header, Manners};
 
 #[derive(Debug)]
 pub(crate) struct OnWindlass {
@@ -63,6 +63,8 @@ impl OnWindlass {
         let policy = if manners.denies_private { AddressPolicy::PublicOnly } else { AddressPolicy::AllowAll };
         let client = Client::builder().limit(connections).limit_per_host(0).timeouts(timeouts).limits(limits);
         let client = client.user_agent(manners.user_agent.clone()).address_policy(policy);
+        let public = manners.headers.public().iter();
+        let client = public.fold(client, |client, (name, value)| client.header(name, value.as_str()));
         let resolving = Rc::default();
         let client = client.resolver(resolver(&resolving)).overrides(overrides(manners));
         Self { client: client.build(), resolving }
@@ -80,9 +82,9 @@ fn overrides(manners: &Manners) -> Overrides {
 impl Engine for OnWindlass {
     type Answer = Response;
 
-    async fn send(&self, url: &Url, headers: &[(String, String)], connected: &dyn Fn()) -> Result<Response, Error> {
+    async fn send(&self, url: &Url, credentials: &[Header], connected: &dyn Fn()) -> Result<Response, Error> {
         let mut request = self.client.get(url).timed().on_connection(connected);
-        for (name, value) in headers {
+        for (name, value) in credentials {
             request = request.header(name.as_str(), value.as_str());
         }
         request.send().await
@@ -115,8 +117,8 @@ impl Answer for Response {
         Response::status(self)
     }
 
-    fn headers(&self, name: &str) -> Vec<Vec<u8>> {
-        Response::headers(self).get_all(name).map(<[u8]>::to_vec).collect()
+    fn headers<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        Response::headers(self).get_all(name)
     }
 
     async fn chunk(&mut self) -> Result<Option<&[u8]>, Error> {

@@ -31,7 +31,7 @@ use crate::report;
 const META: TableDefinition<'_, &str, &str> = TableDefinition::new("meta");
 
 /// The form of all that is written here.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Whose state it is: what a crawl must have in common with the one that it goes on with.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -143,8 +143,8 @@ impl Ledger {
             transaction.delete_table(WAITING).map_err(failed)?;
             transaction.delete_table(HOSTS).map_err(failed)?;
             let mut tables = Tables::of(&transaction)?;
-            tables.take_up_postponed()?;
-            tables.line_up_all(&mut self.shelf)?;
+            tables.take_up_postponed(&mut self.shelf)?;
+            tables.recall(&mut self.shelf)?;
         }
         self.began = Some(began);
         self.transaction = Some(transaction);
@@ -215,7 +215,7 @@ impl Ledger {
             tables.meet(shelf, link, answer)?;
         }
         if let Some(key) = page {
-            tables.leave(shelf, &key)?;
+            tables.leave(shelf, &key);
             self.uncommitted += 1;
         }
         if let Some((page, outcome, extra)) = ended {
@@ -238,6 +238,7 @@ impl Ledger {
     /// Those of the disk; what was committed before holds.
     pub(crate) fn commit(&mut self) -> io::Result<()> {
         let Some(transaction) = self.transaction.take() else { return Ok(()) };
+        Tables::of(&transaction)?.write_down(&mut self.shelf)?;
         self.progress.number = self.shelf.number;
         self.progress.lens = self.files.sync(self.sync)?;
         let progress = serde_json::to_string(&self.progress).expect("progress has only numbers");

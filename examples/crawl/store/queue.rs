@@ -1,13 +1,21 @@
 //! The queue on disk, and the window on it.
 //!
 //! ```text
-//!     met      128 bits of every URL that was ever found
-//!     queue    host, rank, number ──► page       what has not ended; a host's are in order of rank, then of arrival
-//!     waiting  level, number ──► host            hosts that have something in the queue, and none of it handed over
-//!     postponed                  ──► as queue    what is queued again when a state is opened
+//!     met        128 bits of every URL that was ever found, but for those in `lately`
+//!     lately     nth ──► many of them            as they came, until they are many: memory has them, too
+//!     queue      host, rank, number ──► chunk    what has not ended; a host's are in order of rank, then of arrival
+//!     waiting    level, number ──► host          hosts that have something in the queue, and none of it handed over
+//!     postponed  host, rank, number ──► page     what is queued again when a state is opened
 //!
-//!     link ──► meet ──► queue ──► hand_over: the window ──► the frontier ──► it has ended: leave ──► room for the next
+//!     link ──► meet ──► pending ──► hand_over: the window ──► the frontier ──► it has ended: leave ──► room for the next
+//!                          │ write_down, before a commit and when it is much: what has not ended meanwhile
+//!                          ▼
+//!                       chunks: up to so many pages of one host and rank, by the number of the last
 //! ```
+//!
+//! To find a place in a table costs far more than what is put there. So what happens is noted in memory, and written down
+//! sorted: a page that ends before that is in no table, and the others are there with their neighbours. A chunk of which
+//! something has ended is written once more without that, and goes when nothing is left of it.
 //!
 //! A window is handed over: a few pages a host, of a few thousand hosts, each page once. What ends makes room for the next of
 //! its host, and a host that has no more for the next host. That is what the crawl has in memory, however long the queue is.
@@ -18,10 +26,10 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    io,
+    io, mem,
 };
 
-use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
+use redb::{ReadableTable, ReadableTableMetadata, Table, TableDefinition, WriteTransaction};
 
 use super::{
     Answer, Link,
@@ -34,7 +42,10 @@ use crate::{
 };
 
 const MET: TableDefinition<'_, u128, ()> = TableDefinition::new("met");
-const QUEUE: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("queue");
+/// Pages with their numbers; the key is that of the last, also when that has ended.
+type Chunk = Vec<(u64, &'static [u8])>;
+const QUEUE: TableDefinition<'_, &[u8], Chunk> = TableDefinition::new("queue");
+const LATELY: TableDefinition<'_, u64, Vec<u128>> = TableDefinition::new("lately");
 const POSTPONED: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("postponed");
 pub(super) const WAITING: TableDefinition<'_, (u32, u64), &[u8]> = TableDefinition::new("waiting");
 /// Where in `waiting` a host is.
@@ -46,8 +57,14 @@ const HOSTS_MIN: usize = 4_096;
 const PAGES_MIN: usize = 16;
 /// Pages that are handed over where hosts are few: so many that the crawl goes on while the disk is awaited.
 const TOTAL: usize = 4_096;
+/// Pages of a chunk, at most: their records fill a page of the database or two.
+const CHUNK: usize = 32;
+/// Pages that have come and are not written down, at most: a few megabytes.
+const FRESH: usize = 4_096;
+/// What is met before it gets its place among all that was, so that many go to one place; a megabyte or two.
+const LATELY_MET: usize = 32_768;
 
-/// How much is handed over.
+/// How much is handed over, and how much is in memory besides.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Window {
     pub(super) hosts: usize,
@@ -55,16 +72,23 @@ pub(crate) struct Window {
     pub(super) pages: usize,
     /// Of all, if that makes more of one.
     pub(super) total: usize,
+    /// Pages that are written down together.
+    pub(super) chunk: usize,
+    /// Pages that have come and are not written down.
+    pub(super) fresh: usize,
+    /// What is met and has no place among all that was.
+    pub(super) met: usize,
 }
 
 impl Window {
     /// Whatever the bounds are.
-    pub(super) const LEAST: Self = Self { hosts: HOSTS_MIN, pages: PAGES_MIN, total: TOTAL };
+    pub(super) const LEAST: Self =
+        Self { hosts: HOSTS_MIN, pages: PAGES_MIN, total: TOTAL, chunk: CHUNK, fresh: FRESH, met: LATELY_MET };
 
     /// So much that what the bounds allow is never waited for.
     pub(crate) fn for_bounds(bounds: &Bounds) -> Self {
         let (hosts, pages) = (HOSTS_MIN.max(2 * bounds.concurrency), PAGES_MIN.max(2 * bounds.per_host));
-        Self { hosts, pages, total: TOTAL }
+        Self { hosts, pages, ..Self::LEAST }
     }
 }
 
@@ -74,8 +98,35 @@ struct Active {
     handed: BTreeSet<Key>,
     /// Whatever of it is in the queue and is not handed over is not before this; if none, all is handed over.
     rest: Option<Key>,
-    /// The first in the queue that came late, and goes before something that is handed over.
-    better: Option<Key>,
+    /// Something has come that goes before what is handed over.
+    is_overtaken: bool,
+    /// Something of it has ended or come.
+    is_touched: bool,
+}
+
+impl Active {
+    fn touch(&mut self, host: &[u8], touched: &mut Vec<Box<[u8]>>) {
+        if !mem::replace(&mut self.is_touched, true) {
+            touched.push(host.into());
+        }
+    }
+}
+
+/// What has happened since the tables were written.
+#[derive(Debug, Default)]
+struct Pending {
+    met: Vec<u128>,
+    /// What has come, and not ended.
+    fresh: BTreeMap<Key, Fresh>,
+    /// What has ended, and is in the queue, by its number.
+    gone: BTreeMap<u64, Key>,
+}
+
+#[derive(Debug)]
+struct Fresh {
+    record: Vec<u8>,
+    /// Until it is handed over: then it need not be read.
+    page: Option<Page>,
 }
 
 /// What is known of the queue without looking.
@@ -87,21 +138,28 @@ pub(super) struct Shelf {
     /// How many of each level are in the queue.
     levels: BTreeMap<u32, u64>,
     active: HashMap<Box<[u8]>, Active>,
-    /// What has come since the window was filled, by its number: taken from here, it need not be read and parsed.
-    fresh: HashMap<u64, Page>,
-    /// Those of which something has ended or come.
-    touched: HashSet<Box<[u8]>>,
+    /// Those that are touched.
+    touched: Vec<Box<[u8]>>,
+    /// What was met and is not in the table `met`.
+    met: HashSet<u128>,
+    pending: Pending,
 }
 
 impl Shelf {
     pub(super) fn new(window: Window, number: u64) -> Self {
-        let (levels, active, fresh, touched) = (BTreeMap::new(), HashMap::new(), HashMap::new(), HashSet::new());
-        Self { window, number, left: 0, levels, active, fresh, touched }
+        let (levels, active, met, pending) = (BTreeMap::new(), HashMap::new(), HashSet::new(), Pending::default());
+        Self { window, number, left: 0, levels, active, touched: vec![], met, pending }
     }
 
-    fn came(&mut self, level: u32) {
-        self.left += 1;
-        *self.levels.entry(level).or_default() += 1;
+    /// How much is noted that has its limit in the window: `fresh` and `met`.
+    #[cfg(test)]
+    pub(super) fn noted(&self) -> [usize; 2] {
+        [self.pending.fresh.len(), self.met.len()]
+    }
+
+    fn came(&mut self, level: u32, count: u64) {
+        self.left += count;
+        *self.levels.entry(level).or_default() += count;
     }
 
     fn went(&mut self, level: u32) {
@@ -112,31 +170,26 @@ impl Shelf {
             self.levels.remove(&level);
         }
     }
-
-    fn touch(&mut self, host: &[u8]) {
-        if !self.touched.contains(host) {
-            self.touched.insert(host.into());
-        }
-    }
 }
 
 /// The tables, as one transaction sees them.
 pub(super) struct Tables<'a> {
+    transaction: &'a WriteTransaction,
     met: Table<'a, u128, ()>,
-    queue: Table<'a, &'static [u8], &'static [u8]>,
-    postponed: Table<'a, &'static [u8], &'static [u8]>,
+    queue: Table<'a, &'static [u8], Chunk>,
     line: Line<'a>,
 }
 
 impl<'a> Tables<'a> {
     pub(super) fn of(transaction: &'a WriteTransaction) -> io::Result<Self> {
         Ok(Self {
+            transaction,
             met: transaction.open_table(MET).map_err(failed)?,
             queue: transaction.open_table(QUEUE).map_err(failed)?,
-            postponed: transaction.open_table(POSTPONED).map_err(failed)?,
             line: Line {
                 waiting: transaction.open_table(WAITING).map_err(failed)?,
                 hosts: transaction.open_table(HOSTS).map_err(failed)?,
+                latest: None,
             },
         })
     }
@@ -144,30 +197,31 @@ impl<'a> Tables<'a> {
     /// Puts a link in the queue, if it is met for the first time. Whether it is in.
     pub(super) fn meet(&mut self, shelf: &mut Shelf, link: Link, answer: &mut Answer) -> io::Result<bool> {
         let print = fingerprint(&link.page);
-        if self.met.get(print).map_err(failed)?.is_some() {
+        if shelf.met.contains(&print) || self.met.get(print).map_err(failed)?.is_some() {
             return Ok(false);
         }
-        self.met.insert(print, ()).map_err(failed)?;
+        if shelf.pending.fresh.len() >= shelf.window.fresh || shelf.met.len() >= shelf.window.met {
+            self.write_down(shelf)?;
+        }
+        shelf.met.insert(print);
+        shelf.pending.met.push(print);
         if let Some(why) = link.refused {
             answer.skipped.push(why);
             return Ok(false);
         }
         shelf.number += 1;
         let key = Key::new(host_of(&link.page.at), link.rank, shelf.number);
-        self.queue.insert(key.bytes(), &*Record::of(&link.page)).map_err(failed)?;
-        shelf.came(link.rank.level);
-        shelf.fresh.insert(shelf.number, Page { key: key.clone(), ..link.page });
+        let record = Record::of(&link.page);
+        let page = Some(Page { key: key.clone(), ..link.page });
+        shelf.pending.fresh.insert(key.clone(), Fresh { record, page });
+        shelf.came(link.rank.level, 1);
         match shelf.active.get_mut(key.host()) {
             Some(active) => {
                 if active.rest.as_ref().is_none_or(|rest| key < *rest) {
                     active.rest = Some(key.clone());
                 }
-                let goes_before = |other: Option<&Key>| other.is_some_and(|other| key < *other);
-                if goes_before(active.handed.last()) && (active.better.is_none() || goes_before(active.better.as_ref()))
-                {
-                    active.better = Some(key.clone());
-                }
-                shelf.touch(key.host());
+                active.is_overtaken |= active.handed.last().is_some_and(|last| key < *last);
+                active.touch(key.host(), &mut shelf.touched);
             }
             None => self.line.stand(&key)?,
         }
@@ -175,52 +229,98 @@ impl<'a> Tables<'a> {
     }
 
     /// Takes what has ended out of the queue.
-    pub(super) fn leave(&mut self, shelf: &mut Shelf, key: &Key) -> io::Result<()> {
-        self.queue.remove(key.bytes()).map_err(failed)?.expect("what ends is in the queue");
+    pub(super) fn leave(&mut self, shelf: &mut Shelf, key: &Key) {
+        if shelf.pending.fresh.remove(key).is_none() {
+            shelf.pending.gone.insert(key.number(), key.clone());
+        }
         shelf.went(key.rank().level);
         let active = shelf.active.get_mut(key.host()).expect("what ends was handed over");
         active.handed.remove(key);
-        shelf.touch(key.host());
-        Ok(())
+        active.touch(key.host(), &mut shelf.touched);
     }
 
     /// Keeps for the next run what is about to leave the queue.
     pub(super) fn postpone(&mut self, page: &Page) -> io::Result<()> {
-        self.postponed.insert(page.key.bytes(), &*Record::of(page)).map_err(failed)?;
+        let mut postponed = self.transaction.open_table(POSTPONED).map_err(failed)?;
+        postponed.insert(page.key.bytes(), &*Record::of(page)).map_err(failed)?;
         Ok(())
     }
 
-    /// Queues what an earlier run has postponed.
-    pub(super) fn take_up_postponed(&mut self) -> io::Result<()> {
-        while let Some((key, record)) = self.postponed.pop_first().map_err(failed)? {
-            self.queue.insert(key.value(), record.value()).map_err(failed)?;
+    /// Queues what an earlier run has postponed, behind what is of its rank.
+    pub(super) fn take_up_postponed(&mut self, shelf: &mut Shelf) -> io::Result<()> {
+        let mut postponed = self.transaction.open_table(POSTPONED).map_err(failed)?;
+        while let Some((key, record)) = postponed.pop_first().map_err(failed)? {
+            shelf.number += 1;
+            let key = Key::from(key.value()).numbered(shelf.number);
+            self.queue.insert(key.bytes(), vec![(shelf.number, record.value())]).map_err(failed)?;
         }
         Ok(())
     }
 
-    /// Has all hosts wait that have something in the queue, and counts.
-    pub(super) fn line_up_all(&mut self, shelf: &mut Shelf) -> io::Result<()> {
+    /// Has in memory what belongs there, and all hosts wait that have something in the queue.
+    pub(super) fn recall(&mut self, shelf: &mut Shelf) -> io::Result<()> {
+        for met in self.transaction.open_table(LATELY).map_err(failed)?.iter().map_err(failed)? {
+            shelf.met.extend(met.map_err(failed)?.1.value());
+        }
         let mut last = Vec::new();
         for entry in self.queue.iter().map_err(failed)? {
-            let key = Key::from(entry.map_err(failed)?.0.value());
-            shelf.came(key.rank().level);
-            if shelf.left == 1 || last != key.host() {
+            let (key, chunk) = entry.map_err(failed)?;
+            let (key, chunk) = (Key::from(key.value()), chunk.value());
+            shelf.came(key.rank().level, chunk.len() as u64);
+            if last != key.host() {
                 last = key.host().to_vec();
-                self.line.stand(&key)?;
+                self.line.stand(&key.numbered(chunk[0].0))?;
             }
         }
         Ok(())
     }
 
-    /// Fills the window. What was met before this, and is not handed over now, will have to be read.
-    pub(super) fn hand_over(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
-        self.fill(shelf, handed)?;
-        shelf.fresh = HashMap::new(); // what it takes is given back, too
+    /// Has in the tables what is pending.
+    pub(super) fn write_down(&mut self, shelf: &mut Shelf) -> io::Result<()> {
+        let Pending { met, fresh, mut gone } = mem::take(&mut shelf.pending);
+        let mut lately = self.transaction.open_table(LATELY).map_err(failed)?;
+        if shelf.met.len() >= shelf.window.met {
+            let met: BTreeSet<_> = mem::take(&mut shelf.met).into_iter().collect();
+            for print in met {
+                self.met.insert(print, ()).map_err(failed)?;
+            }
+            lately.retain(|_, _| false).map_err(failed)?;
+        } else if !met.is_empty() {
+            let nth = lately.len().map_err(failed)?;
+            lately.insert(nth, met).map_err(failed)?;
+        }
+        while let Some((&number, key)) = gone.first_key_value() {
+            let (last, left) = {
+                let mut chunks = self.queue.range(key.bytes()..).map_err(failed)?;
+                let (last, pages) = chunks.next().expect("what ends is in the queue").map_err(failed)?;
+                let left = pages.value().into_iter().filter(|(number, _)| gone.remove(number).is_none());
+                let left: Vec<_> = left.map(|(number, record)| (number, record.to_vec())).collect();
+                (Key::from(last.value()), left)
+            };
+            assert!(!gone.contains_key(&number), "what ends is in the queue");
+            if left.is_empty() {
+                self.queue.remove(last.bytes()).map_err(failed)?;
+            } else {
+                self.put(&last, left.iter().map(|(number, record)| (*number, &**record)))?;
+            }
+        }
+        let fresh: Vec<_> = fresh.into_iter().collect();
+        let alike = fresh.chunk_by(|(key, _), (other, _)| key.is_like(other));
+        for chunk in alike.flat_map(|alike| alike.chunks(shelf.window.chunk)) {
+            let (last, _) = chunk.last().expect("no chunk is empty");
+            self.put(last, chunk.iter().map(|(key, fresh)| (key.number(), &*fresh.record)))?;
+        }
         Ok(())
     }
 
-    fn fill(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
-        for host in std::mem::take(&mut shelf.touched) {
+    fn put<'r>(&mut self, last: &Key, pages: impl Iterator<Item = (u64, &'r [u8])>) -> io::Result<()> {
+        self.queue.insert(last.bytes(), pages.collect::<Vec<_>>()).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Fills the window.
+    pub(super) fn hand_over(&mut self, shelf: &mut Shelf, handed: &mut Vec<Page>) -> io::Result<()> {
+        for host in mem::take(&mut shelf.touched) {
             self.settle(shelf, &host, handed)?;
         }
         while shelf.active.len() < shelf.window.hosts {
@@ -240,30 +340,24 @@ impl<'a> Tables<'a> {
         let Window { pages, total, .. } = shelf.window;
         let (room, least) = (pages.max(total / shelf.active.len().max(1)), shelf.levels.keys().next().copied());
         let Some(active) = shelf.active.get_mut(host) else { return Ok(()) };
-        let better = active.better.take();
-        let from = if active.handed.len() <= room / 2 { active.rest.clone() } else { better };
+        active.is_touched = false;
+        let is_due = mem::take(&mut active.is_overtaken) || active.handed.len() <= room / 2;
+        let from = active.rest.clone().filter(|from| is_due && Some(from.rank().level) <= least);
         if let Some(from) = from {
-            let mut next = None;
             let last = active.handed.last().cloned();
-            for entry in self.queue.range(from.bytes()..&*[host, &[1]].concat()).map_err(failed)? {
-                let (key, record) = entry.map_err(failed)?;
-                let key = Key::from(key.value());
-                if active.handed.contains(&key) {
-                    continue;
-                }
-                let room = if Some(&key) < last.as_ref() { 2 * room } else { room };
-                if Some(key.rank().level) > least || active.handed.len() >= room {
-                    next = Some(key);
+            let room = |key: &Key| if Some(key) < last.as_ref() { 2 * room } else { room };
+            active.rest = None;
+            let count = room(&from).saturating_sub(active.handed.len()) + 1; // the last of them says where the rest begins
+            for (key, record) in self.ahead(&shelf.pending, &from, &active.handed, count)? {
+                if Some(key.rank().level) > least || active.handed.len() >= room(&key) {
+                    active.rest = Some(key);
                     break;
                 }
                 active.handed.insert(key.clone());
-                handed.push(match shelf.fresh.remove(&key.number()) {
-                    Some(page) => page,
-                    None => Record::read(key, record.value())?,
+                handed.push(match (record, shelf.pending.fresh.get_mut(&key)) {
+                    (Some(record), _) => Record::read(key, &record)?,
+                    (None, fresh) => fresh.and_then(|fresh| fresh.page.take()).expect("what waits has its page"),
                 });
-            }
-            if active.rest.as_ref() == Some(&from) {
-                active.rest = next; // what is before that is handed over
             }
         }
         if active.handed.is_empty() {
@@ -274,18 +368,55 @@ impl<'a> Tables<'a> {
         }
         Ok(())
     }
+
+    /// What is in line from there on of the same host, in order, without what is handed over: `count` at least, if there are
+    /// so many. With records, where they are in the table.
+    fn ahead(
+        &self,
+        pending: &Pending,
+        from: &Key,
+        handed: &BTreeSet<Key>,
+        count: usize,
+    ) -> io::Result<Vec<(Key, Option<Vec<u8>>)>> {
+        let end = Key::from(&*[from.host(), &[1]].concat());
+        let fresh = pending.fresh.range(from..&end).filter(|(_, fresh)| fresh.page.is_some());
+        let mut ahead: Vec<_> = fresh.take(count).map(|(key, _)| (key.clone(), None)).collect();
+        let enough = ahead.len() + count;
+        for chunk in self.queue.range(from.bytes()..end.bytes()).map_err(failed)? {
+            if ahead.len() >= enough {
+                break;
+            }
+            let (last, pages) = chunk.map_err(failed)?;
+            let last = Key::from(last.value());
+            let pages = pages.value().into_iter().filter(|(number, _)| !pending.gone.contains_key(number));
+            let pages = pages.map(|(number, record)| (last.numbered(number), record));
+            let pages = pages.filter(|(key, _)| !handed.contains(key));
+            ahead.extend(pages.map(|(key, record)| (key, Some(record.to_vec()))));
+        }
+        ahead.sort_by(|(key, _), (other, _)| key.cmp(other));
+        Ok(ahead)
+    }
 }
 
 /// The hosts that wait for their turn.
 struct Line<'a> {
     waiting: Table<'a, (u32, u64), &'static [u8]>,
     hosts: Table<'a, &'static [u8], (u32, u64)>,
+    /// Whose host was the latest to be told to stand there: links to one host come together.
+    latest: Option<Key>,
 }
 
 impl Line<'_> {
     /// Has the host of an entry stand there; in the place that it has, unless the entry's level is lower.
     fn stand(&mut self, entry: &Key) -> io::Result<()> {
         let place = (entry.rank().level, entry.number());
+        if let Some(latest) = &self.latest
+            && latest.host() == entry.host()
+            && latest.rank().level <= place.0
+        {
+            return Ok(());
+        }
+        self.latest = Some(entry.clone());
         let before = self.hosts.get(entry.host()).map_err(failed)?.map(|before| before.value());
         match before {
             Some((level, _)) if level <= place.0 => return Ok(()),
@@ -301,6 +432,7 @@ impl Line<'_> {
     fn next(&mut self, level: u32) -> io::Result<Option<Vec<u8>>> {
         let first = self.waiting.first().map_err(failed)?.map(|(place, host)| (place.value(), host.value().to_vec()));
         let Some((place, host)) = first.filter(|(place, _)| place.0 <= level) else { return Ok(None) };
+        self.latest = None;
         self.waiting.remove(place).map_err(failed)?;
         self.hosts.remove(&*host).map_err(failed)?;
         Ok(Some(host))

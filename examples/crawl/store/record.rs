@@ -40,6 +40,16 @@ impl Key {
         Self(bytes.into())
     }
 
+    /// As this, with another number.
+    pub(super) fn numbered(&self, number: u64) -> Self {
+        Self([&self.0[..self.0.len() - 8], &number.to_be_bytes()].concat().into())
+    }
+
+    /// Whether host and rank are the same.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        self.0[..self.0.len() - 8] == other.0[..other.0.len() - 8]
+    }
+
     /// Before whatever `host` has.
     pub(super) fn least_of(host: &[u8]) -> Self {
         Self([host, &[0; 1 + Self::BEHIND]].concat().into())

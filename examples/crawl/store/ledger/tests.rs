@@ -9,6 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     env, fs,
     io::Write,
+    mem,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -46,8 +47,8 @@ impl Drop for Folder {
     }
 }
 
-/// Small enough to be full all the time.
-const WINDOW: Window = Window { hosts: 3, pages: 4, total: 0 };
+/// Small enough to be full all the time, and for chunks to be cut and written down at any of them.
+const WINDOW: Window = Window { hosts: 3, pages: 4, total: 0, chunk: 3, fresh: 9, met: 30 };
 
 fn opened(folder: &Path) -> Result<Ledger, Trouble> {
     // Killed it is as good as synced; what the power's loss leaves no test here can tell.
@@ -152,12 +153,16 @@ fn whatever_overtakes_what_nothing_is_left_behind() {
 }
 
 #[test]
-fn hosts_wait_for_each_other_in_the_order_of_their_first_page() {
-    let mut ledger = Ledger::open(None).unwrap();
-    ledger.begin(Began::default(), [None, None], WINDOW).unwrap();
+fn hosts_wait_for_each_other_in_the_order_of_their_first_page_also_in_the_next_run() {
+    let folder = Folder::new();
+    let mut ledger = opened(&folder.0).unwrap();
     let links = ["d", "a", "c", "b", "a", "d"].iter().enumerate();
     let links = links.map(|(nth, host)| link(&format!("http://{host}/{nth}"), 0)).collect();
-    let mut first = ledger.take([Told::Found(links)]).unwrap();
+    assert_eq!(urls(&ledger.take([Told::Found(links)]).unwrap().handed), ["/0", "/5", "/1", "/4", "/2"]);
+    ledger.commit().unwrap();
+    drop(ledger);
+    let mut ledger = opened(&folder.0).unwrap();
+    let mut first = ledger.take([]).unwrap();
     assert_eq!(urls(&first.handed), ["/0", "/5", "/1", "/4", "/2"]);
     let of_c = first.handed.pop().unwrap();
     assert_eq!(urls(&ledger.take([ended(of_c, vec![])]).unwrap().handed), ["/3"]);
@@ -257,6 +262,20 @@ fn what_is_no_state_is_left_as_it_is_and_what_was_never_one_is_made_anew() {
     assert!(matches!(opened(&folder.0), Err(Trouble::Usage(why)) if why.contains("it has 5 bytes")));
 }
 
+#[test]
+fn a_state_of_another_form_is_left_as_it_is() {
+    let folder = Folder::new();
+    opened(&folder.0).unwrap().commit().unwrap();
+    let database = database(&folder.at("crawl.redb"), Sync::Never).unwrap();
+    let transaction = database.begin_write().unwrap();
+    let before = r#"{"format":1,"number":0,"pages":0,"lens":[0,0]}"#;
+    transaction.open_table(META).unwrap().insert("progress", before).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    let Err(Trouble::Usage(why)) = opened(&folder.0) else { panic!("it is read") };
+    assert_eq!(why, "--state: its format is 1, and this program reads 2");
+}
+
 /// Numbers below what is asked for (SplitMix64, Steele and others 2014).
 fn random(mut state: u64) -> impl FnMut(usize) -> usize {
     move |below| {
@@ -267,12 +286,44 @@ fn random(mut state: u64) -> impl FnMut(usize) -> usize {
     }
 }
 
+/// Where a page stands: its rank, and when it came.
+type Place = (Rank, u64);
+
 /// What a crawl would be like that forgets nothing: as far as it was committed, and as far as it has come.
 #[derive(Clone, Default)]
 struct Model {
     met: BTreeSet<String>,
-    left: BTreeMap<String, u32>,
+    left: BTreeMap<String, Place>,
+    /// By their hosts, since that is how they are queued again.
+    postponed: BTreeMap<(String, Place), String>,
     lines: Vec<String>,
+    came: u64,
+}
+
+impl Model {
+    fn queue(&mut self, url: String, rank: Rank) {
+        self.came += 1;
+        self.left.insert(url, (rank, self.came));
+    }
+
+    /// As it is when somebody goes on with it.
+    fn resumed(&self) -> Self {
+        let mut resumed = self.clone();
+        for ((_, (rank, _)), url) in mem::take(&mut resumed.postponed) {
+            resumed.queue(url, rank);
+        }
+        resumed
+    }
+
+    /// The places of what is left of the host of `url`.
+    fn beside(&self, url: &str) -> impl Iterator<Item = (&String, Place)> {
+        let host = host(url);
+        self.left.iter().filter(move |(other, _)| self::host(other) == host).map(|(url, place)| (url, *place))
+    }
+}
+
+fn host(url: &str) -> String {
+    Url::parse(url).unwrap().host().to_owned()
 }
 
 /// A crawl of chance: whatever the loop, the disk and `kill -9` may do, in any order.
@@ -287,17 +338,23 @@ fn any_history(seed: u64) {
         let mut told = vec![];
         for _ in 0..random(4) {
             let depth = random(3) as u32;
+            let nth = random(handed.len().max(1));
+            let mut page = handed.keys().nth(nth).cloned().and_then(|url| handed.remove(&url));
+            if let Some(page) = page.take_if(|_| random(8) == 0) {
+                let place = now.left.remove(page.url.as_str()).unwrap();
+                now.postponed.insert((host(page.url.as_str()), place), page.url.to_string());
+                told.push(Told::Postponed(page.into()));
+                continue;
+            }
             let mut links = vec![];
-            for _ in 0..random(6) {
+            for _ in 0..random(9) {
                 let url = format!("http://h{}/{}", random(6), random(60));
-                if now.met.insert(url.clone()) {
-                    now.left.insert(url.clone(), depth);
-                }
                 let rank = Rank { level: depth, preference: random(3) as u8, depth };
+                if now.met.insert(url.clone()) {
+                    now.queue(url.clone(), rank);
+                }
                 links.push(Link { rank, ..link(&url, depth) });
             }
-            let nth = random(handed.len().max(1));
-            let page = handed.keys().nth(nth).cloned().and_then(|url| handed.remove(&url));
             told.push(match page {
                 Some(page) => {
                     now.left.remove(page.url.as_str());
@@ -309,11 +366,19 @@ fn any_history(seed: u64) {
         }
         let answer = ledger.take(told).unwrap();
         assert_eq!(answer.left, now.left.len() as u64);
-        let least = now.left.values().min();
+        let least = now.left.values().map(|(rank, _)| rank.level).min();
+        let new: Vec<String> = answer.handed.iter().map(|page| page.url.to_string()).collect();
         for page in answer.handed {
-            assert_eq!(now.left.get(page.url.as_str()), least, "nothing that has ended, and of the least level");
+            let place = now.left.get(page.url.as_str()).expect("nothing that has ended");
+            assert_eq!(Some(place.0.level), least, "nothing of a higher level");
             assert!(handed.insert(page.url.to_string(), page).is_none(), "nothing twice");
         }
+        for url in new {
+            let mut waits = now.beside(&url).filter(|(other, _)| !handed.contains_key(*other));
+            assert!(waits.all(|(_, place)| now.left[&url] < place), "nothing out of its order");
+        }
+        let [fresh, met] = ledger.shelf.noted();
+        assert!(fresh <= WINDOW.fresh && met <= WINDOW.met, "what grows with the crawl is on disk");
         let mut of_hosts: BTreeMap<&str, usize> = BTreeMap::new();
         handed.values().for_each(|page| *of_hosts.entry(page.url.host()).or_default() += 1);
         assert!(of_hosts.len() <= WINDOW.hosts && of_hosts.values().all(|count| *count <= 2 * WINDOW.pages));
@@ -335,7 +400,7 @@ fn any_history(seed: u64) {
                 }
                 fs::OpenOptions::new().append(true).open(folder.at("lines")).unwrap().write_all(b"{\"ur").unwrap();
                 ledger = opened(&folder.0).unwrap();
-                (now, handed) = (committed.clone(), BTreeMap::new());
+                (now, handed) = (committed.resumed(), BTreeMap::new());
                 assert_eq!(written(&folder.0), (now.lines.clone(), now.lines.clone()));
                 assert_eq!(ledger.pages(), now.lines.len() as u64);
             }
@@ -346,7 +411,7 @@ fn any_history(seed: u64) {
 
 #[test]
 fn whatever_happens_nothing_is_lost_or_done_twice() {
-    for seed in 0..4 {
+    for seed in 0..6 {
         any_history(seed);
     }
 }

@@ -39,8 +39,8 @@ Engines: windlass is this library; tokio is hyper on tokio's LocalRuntime; tokio
 reqwest what most programs on tokio use; asyncio and uvloop are aiohttp in Python (python3, or the one that WINDLASS_PYTHON \
 names: python3 -m venv DIR && DIR/bin/pip install aiohttp uvloop && export WINDLASS_PYTHON=DIR/bin/python), and what is not \
 installed is skipped, loudly. epoll is the floor: one send and one receive for each answer and next to nothing besides, which \
-no client can beat; it has no timers, no tasks and no parser, so it refuses --rate, --faults, --batch, --chunk and \
---max-requests, and waits for an answer until Ctrl-C.
+no client can beat; it has no timers, no tasks and no parser, so it refuses --rate, --faults, --batch and --chunk, \
+and waits for an answer until Ctrl-C.
 
 With --rate a request that finds the window full begins late and is counted so; its latency counts from when it was to \
 begin, which a client that waits for answers leaves out (coordinated omission: Tene, wrk2). Lateness is how long after its \
@@ -185,7 +185,6 @@ impl Flags {
             (self.faults.is_some(), "parser, so no --faults"),
             (self.chunk.is_some(), "parser, so no --chunk"),
             (self.batch.0.is_some(), "barrier, so no --batch"),
-            (self.max_requests.is_some(), "pool, so no --max-requests"),
         ]
         .into_iter()
         .find_map(|(asked, cannot)| asked.then_some(cannot))
@@ -328,12 +327,11 @@ mod tests {
             (&["--faults"], "--faults"),
             (&["--chunk", "5"], "--chunk"),
             (&["--article"], "--batch"),
-            (&["--max-requests", "1"], "--max-requests"),
         ] {
             let refused = flags(&[&["--engine", "windlass,epoll"], line].concat()).unwrap().checked().unwrap_err();
             assert!(refused.contains("epoll has no") && refused.contains(word), "{refused}");
         }
-        assert!(flags(&["--engine", "epoll", "--body", "5"]).unwrap().checked().is_ok());
+        assert!(flags(&["--engine", "epoll", "--body", "5", "--max-requests", "1"]).unwrap().checked().is_ok());
     }
 
     #[test]

@@ -30,7 +30,7 @@ use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
 use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::latency::{Latency, now_ns};
 
-use super::{Carried, on_sockets::request};
+use super::{Carried, on_sockets::Requests};
 use crate::{
     binding::{Binding, Census},
     contract::{Connections, Endings, Plan, Word},
@@ -65,13 +65,15 @@ struct Connection {
     missing: Option<usize>,
     /// What came of a head that has not come whole.
     unfinished: Vec<u8>,
+    /// How many requests it may still carry.
+    left: u64,
 }
 
 struct Floor<'a> {
     plan: &'a Plan,
     poll: Poll,
     address: SocketAddr,
-    request: Vec<u8>,
+    requests: Requests,
     connections: Vec<Connection>,
     /// When the requests entered that wait for a connection, the first one first.
     waiting: VecDeque<u64>,
@@ -153,7 +155,7 @@ impl<'a> Floor<'a> {
             plan,
             poll: Poll::new()?,
             address,
-            request: request(url, &[]).map_err(io::Error::other)?,
+            requests: Requests::of(url).map_err(io::Error::other)?,
             connections: Vec::new(),
             waiting: VecDeque::new(),
             connecting: 0,
@@ -198,7 +200,8 @@ impl<'a> Floor<'a> {
         let mut stream = TcpStream::connect(self.address)?;
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
         self.connecting += 1;
-        Ok(Connection { stream, carries: None, missing: None, unfinished: Vec::new() })
+        let left = self.plan.settings.max_requests.unwrap_or(u64::MAX);
+        Ok(Connection { stream, carries: None, missing: None, unfinished: Vec::new(), left })
     }
 
     fn census(&self) -> Census {
@@ -235,7 +238,11 @@ impl<'a> Floor<'a> {
                             self.failed.count(ErrorKind::Status, &how);
                         }
                     }
-                    return self.send_next(index, now_ns);
+                    return if self.connections[index].left > 0 {
+                        self.send_next(index, now_ns)
+                    } else {
+                        self.renew(index)
+                    };
                 }
                 // The kernel had no more: it will say when there is. An end that is there already it has said.
                 Answer::Partly if read < buffer.len() && !event.is_read_closed() => return Ok(()),
@@ -267,8 +274,10 @@ impl<'a> Floor<'a> {
             // It would be told to be made once more otherwise, when the server closes it.
             return self.poll.registry().deregister(&mut connection.stream);
         }
-        match connection.stream.write(&self.request) {
-            Ok(sent) if sent == self.request.len() => {}
+        connection.left -= 1;
+        let request = if connection.left > 0 { &self.requests.other } else { &self.requests.last };
+        match connection.stream.write(request) {
+            Ok(sent) if sent == request.len() => {}
             Ok(_) => return Err(io::Error::other("the kernel took a part of a request only")),
             Err(error) => return self.lost(index, now_ns, ErrorKind::Reset, &error),
         }
@@ -276,8 +285,7 @@ impl<'a> Floor<'a> {
         Ok(())
     }
 
-    /// The connection is of no more use: the request that it carries, or the next one, has failed. Another is made if any
-    /// wait.
+    /// The connection is of no more use: the request that it carries, or the next one, has failed.
     fn lost(&mut self, index: usize, now_ns: u64, kind: ErrorKind, how: &io::Error) -> io::Result<()> {
         let sent_ns = match self.connections[index].carries {
             Some((_, sent_ns)) => Some(sent_ns),
@@ -291,6 +299,11 @@ impl<'a> Floor<'a> {
             self.failed.count(kind, how);
             self.leave(sent_ns, now_ns);
         }
+        self.renew(index)
+    }
+
+    /// Makes another connection in place of one that is over, if any request waits.
+    fn renew(&mut self, index: usize) -> io::Result<()> {
         if self.waiting.is_empty() {
             return self.poll.registry().deregister(&mut self.connections[index].stream);
         }
@@ -414,7 +427,7 @@ mod tests {
     fn connection() -> Connection {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        Connection { stream, carries: None, missing: None, unfinished: Vec::new() }
+        Connection { stream, carries: None, missing: None, unfinished: Vec::new(), left: 1 }
     }
 
     #[test]

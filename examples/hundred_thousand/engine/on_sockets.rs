@@ -171,14 +171,14 @@ impl OnSockets {
 }
 
 /// The bytes of a GET.
-struct Requests {
+pub(super) struct Requests {
     /// Over a connection that carries no other after it.
-    last: Vec<u8>,
-    other: Vec<u8>,
+    pub(super) last: Vec<u8>,
+    pub(super) other: Vec<u8>,
 }
 
 impl Requests {
-    fn of(url: &Url) -> Result<Self, Error> {
+    pub(super) fn of(url: &Url) -> Result<Self, Error> {
         Ok(Self { last: request(url, &[("Connection", "close")])?, other: request(url, &[])? })
     }
 }
@@ -187,7 +187,7 @@ impl Requests {
 ///
 /// # Errors
 /// The URL cannot be sent.
-pub(super) fn request(url: &Url, headers: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
+fn request(url: &Url, headers: &[(&str, &str)]) -> Result<Vec<u8>, Error> {
     let mut request = Vec::new();
     write_request(&mut request, "GET", url, headers, Content::None)?;
     Ok(request)

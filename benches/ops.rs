@@ -17,14 +17,19 @@ mod runtimes;
 #[allow(dead_code, reason = "so are two processes and single runs")]
 mod work;
 
+use std::net::SocketAddr;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput};
 
 use crate::runtimes::{Side, with_runtime};
 use crate::work::cores::{self, Core};
+use crate::work::echo::{Buffer, Thought};
 use crate::work::sync::Exchange;
-use crate::work::{channel, spawn, timers, turns, wakes};
+use crate::work::wakes::Wakes;
+use crate::work::{channel, echo, spawn, timers, turns, wakes};
 
 fn main() {
     cores::pin(Core::First);
@@ -97,6 +102,36 @@ fn rows(criterion: &mut Criterion) {
         1,
         |side, times| with_runtime!(side, R => wakes::awake::<R>(times).calls()),
     );
+    row(
+        criterion,
+        "wake() by another thread, loop parked, until the poll",
+        1,
+        |side, times| with_runtime!(side, R => until_polled(&wakes::parked::<R>(times))),
+    );
+    let server = echo_server();
+    for connections in [1, 50] {
+        row(
+            criterion,
+            &format!("TCP echo, a trip on each of {connections}"),
+            connections,
+            |side, trips| with_runtime!(side, R => echo::client::<R>(server, connections, Buffer::Roomy, Thought::None, trips).wall),
+        );
+    }
+}
+
+/// How long it was in all from each wake to the poll.
+fn until_polled(wakes: &Wakes) -> Duration {
+    Duration::from_nanos(wakes.latency_ns.iter().sum::<f64>() as u64)
+}
+
+/// Echoes on the other core, as long as this process lives.
+fn echo_server() -> SocketAddr {
+    let (tell, told) = mpsc::channel();
+    thread::spawn(move || {
+        cores::pin(Core::Other);
+        echo::serve(|address| tell.send(address).expect("it is waited for"))
+    });
+    told.recv().expect("a loopback port can be had")
 }
 
 /// One group: `workload(side, iterations)` for every runtime, `elements` operations an iteration.

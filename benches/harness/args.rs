@@ -64,7 +64,7 @@ The sides beside each other, in child processes; one table at the end.
 
     ROW             only this row, or those whose name has this in it
     --only ROW      the same
-    --quick         fewer operations and rounds, no instruction counts
+    --quick         fewer operations and rounds, no instruction counts; crawl_* only where named
     --rounds N      so many rounds instead of each row's own
     --counts        only what can be counted: instructions, allocations, system calls; times nothing
     --no-counts     only what can be timed

@@ -56,7 +56,7 @@ pub(crate) fn run(order: &Order) -> Result<(), String> {
 pub(crate) fn echo_server() -> Result<(), String> {
     cores::pin(Core::Other);
     raise_descriptor_limit();
-    echo::serve().map_err(|error| format!("echo server: {error}"))
+    echo::serve(|address| println!("{address}")).map_err(|error| format!("echo server: {error}"))
 }
 
 /// The other end of the rows about slow servers, until it is killed.

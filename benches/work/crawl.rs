@@ -97,9 +97,17 @@ impl Crawl {
                 let server = Slow::start()?;
                 let mut crawl = crawl();
                 crawl.args(["--rate", "20", "--max-time", &(10 + pages / 50_000).to_string()]);
-                crawl.args(["--sitemap", &server.url(&format!("maps/{pages}")), &server.url("")]);
-                let (report, peak_rss) = report(&mut crawl)?;
-                Ok(vec![("queued", number(&report, "left")), ("peak_rss_mb", peak_rss as f64 / 1e6)])
+                for nth in 0..pages.div_ceil(URLS_MAX) {
+                    crawl.args(["--sitemap", &server.url(&format!("maps/{pages}/{nth}"))]);
+                }
+                let (report, peak_rss) = report(crawl.arg(server.url("")))?;
+                let queued = number(&report, "left");
+                if !(0.99 * pages as f64..).contains(&queued) {
+                    return Err(format!(
+                        "of {pages} URLs only {queued} are in line: their number is what the row is about"
+                    ));
+                }
+                Ok(vec![("queued", queued), ("peak_rss_mb", peak_rss as f64 / 1e6)])
             }
             Crawl::Sleepers | Crawl::TwentySlots => {
                 let server = Slow::start()?;
@@ -179,8 +187,8 @@ fn programs() -> Result<PathBuf, String> {
     Ok(profile.join("examples"))
 }
 
-/// Answers every request after a second, on the other core, until it is killed; after telling its address. What begins with
-/// `/maps/N` is, at once, an index of sitemaps which name N URLs in all.
+/// Answers every request after a second, on the other core, until it is killed; after telling its address. `/maps/N/K` is, at
+/// once, the Kth of the sitemaps that name N URLs in all.
 pub(crate) fn serve_slowly() -> io::Result<()> {
     Loop::new()?.block_on(async {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
@@ -194,21 +202,17 @@ pub(crate) fn serve_slowly() -> io::Result<()> {
     })
 }
 
-/// `N` is the index of the sitemaps `N/0`, `N/1` and so on, each of which has so many URLs as one may have.
+/// URLs that one sitemap may name.
+const URLS_MAX: u64 = 50_000;
+
 fn sitemap(which: &str, at: &str) -> String {
-    const URLS_MAX: u64 = 50_000;
+    let (all, nth) = which.split_once('/').unwrap_or_default();
     let number = |text: &str| text.parse::<u64>().unwrap_or(0);
-    let (kind, of, urls) = match which.split_once('/') {
-        None => ("sitemap", "maps/", 0..number(which).div_ceil(URLS_MAX)),
-        Some((all, nth)) => {
-            let first = number(nth) * URLS_MAX;
-            ("url", "page/", first..number(all).min(first + URLS_MAX))
-        }
-    };
-    let folder = if kind == "sitemap" { format!("{of}{which}/") } else { of.to_owned() };
-    let locations = urls.map(|url| format!("<{kind}><loc>{at}/{folder}{url}</loc></{kind}>"));
-    let set = if kind == "sitemap" { "sitemapindex" } else { "urlset" };
-    format!("<{set} xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">{}</{set}>", locations.collect::<String>())
+    let first = number(nth) * URLS_MAX;
+    let urls = first..number(all).min(first + URLS_MAX);
+    let locations = urls.map(|url| format!("<url><loc>{at}/page/{url}</loc></url>"));
+    let locations = locations.collect::<String>();
+    format!("<urlset xmlns=\"http://www.sitemaps.org/schemas/sitemap/0.9\">{locations}</urlset>")
 }
 
 /// A process on the other core, killed when this is dropped.

@@ -147,10 +147,10 @@ async fn round_trips<R: Runtime>(
 
 const LISTENER: Token = Token(usize::MAX);
 
-/// Echoes for ever, after telling its address on standard output.
-pub(crate) fn serve() -> io::Result<()> {
+/// Echoes for ever, after it has told its address.
+pub(crate) fn serve(tell: impl FnOnce(SocketAddr)) -> io::Result<()> {
     let mut listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
-    println!("{}", listener.local_addr()?);
+    tell(listener.local_addr()?);
     let mut poll = Poll::new()?;
     poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
     let mut events = Events::with_capacity(1_024);

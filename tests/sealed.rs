@@ -79,17 +79,20 @@ impl Authority {
         self.issuer.pem()
     }
 
-    /// A certificate and its key, in PEM. What is signed with it is always equally long (ECDSA's numbers are not), so an exchange
-    /// that is cut off after so many bytes is cut off at the same place each time.
+    /// A certificate and its key, in PEM.
     pub fn sign(&self, what: &Certificate) -> (String, String) {
-        let key = KeyPair::generate_for(&PKCS_ED25519).expect("randomness");
-        let certificate = what.params().signed_by(&key, &self.issuer).expect("a certificate");
+        self.sign_for(what, &KeyPair::generate().expect("randomness"))
+    }
+
+    fn sign_for(&self, what: &Certificate, key: &KeyPair) -> (String, String) {
+        let certificate = what.params().signed_by(key, &self.issuer).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
     }
 
-    /// A server with such a certificate.
+    /// A server with such a certificate. Its signatures are always equally long (ECDSA's are not), so an exchange that is cut
+    /// off after so many bytes is cut off at the same place each time.
     pub fn server(&self, what: &Certificate) -> ServerConfig {
-        server(&self.sign(what))
+        server(&self.sign_for(what, &KeyPair::generate_for(&PKCS_ED25519).expect("randomness")))
     }
 }
 

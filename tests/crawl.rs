@@ -61,6 +61,7 @@ fn the_report_adds_up_and_has_what_its_contract_names() {
         let limits = report["limits"].as_object().unwrap();
         assert!(limits.values().all(|share| (0.0..=1.05).contains(&share.as_f64().unwrap())), "{limits:?}");
         assert_eq!(report["loop"].is_object(), engine == "windlass");
+        assert_eq!(report["loop"]["poll_max_us"].as_f64().is_some_and(|longest| longest > 0.0), engine == "windlass");
         assert!(report["latency_us"]["p99"].as_u64().unwrap() > 0);
     }
 }
@@ -103,6 +104,24 @@ fn of_a_page_whose_type_was_not_asked_for_the_body_is_left() {
         assert!(left.iter().all(|line| line["bytes_decoded"] == 0), "{engine}: {left:?}");
         assert!(taken.iter().any(|line| line["bytes_decoded"] != 0) && !left.is_empty(), "{engine}");
         assert_eq!(report["skipped"]["type"], left.len(), "{engine}");
+    }
+}
+
+#[test]
+fn a_page_is_read_to_its_end_though_all_that_is_sent_of_it_has_come_long_before() {
+    // Brotli of 200,017 bytes: "<p>", a lot of x, "<a href=/last>".
+    const PACKED: &[u8] = &[
+        91, 80, 13, 131, 222, 56, 201, 212, 175, 79, 233, 195, 3, 87, 47, 120, 169, 136, 48, 167, 21, 2, 218, 249, 4,
+        3, 173, 220, 85, 161, 179, 1,
+    ];
+    let at = serve(|_, target| match target {
+        "/" => Reply::bytes(200, PACKED).header("Content-Type", "text/html").header("Content-Encoding", "br"),
+        "/robots.txt" => Reply::text(404, ""),
+        _ => Reply::text(200, ""),
+    });
+    for engine in ["windlass", "tokio"] {
+        let (_, report) = json(&format!("--engine {engine} --no-sitemaps {at}/"));
+        assert_eq!((&report["ok"], &report["bytes_decoded"]), (&2.into(), &200_017.into()), "{engine}: {report}");
     }
 }
 

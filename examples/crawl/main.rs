@@ -54,6 +54,7 @@ use std::{
     path::Path,
     process::ExitCode,
     thread,
+    time::Duration,
 };
 
 use signal_hook::{consts::SIGINT, iterator::Signals};
@@ -66,7 +67,7 @@ use crate::{
     engine::{Engine, on_tokio::OnTokio, on_windlass::OnWindlass},
     flags::{EngineName, Flags},
     plan::Plan,
-    report::{Report, Tally},
+    report::{Report, Tally, Turns},
     show::Show,
     store::{
         Store, Trouble,
@@ -187,19 +188,25 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
     Ok((plan, Store::start(ledger, flags.batch as usize, &flags.user_agent)?))
 }
 
-type Carried = (Tally, Option<serde_json::Value>);
+type Carried = (Tally, Option<Turns>);
 
 fn on_windlass(plan: Plan, connections: usize, store: Store, show: Show, stop: UnixStream) -> Result<Carried, Trouble> {
-    let crank = Loop::new()?;
+    let crank = Loop::builder().histograms().build()?;
     let engine = OnWindlass::new(&plan.manners, connections);
     let tally = crank.block_on(async {
         let stop = OnWindlass::readable(stop);
         crawl(engine, plan, store, move |tally, sizes| show.look(tally, sizes), stop).await
     })?;
-    let sum = crank.metrics();
-    let turns = serde_json::json!({
-        "ticks": sum.ticks, "polls": sum.sum.polls, "wakes": sum.sum.wakes, "syscalls": sum.sum.syscalls,
-    });
+    let (sum, poll_time) = (crank.metrics(), crank.histograms().expect("they were asked for").poll_time);
+    let us = |span: Duration| span.as_secs_f64() * 1e6;
+    let turns = Turns {
+        ticks: sum.ticks,
+        polls: sum.sum.polls,
+        wakes: sum.sum.wakes,
+        syscalls: sum.sum.syscalls,
+        poll_p99_us: us(poll_time.quantile(0.99).unwrap_or_default()),
+        poll_max_us: us(poll_time.max()),
+    };
     Ok((tally, Some(turns)))
 }
 

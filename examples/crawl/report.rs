@@ -258,7 +258,18 @@ pub(crate) struct Report<'a> {
     /// CPU time of the loop's thread.
     pub(crate) spent: Duration,
     /// What the loop counted, if it counts.
-    pub(crate) turns: Option<serde_json::Value>,
+    pub(crate) turns: Option<Turns>,
+}
+
+/// What the loop counted, and for how long it was held at a time: while one task is polled, all others wait.
+#[derive(Debug, Serialize)]
+pub(crate) struct Turns {
+    pub(crate) ticks: u64,
+    pub(crate) polls: u64,
+    pub(crate) wakes: u64,
+    pub(crate) syscalls: u64,
+    pub(crate) poll_p99_us: f64,
+    pub(crate) poll_max_us: f64,
 }
 
 impl Report<'_> {
@@ -413,7 +424,12 @@ impl Report<'_> {
             writeln!(out, "  {name:<12} {mean:>8.2} {p50:>10.2} {p90:>10.2} {p99:>10.2} {max:>10.2} {pages:>10}")?;
         }
         let parts = self.cpu_us_per_page().map(|(name, us)| format!("{name} {us:.1}"));
-        writeln!(out, "CPU time a page, in µs: {}", parts.join(", "))
+        writeln!(out, "CPU time a page, in µs: {}", parts.join(", "))?;
+        let Some(Turns { poll_p99_us, poll_max_us, .. }) = self.turns else { return Ok(()) };
+        writeln!(
+            out,
+            "others waited for one poll of a task {poll_max_us:.0} µs at most, 99 % less than {poll_p99_us:.0} µs"
+        )
     }
 
     fn write_limits(&self, out: &mut String) -> fmt::Result {

@@ -121,8 +121,13 @@ impl Store {
         let earlier = ledger.pages();
         let thread = thread::Builder::new().name("store".to_owned());
         let archivist = Archivist { user_agent: user_agent.to_owned(), warc: None };
+        let last = answers.clone();
         let clerk = Clerk { ledger, archivist, batch, hears, answers };
-        let thread = thread.spawn(move || clerk.run().map(|()| cpu::of_this_thread()))?;
+        let thread = thread.spawn(move || {
+            let done = clerk.run().map(|()| cpu::of_this_thread());
+            drop(last); // there are answers to wait for until the files are closed: so to join takes no time
+            done
+        })?;
         Ok(Self { told, answers: answered, thread, earlier })
     }
 

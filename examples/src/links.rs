@@ -16,9 +16,8 @@
 //! reads the HTML; [`crate::robots`], which is asked before a link is followed.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::BuildHasher;
 use std::ops::ControlFlow;
 
 use windlass::http::Url;
@@ -39,8 +38,8 @@ const JOINED_MAX: usize = 64 * 1024 * 1024;
 /// Longer URLs are no links: few servers take them, and a page that makes its own URL longer and longer is a trap.
 const URL_MAX: usize = 8 * 1024;
 
-/// How much work one call of [`Extractor::feed`] does, in bytes read.
-const WORK_MAX: usize = 32 * 1024;
+/// How much work [`Extractor::feed`] does until it gives something back, in bytes read.
+const WORK_MAX: usize = 16 * 1024;
 
 /// What it costs to look at a tag, in bytes read.
 const TAG_WORK: usize = 8;
@@ -185,17 +184,22 @@ impl Extractor {
     }
 
     /// Reads the next bytes of the page, which may end anywhere, and gives back those that it has not come to: what it
-    /// does at a time takes less than a millisecond. Call it again with those, after others have had their turn.
+    /// does until it gives something back takes less than a millisecond, in however many calls. Call it again with those,
+    /// after others have had their turn.
     #[must_use = "what is not read is to be fed again"]
     pub fn feed<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        let (now, later) = bytes.split_at(bytes.len().min(WORK_MAX));
         let page = &mut self.page;
-        page.work = 0;
+        let now = &bytes[..bytes.len().min(WORK_MAX.saturating_sub(page.work))];
         let rest = self.tokenizer.feed(now, |tag| {
             page.look_at(tag);
             if page.work < WORK_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
-        &bytes[bytes.len() - later.len() - rest.len()..]
+        let read = now.len() - rest.len();
+        page.work += read;
+        if read < bytes.len() {
+            page.work = 0;
+        }
+        &bytes[read..]
     }
 
     /// What was found. A tag that has not ended is none.
@@ -251,28 +255,61 @@ struct Page {
     hasher: RandomState,
     text_len: usize,
     joined_len: usize,
-    /// Done in this call of `feed`.
+    /// Done since `feed` has given something back.
     work: usize,
     found: Found,
 }
 
-/// By hashes, which need not be hashed once more: thus it is not away for milliseconds either.
-type Places = HashMap<u64, usize, BuildHasherDefault<Hashed>>;
+/// Places by hashes: a tree whose nodes have four children each, by the next two bits of the hash. A table would be filled anew
+/// when it grows, and one block of all nodes be moved, for a millisecond; so they are in blocks, and stay where they are.
+#[derive(Debug, Default)]
+struct Places {
+    blocks: Vec<Vec<Node>>,
+    len: usize,
+}
 
-#[derive(Default)]
-struct Hashed(u64);
+#[derive(Debug)]
+struct Node {
+    hash: u64,
+    place: u32,
+    children: [u32; 4],
+}
 
-impl Hasher for Hashed {
-    fn write(&mut self, _: &[u8]) {
-        unreachable!("only hashes are looked up");
+impl Places {
+    const BLOCK: usize = 512;
+    /// No child.
+    const NONE: u32 = u32::MAX;
+
+    fn get(&self, hash: u64) -> Option<usize> {
+        let (mut at, mut bits) = (0, hash);
+        while let Some(node) = self.blocks.get(at / Self::BLOCK).and_then(|block| block.get(at % Self::BLOCK)) {
+            if node.hash == hash {
+                return Some(node.place as usize);
+            }
+            at = node.children[bits as usize % 4] as usize;
+            bits >>= 2;
+        }
+        None
     }
 
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
+    /// A hash that is there keeps its place.
+    fn insert(&mut self, hash: u64, place: usize) {
+        let (mut at, mut bits, len) = (0, hash, self.len as u32); // of JOINED_MAX at most
+        while let Some(node) = self.blocks.get_mut(at / Self::BLOCK).and_then(|block| block.get_mut(at % Self::BLOCK)) {
+            if node.hash == hash {
+                return;
+            }
+            let child = &mut node.children[bits as usize % 4];
+            at = *child as usize;
+            *child = len.min(*child);
+            bits >>= 2;
+        }
+        if self.len.is_multiple_of(Self::BLOCK) {
+            self.blocks.push(Vec::new());
+        }
+        let node = Node { hash, place: place as u32, children: [Self::NONE; 4] };
+        self.blocks.last_mut().expect("there is one").push(node);
+        self.len += 1;
     }
 }
 
@@ -346,7 +383,7 @@ impl Page {
             // One that leads nowhere counts, too: then the page itself is the base.
             let base = self.url.join(&cleaned(&href)).ok().filter(|base| base.as_str().len() <= URL_MAX);
             self.base = Some(base.unwrap_or_else(|| self.url.clone()));
-            self.said.clear(); // now they lead elsewhere
+            self.said = Places::default(); // now they lead elsewhere
         }
     }
 
@@ -384,8 +421,8 @@ impl Page {
         self.work += URL_WORK.1 * reference.len();
         let reference = cleaned(reference);
         let said = self.hasher.hash_one((&*reference, kind));
-        if let Some(place) = self.said.get(&said) {
-            let link = &mut self.found.links[*place];
+        if let Some(place) = self.said.get(said) {
+            let link = &mut self.found.links[place];
             link.nofollow &= rule == Rule::Nofollow;
             return Some(link.url.clone());
         }
@@ -407,11 +444,11 @@ impl Page {
         }
         let is_full = self.found.links.len() == LINKS_MAX || self.text_len + len > TEXT_MAX;
         let hash = self.hasher.hash_one((&url, kind));
-        let place = self.places.get(&hash).copied();
-        match place.map(|place| &mut self.found.links[place]) {
-            Some(link) if link.kind == kind && link.url == url => {
-                link.nofollow &= rule == Rule::Nofollow;
-                self.said.extend(place.map(|place| (said, place)));
+        let same = |link: &Link| link.kind == kind && link.url == url;
+        match self.places.get(hash).filter(|place| same(&self.found.links[*place])) {
+            Some(place) => {
+                self.found.links[place].nofollow &= rule == Rule::Nofollow;
+                self.said.insert(said, place);
             }
             _ if is_full => self.found.left_out += 1,
             _ => {
@@ -707,6 +744,39 @@ mod tests {
         let (calls, links) = read(&"<a href=1000>".repeat(6_000));
         assert!((3..30).contains(&calls), "{calls}");
         assert_eq!(links, 1);
+    }
+
+    #[test]
+    fn nor_do_many_calls_though_each_has_a_few_bytes_of_it() {
+        let html: String = (0..3).flat_map(|_| 0..20_000).map(|number| format!("<a href=/l/{number}>")).collect();
+        for len in [1, 17, 64, 4_096] {
+            let mut extractor = Extractor::new(&Url::parse("http://a.com/").unwrap());
+            let mut read = 0;
+            for piece in html.as_bytes().chunks(len) {
+                let mut rest = extractor.feed(piece);
+                read += piece.len() - rest.len();
+                while !rest.is_empty() {
+                    let again = extractor.feed(rest);
+                    (read, rest) = (rest.len() - again.len(), again);
+                }
+                assert!(read <= WORK_MAX + len, "{read} bytes in pieces of {len}");
+            }
+            assert_eq!(extractor.finish().links.len(), 20_000);
+        }
+    }
+
+    #[test]
+    fn a_hash_has_the_place_that_it_got_first_however_much_it_is_like_others() {
+        let alike = (0..64).map(|bit| 1_u64 << bit);
+        let hashes: Vec<u64> = alike.chain((0..5_000_u64).map(|nth| nth.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        let mut places = Places::default();
+        for (place, hash) in hashes.iter().enumerate() {
+            assert_eq!(places.get(*hash), None);
+            places.insert(*hash, place);
+        }
+        hashes.iter().for_each(|hash| places.insert(*hash, 0));
+        assert!(hashes.iter().enumerate().all(|(place, hash)| places.get(*hash) == Some(place)));
+        assert_eq!((places.len, places.get(3)), (hashes.len(), None));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl<E: Engine> Crawl<E> {
         {
             self.spend(piece.len());
             match &mut decoder {
-                Some(decoder) => decoder.decode_all(piece, |data| file.extend_from_slice(data))?,
+                Some(decoder) => unpack::<E>(decoder, piece, &mut file, max).await?,
                 None => file.extend_from_slice(piece),
             }
         }
@@ -107,12 +107,17 @@ impl Taken {
         if self.decoder.is_none() {
             return self.look::<E>(piece, parse).await;
         }
-        while !piece.is_empty() {
-            let Some(decoder) = &mut self.decoder else { return Ok(()) };
+        while let Some(decoder) = &mut self.decoder {
             let step = parse.time(|| decoder.decode(piece))?;
             piece = &piece[step.consumed..];
+            if step.data.is_empty() && piece.is_empty() {
+                break; // what has come may be taken long before all of it is undone
+            }
             let data = step.data.to_vec();
             self.look::<E>(&data, parse).await?;
+            if self.links.is_none() {
+                E::yield_now().await;
+            }
         }
         Ok(())
     }
@@ -136,6 +141,25 @@ impl Taken {
     pub(super) fn finish(&self) -> Result<(), Error> {
         self.decoder.as_ref().map_or(Ok(()), Decoder::finish)
     }
+}
+
+/// Adds what is packed to a file, as far as it counts; a piece at a time.
+pub(super) async fn unpack<E: Engine>(
+    decoder: &mut Decoder,
+    mut packed: &[u8],
+    file: &mut Vec<u8>,
+    max: usize,
+) -> Result<(), Error> {
+    while file.len() < max {
+        let step = decoder.decode(packed)?;
+        packed = &packed[step.consumed..];
+        if step.data.is_empty() && packed.is_empty() {
+            break;
+        }
+        file.extend_from_slice(step.data);
+        E::yield_now().await;
+    }
+    Ok(())
 }
 
 /// What undoes the coding of a body, if it has one.

@@ -21,6 +21,7 @@ use windlass_examples::sitemap::{self, Entry, Sitemap};
 
 use super::{
     Crawl,
+    body::unpack,
     entry::AT_ONCE,
     fate::{HOPS_MAX, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
     visit::{Kind, Page},
@@ -136,18 +137,12 @@ enum Read {
     Later(Option<Duration>),
 }
 
-/// What is in a gzipped sitemap, as far as it counts; a piece at a time.
-async fn unpacked<E: Engine>(mut packed: &[u8]) -> Result<Vec<u8>, Error> {
+/// What is in a gzipped sitemap.
+async fn unpacked<E: Engine>(packed: &[u8]) -> Result<Vec<u8>, Error> {
     let mut limits = Limits::default();
     limits.body_max = u64::MAX;
-    let mut decoder = Decoder::new(Coding::Gzip, &limits)?;
     let mut file = Vec::new();
-    while !packed.is_empty() && file.len() < sitemap::LEN_MAX {
-        let step = decoder.decode(packed)?;
-        packed = &packed[step.consumed..];
-        file.extend_from_slice(step.data);
-        E::yield_now().await;
-    }
+    unpack::<E>(&mut Decoder::new(Coding::Gzip, &limits)?, packed, &mut file, sitemap::LEN_MAX).await?;
     Ok(file)
 }
 

@@ -24,9 +24,9 @@ use crate::{
 pub(crate) struct Key(Arc<[u8]>);
 
 impl Key {
-    /// Not in the queue yet.
+    /// Not in the queue yet: of this one nothing is asked.
     pub(crate) fn none() -> Self {
-        Self::new("", Rank::default(), 0)
+        Self(Arc::default())
     }
 
     pub(super) fn new(host: &str, rank: Rank, number: u64) -> Self {

@@ -193,11 +193,13 @@ type Carried = (Tally, Option<Turns>);
 fn on_windlass(plan: Plan, connections: usize, store: Store, show: Show, stop: UnixStream) -> Result<Carried, Trouble> {
     let crank = Loop::builder().histograms().build()?;
     let engine = OnWindlass::new(&plan.manners, connections);
-    let tally = crank.block_on(async {
+    let (tally, histograms) = crank.block_on(async {
         let stop = OnWindlass::readable(stop);
-        crawl(engine, plan, store, move |tally, sizes| show.look(tally, sizes), stop).await
-    })?;
-    let (sum, poll_time) = (crank.metrics(), crank.histograms().expect("they were asked for").poll_time);
+        let tally = crawl(engine, plan, store, move |tally, sizes| show.look(tally, sizes), stop).await;
+        (tally, crank.histograms()) // the last poll, in which all is closed, is not among them: it holds nobody up
+    });
+    let (tally, sum) = (tally?, crank.metrics());
+    let poll_time = histograms.expect("they were asked for").poll_time;
     let us = |span: Duration| span.as_secs_f64() * 1e6;
     let turns = Turns {
         ticks: sum.ticks,

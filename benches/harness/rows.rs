@@ -406,6 +406,18 @@ pub(crate) const ROWS: &[Row] = &[
         lines: &[line("percent_off", "% off", &[Floor::AtMost(5.0)])],
     },
     Row {
+        name: "crawl_large_page",
+        about: "the same, one page of 10 MB and 50,000 links: how long one poll of a task holds all others up; the least of \
+                five runs, since the clock goes on while the kernel runs something else",
+        work: Work::Crawl(Crawl::LargePage),
+        size: long(50_000, 50_000),
+        counts: Counts::Nothing,
+        lines: &[
+            line("poll_max_us", "µs, longest poll", &[Floor::AtMost(1_000.0)]),
+            line("poll_p99_us", "µs, 99 % of polls", &[]),
+        ],
+    },
+    Row {
         name: "crawl_queue_100k",
         about: "the same, 100,000 URLs of sitemaps in line",
         work: Work::Crawl(Crawl::Queue),

@@ -13,13 +13,15 @@ use std::sync::OnceLock;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-/// One of the two cores that a measurement uses.
+/// Which of the two cores that a measurement uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Core {
     /// Where the side under test runs.
     First,
     /// Where everything else runs.
     Other,
+    /// Either, for a program of several threads whose figure is not what they cost.
+    Any,
 }
 
 /// The cores this process was given, looked up before it gives any away.
@@ -33,11 +35,15 @@ fn cores() -> (usize, usize) {
     })
 }
 
-/// Binds the calling thread, and those it starts from now on, to a core. `false` if the kernel refuses.
+/// Binds the calling thread, and those it starts from now on, to a core or both. `false` if the kernel refuses.
 pub(crate) fn pin(core: Core) -> bool {
     let (first, other) = cores();
     let mut set = CpuSet::new();
-    set.set(if core == Core::First { first } else { other });
+    match core {
+        Core::First => set.set(first),
+        Core::Other => set.set(other),
+        Core::Any => [first, other].into_iter().for_each(|core| set.set(core)),
+    }
     sched_setaffinity(None, &set).is_ok()
 }
 

@@ -37,6 +37,8 @@ pub(crate) enum Crawl {
     TwentySlots,
     /// Pages at a rate that was asked for.
     Rate,
+    /// One page of 10 MB that leads to so many others: how long it makes all else wait.
+    LargePage,
     /// Sitemaps of so many URLs, of which hardly any is fetched: what the others take while they wait.
     Queue,
 }
@@ -51,7 +53,7 @@ type Outcome = Result<Seen, String>;
 impl Crawl {
     pub(crate) fn sides(self) -> &'static [Side] {
         match self {
-            Crawl::Queue => &[Side::Windlass],
+            Crawl::LargePage | Crawl::Queue => &[Side::Windlass],
             _ => &[Side::Windlass, Side::LocalRuntime],
         }
     }
@@ -92,6 +94,25 @@ impl Crawl {
                     return Err(format!("not every page is there: {}", report["status"]));
                 }
                 Ok(per_page(&report))
+            }
+            Crawl::LargePage => {
+                let server = Slow::start()?;
+                let mut least = [f64::INFINITY; 2];
+                for _ in 0..5 {
+                    let mut crawl = crawl();
+                    crawl.args(["--ignore-robots", "--no-sitemaps", "--max-pages", "1"]);
+                    cores::pin(Core::Any); // what is started now inherits it: its other thread is not to be in its way
+                    let report = report(crawl.arg(server.url(&format!("large/{pages}"))));
+                    cores::pin(Core::First);
+                    let report = report?.0;
+                    let (links, bytes) = (number(&report["skipped"], "budget"), number(&report, "bytes_decoded"));
+                    if (links, bytes) != (pages as f64, LARGE as f64) {
+                        return Err(format!("of {pages} links and {LARGE} bytes it has read {links} and {bytes}"));
+                    }
+                    let polls = ["poll_max_us", "poll_p99_us"].map(|name| number(&report["loop"], name));
+                    least = [least[0].min(polls[0]), least[1].min(polls[1])];
+                }
+                Ok(vec![("poll_max_us", least[0]), ("poll_p99_us", least[1])])
             }
             Crawl::Queue => {
                 let server = Slow::start()?;
@@ -188,18 +209,40 @@ fn programs() -> Result<PathBuf, String> {
 }
 
 /// Answers every request after a second, on the other core, until it is killed; after telling its address. `/maps/N/K` is, at
-/// once, the Kth of the sitemaps that name N URLs in all.
+/// once, the Kth of the sitemaps that name N URLs in all, and `/large/N` the large page with so many links.
 pub(crate) fn serve_slowly() -> io::Result<()> {
     Loop::new()?.block_on(async {
         let server = Server::bind((Ipv4Addr::LOCALHOST, 0).into())?;
         let address = server.local_addr()?;
         println!("{address}");
-        let answer = move |request: &Incoming<'_>| match request.target().strip_prefix("/maps/") {
-            Some(which) => Reply::text(200, sitemap(which, &format!("http://{address}"))),
-            None => Reply::text(200, "at last").delay(Duration::from_secs(1)),
+        let answer = move |request: &Incoming<'_>| {
+            if let Some(which) = request.target().strip_prefix("/maps/") {
+                Reply::text(200, sitemap(which, &format!("http://{address}")))
+            } else if let Some(links) = request.target().strip_prefix("/large/") {
+                Reply::bytes(200, large(links.parse().unwrap_or(0))).header("Content-Type", "text/html")
+            } else {
+                Reply::text(200, "at last").delay(Duration::from_secs(1))
+            }
         };
         server.run(answer).await
     })
+}
+
+/// Bytes of the large page.
+const LARGE: usize = 10_000_000;
+
+/// So many links, evenly, among words.
+fn large(links: usize) -> String {
+    let mut page = String::with_capacity(LARGE);
+    for link in 0..links {
+        page += &format!("<p><a class=\"next\" href=\"/linked/{link}.html\">on</a> ");
+        let end = (link + 1) * (LARGE / links);
+        while page.len() + "word ".len() <= end {
+            page += "word ";
+        }
+    }
+    page.extend(std::iter::repeat_n(' ', LARGE - page.len()));
+    page
 }
 
 /// URLs that one sitemap may name.

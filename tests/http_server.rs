@@ -144,6 +144,30 @@ fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[test]
+fn a_large_reply_is_sent_behind_those_before_it_and_before_those_behind_it() {
+    run_alone(async {
+        let text: String = (0..300_000).map(|n| char::from(b'a' + (n % 23) as u8)).collect();
+        let large = text.clone();
+        let reply = move |request: &Incoming<'_>| match request.path() {
+            "/large" => Reply::bytes(200, large.clone().into_bytes()),
+            _ => say_it_again(request),
+        };
+        let also = reply.clone();
+        for server in [serve(reply), serve_async(async move |request| also(request))] {
+            let mut caller = Caller::new(&server).await;
+            let head = "HEAD /large HTTP/1.1\r\nHost: a\r\n\r\n";
+            let last = get("/large").replace("Host: a", "Host: a\r\nConnection: close");
+            caller.say(get("/1") + &get("/large") + &get("/large") + head + &get("/2") + &last).await;
+            caller.hears(&(ok("GET /1") + &ok(&text) + &ok(&text))).await;
+            caller.hears(ok(&text).split_inclusive("\r\n\r\n").next().unwrap()).await;
+            caller.hears(&ok("GET /2")).await;
+            caller.hears(&ok(&text).replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).await;
+            caller.hears_the_end().await;
+        }
+    });
+}
+
+#[test]
 fn requests_are_understood_wherever_they_are_cut() {
     run_alone(async {
         let server = parrot();

@@ -14,6 +14,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::io;
+use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::http::Error;
 use crate::http::wire::body::{write_chunk, write_last_chunk};
 use crate::http::wire::head::Version;
 use crate::http::wire::request::{Connection, Content, write_reply_head};
+
+/// A body of this length goes out from where it is: to copy it costs more than to send two pieces in one call.
+const LARGE_BYTES: usize = 16 * 1024;
 
 /// What to answer.
 ///
@@ -49,6 +53,15 @@ pub(super) enum Body {
     Chunks(Vec<Cow<'static, [u8]>>),
     /// What gives it, until the first of the clones takes it; and how much that is, if it was said.
     Stream(Rc<Cell<Option<Box<dyn Source>>>>, Option<u64>),
+}
+
+/// What of a reply is sent behind what was written.
+pub(super) enum Rest {
+    Nothing,
+    /// The body.
+    Large(Cow<'static, [u8]>),
+    /// What the source gives, framed like this.
+    Stream(Content),
 }
 
 impl fmt::Debug for Body {
@@ -264,9 +277,8 @@ impl Reply {
         !self.delay.is_zero() || matches!(self.body, Body::Stream(..))
     }
 
-    /// Appends the reply to `out`; the one to HEAD without its body, and one that streams without it, too. How the body is
-    /// framed comes out, if one is still to be streamed.
-    pub(super) fn write(&self, out: &mut Vec<u8>, to: &Asker) -> Result<Option<Content>, Error> {
+    /// Appends the reply to `out`, the one to HEAD without its body. What is not copied comes out, to be sent behind it.
+    pub(super) fn write(&mut self, out: &mut Vec<u8>, to: &Asker) -> Result<Rest, Error> {
         let len = |chunk: &Cow<'static, [u8]>| chunk.len() as u64;
         let is_old = to.version == Version::Http10;
         let content = match &self.body {
@@ -284,18 +296,19 @@ impl Reply {
             (true, Version::Http11) => Connection::Implied,
         };
         write_reply_head(out, self.status, &self.headers, content, connection)?;
-        match &self.body {
+        match &mut self.body {
             _ if to.head_only || content == Content::None => {}
+            Body::Whole(body) if body.len() >= LARGE_BYTES => return Ok(Rest::Large(mem::take(body))),
             Body::Whole(body) => out.extend_from_slice(body),
             Body::Chunks(chunks) if is_old => chunks.iter().for_each(|chunk| out.extend_from_slice(chunk)),
             Body::Chunks(chunks) => {
                 chunks.iter().for_each(|chunk| write_chunk(out, chunk));
                 write_last_chunk(out);
             }
-            Body::Stream(..) if connection == Connection::Delimits => return Ok(Some(Content::None)),
-            Body::Stream(..) => return Ok(Some(content)),
+            Body::Stream(..) if connection == Connection::Delimits => return Ok(Rest::Stream(Content::None)),
+            Body::Stream(..) => return Ok(Rest::Stream(content)),
         }
-        Ok(None)
+        Ok(Rest::Nothing)
     }
 }
 

@@ -16,8 +16,9 @@
 //! it at once would reset it, and the peer's kernel may then lose the refusal that is on its way (RFC 9112 9.6).
 //! Not here: when it has waited for too long (`tracker`).   Next: `reply`, `incoming`.
 
+use std::borrow::Cow;
 use std::future::poll_fn;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +31,7 @@ use windlass_executor::budget::poll_proceed;
 use windlass_reactor::time::sleep;
 
 use super::incoming::Incoming;
-use super::reply::{Asker, Body, Reply, Source};
+use super::reply::{Asker, Body, Reply, Rest, Source};
 use super::tracker::{Guest, Phase};
 use crate::http::read::poll_read;
 use crate::http::wire::body::{Decoder, write_chunk, write_last_chunk};
@@ -78,7 +79,9 @@ pub(super) struct Talk {
     /// How much of that was answered.
     at: usize,
     replies: Vec<u8>,
-    /// How much of those has gone out.
+    /// The body of the last of them, if it is a large one; it goes out from where it is.
+    large: Cow<'static, [u8]>,
+    /// How much of both has gone out.
     sent: usize,
     head: RequestHead,
     /// The body under way of the request at the front.
@@ -131,6 +134,7 @@ impl Talk {
             received,
             at: 0,
             replies,
+            large: Cow::default(),
             sent: 0,
             head,
             body: None,
@@ -169,7 +173,7 @@ impl Talk {
     /// Sends the replies, and reads.
     #[inline]
     fn poll_send_and_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.sent < self.replies.len() {
+        if !self.is_sent() {
             ready!(self.poll_send(cx))?;
         }
         match poll_read(&self.stream, cx, &mut self.received) {
@@ -193,16 +197,29 @@ impl Talk {
     }
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.replies.len() {
-            match self.stream.fd().poll_write_stream(cx, &self.replies[self.sent..]) {
+        while !self.is_sent() {
+            let replies = self.replies.get(self.sent..).unwrap_or_default();
+            let polled = if self.large.is_empty() {
+                self.stream.fd().poll_write_stream(cx, replies)
+            } else {
+                let large = &self.large[self.sent.saturating_sub(self.replies.len())..];
+                self.stream.fd().poll_write_stream_vectored(cx, &[IoSlice::new(replies), IoSlice::new(large)])
+            };
+            match polled {
                 Poll::Ready(written) => self.sent += written?,
                 Poll::Pending => return self.guest.wait(Phase::Write),
             }
             self.guest.phase.set(Phase::Busy); // to wait again is to wait anew
         }
         forget(&mut self.replies);
+        self.large = Cow::default();
         self.sent = 0;
         Poll::Ready(Ok(()))
+    }
+
+    #[inline]
+    fn is_sent(&self) -> bool {
+        self.sent == self.replies.len() + self.large.len()
     }
 
     /// Whether a part of a request has come.
@@ -226,16 +243,20 @@ impl Talk {
             };
             let Handler::Plain(handler) = &self.shared.handler else { return Next::Ask(whole) };
             let incoming = self.incoming(&whole);
-            let reply = catch_unwind(AssertUnwindSafe(|| handler(&incoming))).unwrap_or_else(|_| panicked());
+            let mut reply = catch_unwind(AssertUnwindSafe(|| handler(&incoming))).unwrap_or_else(|_| panicked());
             let to = self.leave(&whole);
             if reply.is_late() {
                 return Next::Late(Box::new((reply, to)));
             }
             let written = reply.write(&mut self.replies, &to);
-            if !self.goes_on(written.is_ok(), &reply, &to) {
+            let goes_on = self.goes_on(written.is_ok(), &reply, &to);
+            if let Ok(Rest::Large(body)) = written {
+                self.large = body;
+            }
+            if !goes_on {
                 return Next::End;
             }
-            if self.replies.len() >= REPLIES_MAX {
+            if self.replies.len() >= REPLIES_MAX || !self.large.is_empty() {
                 return Next::Send;
             }
         }
@@ -336,7 +357,7 @@ impl Talk {
     }
 
     /// Gives a reply that may take its time. False if the connection ends with it.
-    async fn give(&mut self, reply: Reply, mut to: Asker) -> io::Result<bool> {
+    async fn give(&mut self, mut reply: Reply, mut to: Asker) -> io::Result<bool> {
         if reply.is_late() {
             self.send().await?;
             self.guest.phase.set(Phase::Busy);
@@ -347,12 +368,19 @@ impl Talk {
         }
         let written = reply.write(&mut self.replies, &to);
         let mut goes_on = self.goes_on(written.is_ok(), &reply, &to);
-        if let (Ok(Some(framing)), Body::Stream(source, _)) = (written, &reply.body) {
-            goes_on &= framing != Content::None;
-            if let Err(error) = self.stream(source.take(), framing).await {
-                let _ = self.stream.set_linger(Some(Duration::ZERO)); // reset, lest its end be taken for the body's
-                return Err(error);
+        match (written, &reply.body) {
+            (Ok(Rest::Large(body)), _) => {
+                self.large = body;
+                self.send().await?; // nothing is written behind it
             }
+            (Ok(Rest::Stream(framing)), Body::Stream(source, _)) => {
+                goes_on &= framing != Content::None;
+                if let Err(error) = self.stream(source.take(), framing).await {
+                    let _ = self.stream.set_linger(Some(Duration::ZERO)); // reset, lest its end be taken for the body's
+                    return Err(error);
+                }
+            }
+            _ => {}
         }
         Ok(goes_on)
     }

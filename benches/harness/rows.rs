@@ -407,8 +407,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
     Row {
         name: "crawl_large_page",
-        about: "the same, one page of 10 MB and 50,000 links: how long one poll of a task holds all others up; the least of \
-                five runs, since the clock goes on while the kernel runs something else",
+        about: "the same, one page of 10 MB and 50,000 links, their names escaped: how long one poll of a task holds all \
+                others up; on any core, and the least of five runs, since the clock goes on while the kernel runs something \
+                else",
         work: Work::Crawl(Crawl::LargePage),
         size: long(50_000, 50_000),
         counts: Counts::Nothing,

@@ -235,7 +235,7 @@ const LARGE: usize = 10_000_000;
 fn large(links: usize) -> String {
     let mut page = String::with_capacity(LARGE);
     for link in 0..links {
-        page += &format!("<p><a class=\"next\" href=\"/linked/{link}.html\">on</a> ");
+        page += &format!("<p><a class=\"next\" href=\"/{}/{link}.html\">on</a> ", "%d0%bb".repeat(18));
         let end = (link + 1) * (LARGE / links);
         while page.len() + "word ".len() <= end {
             page += "word ";

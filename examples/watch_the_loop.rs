@@ -20,6 +20,7 @@ use windlass::{
     net::{TcpListener, TcpStream},
     time::interval,
 };
+use windlass_examples::out::Aside::Stdout;
 
 /// How often the word goes to and fro.
 const ROUNDS: u32 = 3;
@@ -27,9 +28,9 @@ const ROUNDS: u32 = 3;
 fn main() -> Result<(), Box<dyn Error>> {
     let event_loop = Loop::new()?;
     let turns = Rc::new(Cell::new(0_u64));
-    println!("A line for each turn of the loop, below what the tasks said in it: polls of tasks, wakes of tasks,");
-    println!("events from the kernel, timers that ended, system calls, and how long it waited, asleep.\n");
-    println!("turn  polls  wakes  events  timers  system calls    waited");
+    Stdout.say("A line for each turn of the loop, below what the tasks said in it: polls of tasks, wakes of tasks,");
+    Stdout.say("events from the kernel, timers that ended, system calls, and how long it waited, asleep.\n");
+    Stdout.say("turn  polls  wakes  events  timers  system calls    waited");
     event_loop.on_tick(move |tick| {
         turns.set(turns.get() + 1);
         print_turn(turns.get(), tick);
@@ -49,10 +50,10 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn print_turn(number: u64, tick: &Tick) {
-    println!(
+    Stdout.say(&format!(
         "{number:>4}  {:>5}  {:>5}  {:>6}  {:>6}  {:>12}  {:>8.1?}",
         tick.polls, tick.wakes, tick.events, tick.timers, tick.syscalls, tick.waited
-    );
+    ));
 }
 
 /// Sends the word every 20 ms and waits for it to come back.
@@ -61,7 +62,7 @@ async fn ask(mut stream: TcpStream) -> io::Result<()> {
     let mut word = *b"ping";
     for round in 1..=ROUNDS {
         every.tick().await;
-        println!("      ask {round}");
+        Stdout.say(&format!("      ask {round}"));
         stream.write_all(&word).await?;
         stream.read_exact(&mut word).await?;
     }
@@ -72,7 +73,7 @@ async fn answer(mut stream: TcpStream) -> io::Result<()> {
     let mut word = [0; 4];
     for round in 1..=ROUNDS {
         stream.read_exact(&mut word).await?;
-        println!("      answer {round}");
+        Stdout.say(&format!("      answer {round}"));
         stream.write_all(&word).await?;
     }
     Ok(())

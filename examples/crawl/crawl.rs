@@ -21,6 +21,7 @@ mod fate;
 mod fetch;
 mod robots;
 mod sitemaps;
+mod turn;
 mod visit;
 
 use std::{
@@ -38,7 +39,10 @@ use windlass::sync::Notify;
 use windlass_examples::latency::now_ns;
 
 pub(crate) use self::visit::{Kind, Outcome, Page, host_of};
-use self::{entry::AT_ONCE, visit::What};
+use self::{
+    turn::{Turn, in_turns},
+    visit::What,
+};
 use crate::{
     cpu::Cpu,
     engine::Engine,
@@ -158,6 +162,7 @@ impl<E: Engine> Crawl<E> {
     ) {
         let mut stop = pin!(stop);
         let (mut begins_until, mut grace_until) = (self.plan.budget.time, None);
+        let mut turn = Turn::begin();
         loop {
             let now = self.now();
             if grace_until.is_some_and(|until| now >= until) {
@@ -168,8 +173,15 @@ impl<E: Engine> Crawl<E> {
                 (begins_until, grace_until) = (None, Some(now + GRACE));
             }
             self.exchange(store).await;
+            let now = self.now(); // others may have had their turn: a delay begins when its fetch does
             match self.cpu.frontier.time(|| self.next(now)) {
-                Next::Fetch(what) => E::spawn(self.clone().fetch(what)),
+                Next::Fetch(what) => {
+                    E::spawn(self.clone().fetch(what));
+                    if turn.is_over() {
+                        E::yield_now().await;
+                        turn = Turn::begin();
+                    }
+                }
                 Next::Over => return,
                 Next::Wait { held_by, until } => {
                     self.note(now, held_by);
@@ -185,6 +197,7 @@ impl<E: Engine> Crawl<E> {
                             (begins_until, grace_until) = (None, Some(self.now() + GRACE));
                         }
                     }
+                    turn = Turn::begin();
                 }
             }
         }
@@ -277,26 +290,23 @@ impl<E: Engine> Crawl<E> {
         }
     }
 
-    /// The store has written something down, and hands something over. Where that is much others have their turn in between.
-    async fn hear(&self, answer: store::Answer) {
-        let mut entering = self.cpu.store.time(|| self.count(answer)).peekable();
-        while entering.peek().is_some() {
-            self.cpu.store.time(|| entering.by_ref().take(AT_ONCE).for_each(|page| self.enter(page)));
-            if entering.peek().is_some() {
-                E::yield_now().await;
-            }
-        }
+    /// The store has written something down, and hands something over.
+    async fn hear(&self, mut answer: store::Answer) {
+        let ended = mem::take(&mut answer.ended);
+        in_turns::<E, _>(&self.cpu.store, ended, |(page, outcome)| {
+            self.state.borrow_mut().tally.page(host_of(&page.asked), &outcome);
+        })
+        .await;
+        let entering = self.cpu.store.time(|| self.count(answer));
+        in_turns::<E, _>(&self.cpu.store, entering, |page| self.enter(page)).await;
         self.answered.notify_waiters();
     }
 
-    /// What an answer says, but for the pages that it is about to let in.
+    /// What an answer says, but for the pages that have ended, and those that it is about to let in.
     fn count(&self, answer: store::Answer) -> impl Iterator<Item = Box<Page>> + use<E> {
         let mut state = self.state.borrow_mut();
         state.unanswered -= answer.heard;
         (state.left, state.uncommitted) = (answer.left, answer.uncommitted);
-        for (page, outcome) in &answer.ended {
-            state.tally.page(host_of(&page.asked), outcome);
-        }
         for why in Skipped::ALL {
             let count = answer.skipped.iter().filter(|skipped| **skipped == why).count();
             if count > 0 {

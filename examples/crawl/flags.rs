@@ -44,7 +44,7 @@ Sitemaps that a robots.txt names are read, and those that they name: their pages
 goes on from there when it is started with the same URLs, the same flags that say what is fetched, and the same files: \
 each page has its line once. What was under way is fetched again, at most --concurrency pages, and what was not written \
 down yet, at most --batch pages. Without it the same is kept in a file in TMPDIR, or /tmp, that is gone with the process, so \
-that a long queue takes no memory.
+that memory is bounded, however long the queue.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
 depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
@@ -99,7 +99,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PAGES", default_value_t = 4_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) batch: u32,
 
-    /// Write each page as it was asked for and as it came to this file, in WARC 1.1, each record zipped
+    /// Write each page as it was asked for and as it came to this file, in WARC 1.1, each record zipped; not those whose body
+    /// was left for its --type or its --max-size
     #[arg(long, value_name = "FILE.warc.gz")]
     pub(crate) warc: Option<PathBuf>,
 
@@ -156,8 +157,8 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "REGEX")]
     pub(crate) exclude: Vec<Regex>,
 
-    /// Take only bodies of this type, as text/html, or text/* for all of them; several: any of them. A page of another type has
-    /// its line, and its body is left
+    /// Of pages that are there (2xx) take only bodies of this type, as text/html, or text/* for all of them; several: any of
+    /// them. A page of another type has its line, and its body is left
     #[arg(long = "type", value_name = "TYPE", value_parser = MediaType::parse)]
     pub(crate) types: Vec<MediaType>,
 

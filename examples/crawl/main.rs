@@ -17,7 +17,7 @@
 //! | `rules` | what robots.txt says, while it is needed |
 //! | `frontier` | which of them is next |
 //! | `store`, with `store/`: `ledger`, `record`, `queue`, `files`, `disk` | what outlives the process, and has no room in memory |
-//! | `crawl`, with `crawl/`: `visit`, `entry`, `fetch`, `body`, `fate`, `robots`, `sitemaps` | from a URL to its links |
+//! | `crawl`, with `crawl/`: `visit`, `entry`, `turn`, `fetch`, `body`, `fate`, `robots`, `sitemaps` | from a URL to its links |
 //! | `engine`, with `engine/`: `on_windlass`, `on_tokio` | who carries the requests |
 //! | `cpu`, `timeline`, `limits` | what it costs; when it was like what; what holds it back |
 //! | `report`, `hosts`, `page` | what it was like, in words, JSON and plots; of whom |

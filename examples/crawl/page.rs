@@ -13,7 +13,10 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use windlass_examples::plots::{Bars, Curves, Layout, Length, Page, Row, Series, Stack};
+use windlass_examples::{
+    figures::counted,
+    plots::{Bars, Curves, Layout, Length, Page, Row, Series, Stack},
+};
 
 use crate::{
     limits::Limit,
@@ -28,8 +31,8 @@ pub(crate) fn page(report: &Value, timeline: &Timeline, settings: &[(String, Str
     let mut page = Page::new("Report of a crawl");
     let elapsed_s = number(&report["elapsed_s"]);
     page.text(&format!(
-        "{} pages in {elapsed_s:.2} s, {:.0} a second, by {}{}.",
-        report["pages"],
+        "{} in {elapsed_s:.2} s, {:.0} a second, by {}{}.",
+        counted(report["pages"].as_u64().unwrap_or_default(), "page"),
         number(&report["pages_per_s"]),
         report["engine"].as_str().unwrap_or_default(),
         if report["interrupted"] == true { "; ended by Ctrl-C" } else { "" },

@@ -19,7 +19,7 @@ use std::{
 use serde::Serialize;
 use windlass::http::{ErrorKind, Url};
 use windlass_examples::{
-    figures::thousands,
+    figures::{counted, thousands},
     latency::{Latency, Summary},
 };
 
@@ -374,8 +374,8 @@ impl Report<'_> {
 
     fn write_pages(&self, out: &mut String) -> fmt::Result {
         let tally = self.tally;
-        let (pages, elapsed_s, per_s) = (thousands(tally.pages), self.elapsed_s(), self.pages_per_s());
-        writeln!(out, "{pages} pages in {elapsed_s:.2} s ({per_s:.0} pages/s), by {}", self.engine)?;
+        let (pages, elapsed_s, per_s) = (counted(tally.pages, "page"), self.elapsed_s(), self.pages_per_s());
+        writeln!(out, "{pages} in {elapsed_s:.2} s ({per_s:.0} pages/s), by {}", self.engine)?;
         writeln!(out, "  ok           {}", thousands(tally.ok))?;
         for (kind, count) in &tally.failed {
             let first = tally.first_failures.get(kind).map_or(String::new(), |first| format!("   first: {first}"));
@@ -398,7 +398,7 @@ impl Report<'_> {
             writeln!(out, "  left over    {}: the crawl was stopped", thousands(tally.left))?;
         }
         if tally.earlier > 0 {
-            writeln!(out, "  earlier      {} pages, by the runs that this one goes on with", thousands(tally.earlier))?;
+            writeln!(out, "  earlier      {}, by the runs that this one goes on with", counted(tally.earlier, "page"))?;
         }
         let [retries, robots, sitemaps] = [tally.retries, tally.robots, tally.sitemaps].map(thousands);
         let failed = match tally.sitemaps_failed {

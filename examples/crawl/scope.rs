@@ -27,7 +27,7 @@ pub(crate) enum Reach {
     Any,
 }
 
-/// Why a URL was not fetched.
+/// Why nothing came of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Skipped {
     Scope,
@@ -154,7 +154,7 @@ impl MediaType {
     /// It is neither.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         match text.split_once('/') {
-            Some((kind, of)) if is_token(kind) && is_token(of) && kind != "*" => Ok(Self(text.to_ascii_lowercase())),
+            Some((kind, of)) if is_name(kind) && (is_name(of) || of == "*") => Ok(Self(text.to_ascii_lowercase())),
             _ => Err("it is neither type/subtype nor type/*".to_owned()),
         }
     }
@@ -169,9 +169,9 @@ impl MediaType {
     }
 }
 
-/// RFC 9110 5.6.2.
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+/// A token of RFC 9110 5.6.2, without the `*` that no registered type has (RFC 6838 4.2).
+fn is_name(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'+-.^_`|~".contains(&byte))
 }
 
 /// `text/html` of `text/html; charset=utf-8`.
@@ -206,16 +206,15 @@ pub(crate) fn normal(url: &Url) -> Url {
     while let Some(at) = rest.find('%') {
         let (before, code) = rest.split_at(at);
         out.push_str(before);
-        let byte = code.get(1..3).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        match byte {
+        let digits = code.get(1..3).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => out.push(char::from(byte)),
-            Some(byte) => out.push_str(&format!("%{byte:02X}")),
-            None => out.push('%'),
+            _ => out.extend(code[..digits.map_or(1, |_| 3)].chars().map(|char| char.to_ascii_uppercase())),
         }
-        rest = &code[if byte.is_some() { 3 } else { 1 }..];
+        rest = &code[digits.map_or(1, |_| 3)..];
     }
     out.push_str(rest);
-    Url::parse(&out).unwrap_or_else(|_| url.clone())
+    if out == url.as_str() { url.clone() } else { Url::parse(&out).unwrap_or_else(|_| url.clone()) }
 }
 
 #[cfg(test)]
@@ -280,7 +279,9 @@ mod tests {
             assert!(!left.iter().any(|says| scope.takes(Some(says))), "{types:?}");
             assert_eq!(scope.takes(None), types.is_empty());
         }
-        for nonsense in ["html", "text/", "/html", "*/*", "text/a b", "text/html; charset=utf-8"] {
+        for nonsense in
+            ["html", "text/", "/html", "*/*", "text/a b", "text/h*", "te*t/html", "text/html; charset=utf-8"]
+        {
             assert!(MediaType::parse(nonsense).is_err(), "{nonsense}");
         }
     }
@@ -294,5 +295,9 @@ mod tests {
         }
         assert_ne!(normal(&url("http://a/~b/%C3%A4?x=/")), one, "an encoded slash is not a slash");
         assert_eq!(normal(&url("http://a/b?")), url("http://a/b"));
+        for text in ["http://a/x?d=10%+20", "http://a/%", "http://a/%4", "http://a/%%41%4g%", "http://a/?%\u{e4}%a"] {
+            let (given, again) = (url(text), normal(&url(text)));
+            assert_eq!(again.as_str(), given.as_str().replace("%41", "A"), "what is no escape stays as it is");
+        }
     }
 }

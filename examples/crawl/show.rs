@@ -20,7 +20,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use windlass_examples::figures::{percent, thousands};
+use windlass_examples::figures::{counted, percent, thousands};
 
 use crate::{cpu, frontier::Moment, report::Tally};
 
@@ -104,11 +104,12 @@ fn live() -> ProgressBar {
 }
 
 fn line(elapsed: Moment, per_s: f64, busy: f64, counts: [u64; 2], sizes: [usize; 3]) -> String {
-    let [pages, errors] = counts.map(thousands);
-    let [in_flight, queued, hosts] = sizes.map(|size| thousands(size as u64));
+    let [pages, errors] = [(counts[0], "page"), (counts[1], "error")].map(|(count, of)| counted(count, of));
+    let [in_flight, queued, hosts] = sizes.map(|size| size as u64);
+    let (in_flight, queued, hosts) = (thousands(in_flight), thousands(queued), counted(hosts, "host"));
     let (minutes, seconds, busy) = (elapsed.as_secs() / 60, elapsed.as_secs() % 60, percent(busy));
     format!(
-        "{pages} pages, {per_s:.0}/s, {in_flight} under way, {queued} queued, {hosts} hosts, {errors} errors, \
+        "{pages}, {per_s:.0}/s, {in_flight} under way, {queued} queued, {hosts}, {errors}, \
          loop {busy} busy, {minutes}:{seconds:02}"
     )
 }

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The form is ISO 28500 (WARC 1.1). A page's request and response are two records that name each other; kept is the answer
-//! that a page ended with, and each redirect that led there, but not what was asked again for nor robots.txt.
+//! that a page ended with, and each redirect that led there, but not what was asked again for, nor robots.txt, nor a page whose
+//! body was left.
 //!
 //! What was sent and what came is kept byte by byte, but for chunks. Their sizes are no part of the page (RFC 9112 7.1), and
 //! they are gone when the crawl sees the body; a head that still announced them would have readers look for them. So the

@@ -30,6 +30,16 @@ pub fn thousands(number: u64) -> String {
     grouped
 }
 
+/// Gives a count of things, one of which is a `thing`: `1 page`, `1,200 pages`.
+///
+/// ```
+/// assert_eq!(windlass_examples::figures::counted(1, "page"), "1 page");
+/// assert_eq!(windlass_examples::figures::counted(1_200, "page"), "1,200 pages");
+/// ```
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{} {thing}{}", thousands(count), if count == 1 { "" } else { "s" })
+}
+
 /// Gives a span of time in the unit that leaves one to three digits before the point: `2.31 s`, `11.3 µs`.
 ///
 /// ```

@@ -115,8 +115,8 @@ impl Taken {
             }
             let data = step.data.to_vec();
             self.look::<E>(&data, parse).await?;
-            if self.links.is_none() {
-                E::yield_now().await;
+            if self.links.is_none() || data.is_empty() {
+                E::yield_now().await; // there may be thousands of members with nothing in them
             }
         }
         Ok(())
@@ -176,4 +176,31 @@ fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Er
     let mut limits = Limits::default();
     limits.body_max = max_size;
     coding.map(|coding| Decoder::new(coding, &limits)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use flate2::{Compression, read::GzEncoder};
+    use windlass::http::decode::Coding;
+
+    use super::{super::turn::tests::turns_of_others, *};
+    use crate::engine::on_windlass::OnWindlass;
+
+    #[test]
+    fn a_body_of_which_nothing_comes_holds_nobody_up() {
+        const MEMBERS: usize = 3_000;
+        let mut member = Vec::new();
+        GzEncoder::new(&[][..], Compression::fast()).read_to_end(&mut member).unwrap();
+        let url = Url::parse("http://a/").unwrap();
+        for links in [None, Some(Extractor::new(&url))] {
+            let decoder = Some(Decoder::new(Coding::Gzip, &Limits::default()).unwrap());
+            let mut taken = Taken { decoder, links, wire: 0, decoded: 0, max_size: 1 };
+            let packed = member.repeat(MEMBERS);
+            let others = turns_of_others(async { taken.take::<OnWindlass>(&packed, &Part::default()).await.unwrap() });
+            assert!(others >= MEMBERS - 1, "{others}");
+            assert!(taken.finish().is_ok() && taken.decoded == 0);
+        }
+    }
 }

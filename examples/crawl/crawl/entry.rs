@@ -5,7 +5,7 @@
 //!                  └──► counted, and no more                                       └──► asked for first; the page waits
 //! ```
 //!
-//! Not here: what the scope is (`scope`), what robots.txt says (`rules`), and asking for it (`robots`).   Next: `fetch`.
+//! Not here: what the scope is (`scope`), what robots.txt says (`rules`), and asking for it (`robots`).   Next: `turn`.
 
 use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::links::{self, Follow, Found, Kind as LinkKind};
@@ -14,6 +14,7 @@ use super::{
     Crawl, State,
     robots::robots_of,
     sitemaps::SITEMAPS_AT_ONCE,
+    turn::in_turns,
     visit::{Kind, Outcome, Page, What, host_of},
 };
 use crate::{
@@ -24,9 +25,6 @@ use crate::{
     scope::{Skipped, normal},
     store::{Link, Told},
 };
-
-/// Links that are looked at, and pages that are entered, in one go: others have their turn in between.
-pub(super) const AT_ONCE: usize = 512;
 
 impl<E: Engine> Crawl<E> {
     /// A link that was found, or a URL that was given; none if it leads too far.
@@ -40,18 +38,12 @@ impl<E: Engine> Crawl<E> {
         Some(Link { page: Page::new(Kind::Page, url, depth, parent.cloned()), rank, refused })
     }
 
-    /// What of a page's links is for the store. Where they are many others have their turn in between.
+    /// What of a page's links is for the store.
     pub(super) async fn links(&self, page: &Page, found: Found) -> Vec<Link> {
         let mut links = Vec::with_capacity(found.links.len()); // thus those of a large page are never moved
-        let mut found_links = found.links.into_iter();
-        loop {
-            let some = found_links.by_ref().take(AT_ONCE);
-            self.cpu.frontier.time(|| links.extend(some.filter_map(|link| self.linked(page, &link, found.follow))));
-            if found_links.len() == 0 {
-                return links;
-            }
-            E::yield_now().await;
-        }
+        in_turns::<E, _>(&self.cpu.frontier, found.links, |link| links.extend(self.linked(page, &link, found.follow)))
+            .await;
+        links
     }
 
     /// What a page's link is for the store, if anything.

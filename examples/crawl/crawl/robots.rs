@@ -14,7 +14,8 @@ use windlass_examples::robots::Robots;
 use super::{
     Crawl, State,
     fate::{self, location},
-    visit::{What, host_of},
+    turn::in_turns,
+    visit::{Page, What, host_of},
 };
 use crate::{
     engine::{Answer, Engine},
@@ -50,20 +51,21 @@ impl<E: Engine> Crawl<E> {
                 self.tell(Told::Found(links));
             }
         }
+        let waited = self.know(&url, robots, len);
+        in_turns::<E, _>(&self.cpu.store, waited, |page| self.enter(page)).await;
+    }
+
+    /// What a host says is known, and so is what has waited for that.
+    fn know(&self, url: &Url, robots: Robots, len: usize) -> impl Iterator<Item = Box<Page>> + use<E> {
         let mut state = self.state.borrow_mut();
         state.tally.robots += 1;
         if let Some(delay) = robots.crawl_delay() {
-            state.tally.asks_for(host_of(&url), delay);
-            state.frontier.slow_down(host_of(&url), delay);
+            state.tally.asks_for(host_of(url), delay);
+            state.frontier.slow_down(host_of(url), delay);
         }
         let State { rules, frontier, .. } = &mut *state;
-        let waited = rules.know(url.origin(), robots, len, |origin| {
-            frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host))
-        });
-        drop(state);
-        for page in waited {
-            self.enter(page);
-        }
+        let is_idle = |origin: &str| frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host));
+        rules.know(url.origin(), robots, len, is_idle).into_iter()
     }
 
     fn ask_again(&self, url: Url, attempts: u32) {

@@ -22,8 +22,8 @@ use windlass_examples::sitemap::{self, Entry, Sitemap};
 use super::{
     Crawl,
     body::unpack,
-    entry::AT_ONCE,
     fate::{HOPS_MAX, is_redirect, is_to_be_asked_again, location, may_pass, retry_after},
+    turn::Turn,
     visit::{Kind, Page},
 };
 use crate::{
@@ -37,6 +37,8 @@ use crate::{
 pub(super) const SITEMAPS_AT_ONCE: usize = 2;
 /// The protocol allows no index in an index; sites have them all the same.
 const INDEXES_MAX: u32 = 3;
+/// Links that the store is told of at once: enough that to tell it costs little, and few enough to wait in memory.
+const TOLD_AT_ONCE: usize = 512;
 
 impl<E: Engine> Crawl<E> {
     /// Reads a sitemap: what it names are links. Neither it nor what went wrong with it is in the output.
@@ -105,13 +107,16 @@ impl<E: Engine> Crawl<E> {
         let mut sitemap = Sitemap::new(&file);
         let mut links = vec![];
         loop {
-            let entries = sitemap.advance();
-            let is_over = entries.is_none();
-            links.extend(entries.into_iter().flatten().filter_map(|entry| match entry {
-                Entry::Page(url) => self.link(&url, 1, Some(&page.at)),
-                Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| self.sitemap_link(&url, page.depth + 1)),
-            }));
-            if links.len() >= AT_ONCE || (is_over && !links.is_empty()) {
+            let (turn, mut is_over) = (Turn::begin(), false);
+            while !is_over && !turn.is_over() && links.len() < TOLD_AT_ONCE {
+                let entries = sitemap.advance();
+                is_over = entries.is_none();
+                links.extend(entries.into_iter().flatten().filter_map(|entry| match entry {
+                    Entry::Page(url) => self.link(&url, 1, Some(&page.at)),
+                    Entry::Sitemap(url) => (page.depth < INDEXES_MAX).then(|| self.sitemap_link(&url, page.depth + 1)),
+                }));
+            }
+            if links.len() >= TOLD_AT_ONCE || (is_over && !links.is_empty()) {
                 self.tell(Told::Found(mem::take(&mut links)));
                 self.answered.notified().await; // the store takes its time: until then the rest stays here as it came
             }

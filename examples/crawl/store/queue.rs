@@ -59,8 +59,9 @@ const PAGES_MIN: usize = 16;
 const TOTAL: usize = 4_096;
 /// Pages of a chunk, at most: their records fill a page of the database or two.
 const CHUNK: usize = 32;
-/// Pages that have come and are not written down, at most: a few megabytes.
-const FRESH: usize = 4_096;
+/// Bytes of the records of pages that have come and are not written down, at most. There are some thousands of them; with the
+/// pages that they are of they take a few megabytes.
+const FRESH: usize = 1024 * 1024;
 /// What is met before it gets its place among all that was, so that many go to one place; a megabyte or two.
 const LATELY_MET: usize = 32_768;
 
@@ -74,7 +75,7 @@ pub(crate) struct Window {
     pub(super) total: usize,
     /// Pages that are written down together.
     pub(super) chunk: usize,
-    /// Pages that have come and are not written down.
+    /// Bytes of records that have come and are not written down, if they are more than one.
     pub(super) fresh: usize,
     /// What is met and has no place among all that was.
     pub(super) met: usize,
@@ -116,8 +117,9 @@ impl Active {
 #[derive(Debug, Default)]
 struct Pending {
     met: Vec<u128>,
-    /// What has come, and not ended.
+    /// What has come, and not ended; and the bytes of its records.
     fresh: BTreeMap<Key, Fresh>,
+    fresh_bytes: usize,
     /// What has ended, and is in the queue, by its number.
     gone: BTreeMap<u64, Key>,
 }
@@ -154,7 +156,7 @@ impl Shelf {
     /// How much is noted that has its limit in the window: `fresh` and `met`.
     #[cfg(test)]
     pub(super) fn noted(&self) -> [usize; 2] {
-        [self.pending.fresh.len(), self.met.len()]
+        [self.pending.fresh_bytes, self.met.len()]
     }
 
     fn came(&mut self, level: u32, count: u64) {
@@ -200,7 +202,7 @@ impl<'a> Tables<'a> {
         if shelf.met.contains(&print) || self.met.get(print).map_err(failed)?.is_some() {
             return Ok(false);
         }
-        if shelf.pending.fresh.len() >= shelf.window.fresh || shelf.met.len() >= shelf.window.met {
+        if shelf.met.len() >= shelf.window.met {
             self.write_down(shelf)?;
         }
         shelf.met.insert(print);
@@ -209,10 +211,14 @@ impl<'a> Tables<'a> {
             answer.skipped.push(why);
             return Ok(false);
         }
+        let record = Record::of(&link.page);
+        if shelf.pending.fresh_bytes + record.len() > shelf.window.fresh {
+            self.write_down(shelf)?;
+        }
         shelf.number += 1;
         let key = Key::new(host_of(&link.page.at), link.rank, shelf.number);
-        let record = Record::of(&link.page);
         let page = Some(Page { key: key.clone(), ..link.page });
+        shelf.pending.fresh_bytes += record.len();
         shelf.pending.fresh.insert(key.clone(), Fresh { record, page });
         shelf.came(link.rank.level, 1);
         match shelf.active.get_mut(key.host()) {
@@ -230,8 +236,9 @@ impl<'a> Tables<'a> {
 
     /// Takes what has ended out of the queue.
     pub(super) fn leave(&mut self, shelf: &mut Shelf, key: &Key) {
-        if shelf.pending.fresh.remove(key).is_none() {
-            shelf.pending.gone.insert(key.number(), key.clone());
+        match shelf.pending.fresh.remove(key) {
+            Some(fresh) => shelf.pending.fresh_bytes -= fresh.record.len(),
+            None => _ = shelf.pending.gone.insert(key.number(), key.clone()),
         }
         shelf.went(key.rank().level);
         let active = shelf.active.get_mut(key.host()).expect("what ends was handed over");
@@ -277,7 +284,7 @@ impl<'a> Tables<'a> {
 
     /// Has in the tables what is pending.
     pub(super) fn write_down(&mut self, shelf: &mut Shelf) -> io::Result<()> {
-        let Pending { met, fresh, mut gone } = mem::take(&mut shelf.pending);
+        let Pending { met, fresh, mut gone, .. } = mem::take(&mut shelf.pending);
         let mut lately = self.transaction.open_table(LATELY).map_err(failed)?;
         if shelf.met.len() >= shelf.window.met {
             let met: BTreeSet<_> = mem::take(&mut shelf.met).into_iter().collect();
@@ -347,8 +354,9 @@ impl<'a> Tables<'a> {
             let last = active.handed.last().cloned();
             let room = |key: &Key| if Some(key) < last.as_ref() { 2 * room } else { room };
             active.rest = None;
-            let count = room(&from).saturating_sub(active.handed.len()) + 1; // the last of them says where the rest begins
-            for (key, record) in self.ahead(&shelf.pending, &from, &active.handed, count)? {
+            // One more than there is room for says where the rest begins.
+            let is_enough = |count, key: &Key| count > room(key).saturating_sub(active.handed.len());
+            for (key, record) in self.ahead(&shelf.pending, &from, &active.handed, is_enough)? {
                 if Some(key.rank().level) > least || active.handed.len() >= room(&key) {
                     active.rest = Some(key);
                     break;
@@ -369,21 +377,26 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// What is in line from there on of the same host, in order, without what is handed over: `count` at least, if there are
-    /// so many. With records, where they are in the table.
+    /// What is in line from there on of the same host, in order, without what is handed over: as much as is enough, going by
+    /// how many there are up to a key. With records, where they are in the table.
     fn ahead(
         &self,
         pending: &Pending,
         from: &Key,
         handed: &BTreeSet<Key>,
-        count: usize,
+        is_enough: impl Fn(usize, &Key) -> bool,
     ) -> io::Result<Vec<(Key, Option<Vec<u8>>)>> {
         let end = Key::from(&*[from.host(), &[1]].concat());
-        let fresh = pending.fresh.range(from..&end).filter(|(_, fresh)| fresh.page.is_some());
-        let mut ahead: Vec<_> = fresh.take(count).map(|(key, _)| (key.clone(), None)).collect();
-        let enough = ahead.len() + count;
+        let mut ahead = vec![];
+        for (key, _) in pending.fresh.range(from..&end).filter(|(_, fresh)| fresh.page.is_some()) {
+            ahead.push((key.clone(), None));
+            if is_enough(ahead.len(), key) {
+                break;
+            }
+        }
+        let fresh = ahead.len();
         for chunk in self.queue.range(from.bytes()..end.bytes()).map_err(failed)? {
-            if ahead.len() >= enough {
+            if ahead[fresh..].last().is_some_and(|(key, _)| is_enough(ahead.len() - fresh, key)) {
                 break;
             }
             let (last, pages) = chunk.map_err(failed)?;

@@ -48,7 +48,7 @@ impl Drop for Folder {
 }
 
 /// Small enough to be full all the time, and for chunks to be cut and written down at any of them.
-const WINDOW: Window = Window { hosts: 3, pages: 4, total: 0, chunk: 3, fresh: 9, met: 30 };
+const WINDOW: Window = Window { hosts: 3, pages: 4, total: 0, chunk: 3, fresh: 900, met: 30 };
 
 fn opened(folder: &Path) -> Result<Ledger, Trouble> {
     // Killed it is as good as synced; what the power's loss leaves no test here can tell.

@@ -23,13 +23,12 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use html5gum::{StartTag, Token, Tokenizer};
 use nix::{
-    pty::{Winsize, openpty},
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
 use windlass_tests::{
-    program::program,
+    program::{on_a_terminal, program},
     servers::{Folder, Tool, lacks, path_of},
 };
 
@@ -195,23 +194,13 @@ fn ctrl_c_leaves_a_page_of_what_there_is() {
 }
 
 /// What a terminal shows of a crawl, and its exit code; stdout is the terminal, too, or a pipe.
-fn on_a_terminal(line: &str, stdout: Option<Stdio>) -> (Option<i32>, String) {
-    let size = Winsize { ws_row: 25, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
-    let pty = openpty(&size, None).unwrap();
-    let mut command = Command::new(program("crawl"));
-    command.args(line.split_whitespace()).stdin(Stdio::null());
-    command.stdout(stdout.unwrap_or_else(|| pty.slave.try_clone().unwrap().into())).stderr(pty.slave);
-    let mut child = command.spawn().unwrap();
-    drop(command); // its end of the terminal with it
-    let mut shown = Vec::new();
-    let ends = fs::File::from(pty.master).read_to_end(&mut shown).unwrap_err();
-    assert_eq!(ends.raw_os_error(), Some(5), "a terminal whose other end is closed says so with EIO");
-    (child.wait().unwrap().code(), String::from_utf8_lossy(&shown).into_owned())
+fn crawl_on_a_terminal(line: &str, stdout: Option<Stdio>) -> (Option<i32>, String) {
+    on_a_terminal(Command::new(program("crawl")).args(line.split_whitespace()), stdout)
 }
 
 #[test]
 fn a_terminal_shows_a_line_that_stays_where_it_is_and_is_gone_in_the_end() {
-    let (code, shown) = on_a_terminal("--rate 100 --max-pages 60", Some(Stdio::null()));
+    let (code, shown) = crawl_on_a_terminal("--rate 100 --max-pages 60", Some(Stdio::null()));
     assert_eq!(code, Some(0));
     for words in [" pages, ", "/s, ", " under way, ", " queued, ", " hosts, ", " errors, loop ", " busy, 0:00"] {
         assert!(shown.contains(words), "{words:?}: {shown:?}");
@@ -224,7 +213,7 @@ fn a_terminal_shows_a_line_that_stays_where_it_is_and_is_gone_in_the_end() {
 
 #[test]
 fn lines_of_pages_on_a_terminal_have_it_for_themselves() {
-    let (code, shown) = on_a_terminal("--rate 100 --max-pages 60 --output -", None);
+    let (code, shown) = crawl_on_a_terminal("--rate 100 --max-pages 60 --output -", None);
     assert_eq!(code, Some(0));
     assert_eq!(shown.lines().filter(|line| line.starts_with('{') && line.ends_with('}')).count(), 60);
     assert!(!shown.contains("under way,") && !shown.contains('\x1b'), "{shown:?}");

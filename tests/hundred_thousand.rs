@@ -34,7 +34,7 @@ use nix::{
 };
 use serde_json::{Value, json};
 use windlass_tests::{
-    program::{self, Done, program},
+    program::{self, Done, on_a_terminal, program},
     servers::{self, Folder, Tool},
 };
 
@@ -398,6 +398,20 @@ fn keys(object: &Value) -> Vec<&str> {
     let mut keys: Vec<_> = object.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
+}
+
+#[test]
+fn a_terminal_shows_a_line_that_stays_where_it_is_and_is_gone_in_the_end() {
+    let mut command = Command::new(program("hundred_thousand"));
+    command.args(["--engine", "windlass", "--requests", "20000"]);
+    let (status, shown) = on_a_terminal(&mut command, Some(Stdio::null()));
+    assert_eq!(status, Some(0), "{shown:?}");
+    assert!(shown.matches("[##").count() >= 3, "it is redrawn: {shown:?}");
+    for stays in ["windlass   10,000/20,000  (", "windlass   20,000/20,000  ("] {
+        assert_eq!(shown.matches(stays).count(), 1, "{stays}: {shown:?}");
+    }
+    let last = shown.rsplit("[#").next().unwrap();
+    assert!(last.contains("\x1b[2K"), "it is wiped away: {last:?}");
 }
 
 #[test]

@@ -11,11 +11,14 @@
 
 use std::{
     env,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
 };
 
+use nix::pty::{Winsize, openpty};
 use serde_json::Value;
 
 /// The file of the example `name`, up to date.
@@ -116,4 +119,23 @@ impl From<Output> for Done {
 pub fn run(command: &mut Command) -> Done {
     let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.output().expect("the program can be started").into()
+}
+
+/// What a terminal shows while `command` runs to its end, and its exit status; stdout is the terminal, too, or what is given.
+///
+/// # Panics
+/// If there are no terminals here, or it cannot be started.
+pub fn on_a_terminal(command: &mut Command, stdout: Option<Stdio>) -> (Option<i32>, String) {
+    let size = Winsize { ws_row: 25, ws_col: 160, ws_xpixel: 0, ws_ypixel: 0 };
+    let pty = openpty(&size, None).expect("there are terminals here");
+    let mut side = || Stdio::from(pty.slave.try_clone().expect("a descriptor can be had"));
+    command.stdin(Stdio::null()).stdout(stdout.unwrap_or_else(&mut side)).stderr(side());
+    let mut child = command.spawn().expect("the program can be started");
+    command.stdout(Stdio::null()).stderr(Stdio::null()); // else its end of the terminal stays open
+    drop(pty.slave);
+    let mut shown = Vec::new();
+    let end = File::from(pty.master).read_to_end(&mut shown).expect_err("a terminal does not end as a file does");
+    assert_eq!(end.raw_os_error(), Some(5), "a terminal whose other end is closed says so with EIO");
+    let status = child.wait().expect("what was started ends");
+    (status.code(), String::from_utf8_lossy(&shown).into_owned())
 }

@@ -37,8 +37,8 @@ use std::{
 use windlass::sync::Notify;
 use windlass_examples::latency::now_ns;
 
+use self::visit::What;
 pub(crate) use self::visit::{Kind, Outcome, Page, host_of};
-use self::{entry::AT_ONCE, visit::What};
 use crate::{
     cpu::Cpu,
     engine::Engine,
@@ -279,13 +279,8 @@ impl<E: Engine> Crawl<E> {
 
     /// The store has written something down, and hands something over. Where that is much others have their turn in between.
     async fn hear(&self, answer: store::Answer) {
-        let mut entering = self.cpu.store.time(|| self.count(answer)).peekable();
-        while entering.peek().is_some() {
-            self.cpu.store.time(|| entering.by_ref().take(AT_ONCE).for_each(|page| self.enter(page)));
-            if entering.peek().is_some() {
-                E::yield_now().await;
-            }
-        }
+        let entering = self.cpu.store.time(|| self.count(answer));
+        self.enter_all(entering).await;
         self.answered.notify_waiters();
     }
 

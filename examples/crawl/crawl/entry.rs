@@ -8,7 +8,10 @@
 //! Not here: what the scope is (`scope`), what robots.txt says (`rules`), and asking for it (`robots`).   Next: `fetch`.
 
 use windlass::http::{Error, ErrorKind, Url};
-use windlass_examples::links::{self, Follow, Found, Kind as LinkKind};
+use windlass_examples::{
+    latency::now_ns,
+    links::{self, Follow, Found, Kind as LinkKind},
+};
 
 use super::{
     Crawl, State,
@@ -27,6 +30,8 @@ use crate::{
 
 /// Links that are looked at, and pages that are entered, in one go: others have their turn in between.
 pub(super) const AT_ONCE: usize = 512;
+/// For so long pages are entered in one go.
+const ENTERING_NS: u64 = 200_000;
 
 impl<E: Engine> Crawl<E> {
     /// A link that was found, or a URL that was given; none if it leads too far.
@@ -62,6 +67,26 @@ impl<E: Engine> Crawl<E> {
         }
         let is_wanted = is_page(link.kind) || self.plan.manners.resources == Resources::Fetched;
         is_wanted.then(|| self.link(&link.url, page.depth + 1, Some(&page.url))).flatten()
+    }
+
+    /// Pages are to be fetched, as [`enter`](Self::enter) has it. Where that takes time others have their turn in between: a
+    /// robots.txt may have thousands of patterns.
+    pub(super) async fn enter_all(&self, pages: impl IntoIterator<Item = Box<Page>>) {
+        let mut pages = pages.into_iter().peekable();
+        while pages.peek().is_some() {
+            self.cpu.store.time(|| {
+                let began = now_ns();
+                for page in pages.by_ref().take(AT_ONCE) {
+                    self.enter(page);
+                    if now_ns() - began > ENTERING_NS {
+                        return;
+                    }
+                }
+            });
+            if pages.peek().is_some() {
+                E::yield_now().await;
+            }
+        }
     }
 
     /// A page is to be fetched, now here: if robots.txt lets it.

@@ -50,20 +50,19 @@ impl<E: Engine> Crawl<E> {
                 self.tell(Told::Found(links));
             }
         }
-        let mut state = self.state.borrow_mut();
-        state.tally.robots += 1;
-        if let Some(delay) = robots.crawl_delay() {
-            state.tally.asks_for(host_of(&url), delay);
-            state.frontier.slow_down(host_of(&url), delay);
-        }
-        let State { rules, frontier, .. } = &mut *state;
-        let waited = rules.know(url.origin(), robots, len, |origin| {
-            frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host))
-        });
-        drop(state);
-        for page in waited {
-            self.enter(page);
-        }
+        let waited = {
+            let mut state = self.state.borrow_mut();
+            state.tally.robots += 1;
+            if let Some(delay) = robots.crawl_delay() {
+                state.tally.asks_for(host_of(&url), delay);
+                state.frontier.slow_down(host_of(&url), delay);
+            }
+            let State { rules, frontier, .. } = &mut *state;
+            rules.know(url.origin(), robots, len, |origin| {
+                frontier.is_idle(origin.split_once("//").map_or(origin, |(_, host)| host))
+            })
+        };
+        self.enter_all(waited).await;
     }
 
     fn ask_again(&self, url: Url, attempts: u32) {

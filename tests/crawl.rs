@@ -176,6 +176,16 @@ fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
 }
 
 #[test]
+fn what_may_be_a_password_is_not_repeated_where_it_makes_no_sense() {
+    for line in ["http://me:secret@a.test/", "--sitemap http://me:secret@a.test/", "--header Authorization=secret"] {
+        let output = crawl(line);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(told.contains("invalid value for") && !told.contains("secret"), "{told}");
+    }
+}
+
+#[test]
 fn what_fails_has_the_same_name_on_both_loops() {
     let saying = |bytes: &'static [u8]| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -260,13 +270,16 @@ fn serve(answer: impl Fn(&str, &str) -> Reply + Send + 'static) -> String {
     format!("http://{}", told.recv().unwrap())
 }
 
+fn html(text: impl Into<Vec<u8>>) -> Reply {
+    Reply::bytes(200, text.into()).header("Content-Type", "text/html")
+}
+
 #[test]
 fn redirects_that_robots_forbid_count_and_sitemaps_without_end_end_with_the_budget() {
     let at = serve(|host, target| {
-        let html = |text: String| Reply::bytes(200, text).header("Content-Type", "text/html");
         match target {
             "/robots.txt" => Reply::text(200, "User-agent: *\nDisallow: /no\nSitemap: /map0.xml\n"),
-            "/" => html((0..20).map(|page| format!("<a href=/to/{page}>")).collect()),
+            "/" => html((0..20).map(|page| format!("<a href=/to/{page}>")).collect::<String>()),
             // Each names two hundred others, and so on.
             map if map.starts_with("/map") => {
                 let name = &map[..map.len() - ".xml".len()];
@@ -319,6 +332,61 @@ fn what_nobody_knew_whether_it_may_be_fetched_is_left_to_the_next_run() {
         let (code, report) = json(&line);
         assert_eq!((code, &report["pages"], &report["earlier"]), (Some(0), &pages.into(), &earlier.into()), "{report}");
     }
+}
+
+#[test]
+fn a_coding_that_is_none_stands_in_the_way_of_no_page() {
+    // Of "<a href=/next>".
+    const PACKED: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 179, 73, 84, 200, 40, 74, 77, 179, 213, 207, 75, 173, 40, 177, 3, 0, 175, 30,
+        115, 70, 14, 0, 0, 0,
+    ];
+    let at = serve(|_, target| match target {
+        "/robots.txt" | "/next" => Reply::text(404, ""),
+        "/packed" => html(PACKED).header("Content-Encoding", "identity, GZip ,"),
+        "/empty" => html("<a href=/next>").header("Content-Encoding", ""),
+        _ => html("<a href=/next>").header("Content-Encoding", "identity").header("Content-Encoding", "identity"),
+    });
+    for engine in ["windlass", "tokio"] {
+        for page in ["packed", "empty", "twice"] {
+            let (_, report) = json(&format!("--engine {engine} {at}/{page}"));
+            assert_eq!((&report["ok"], &report["pages"]), (&1.into(), &2.into()), "{engine}, {page}: {report}");
+        }
+    }
+}
+
+#[test]
+fn rules_whose_coding_is_cut_off_are_not_known() {
+    // The first part of "User-agent: *\nAllow: /open\nDisallow: /\n", as gzip; the connection brings all that it announces.
+    const CUT: &[u8] = &[
+        31, 139, 8, 0, 0, 0, 0, 0, 2, 3, 11, 45, 78, 45, 210, 77, 76, 79, 205, 43, 177, 82, 208, 226, 114, 204, 201,
+        201, 47, 183, 82,
+    ];
+    let at = serve(|_, target| match target {
+        "/robots.txt" => Reply::bytes(200, CUT).header("Content-Encoding", "gzip"),
+        _ => html("here"),
+    });
+    for engine in ["windlass", "tokio"] {
+        let (code, report) = json(&format!("--engine {engine} --attempts 1 {at}/no"));
+        let counts = ["pages", "robots_failed"].map(|name| report[name].as_u64().unwrap());
+        assert_eq!((code, counts), (Some(1), [0, 1]), "{engine}: {report}");
+    }
+}
+
+#[test]
+fn a_robots_txt_that_makes_work_of_each_page_holds_nobody_up_for_all_of_them() {
+    let at = serve(|_, target| match target {
+        "/robots.txt" => Reply::text(
+            200,
+            (0..2_000).fold("User-agent: *\n".to_owned(), |all, nth| format!("{all}Disallow: /*b{nth}$\n")),
+        ),
+        "/" => html((0..300).map(|nth| format!("<a href=/{}{nth}>", "a".repeat(700))).collect::<String>()),
+        _ => Reply::text(200, ""),
+    });
+    let (_, report) = json(&format!("--no-sitemaps {at}/"));
+    let [longest, all] = [&report["loop"]["poll_max_us"], &report["elapsed_s"]].map(|span| span.as_f64().unwrap());
+    assert_eq!(report["ok"], 301);
+    assert!(longest / 1e6 < all / 8.0, "{longest} µs of {all} s");
 }
 
 #[test]

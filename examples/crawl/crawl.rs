@@ -75,7 +75,7 @@ struct State {
     frontier: Frontier<What>,
     rules: Rules<Box<Page>>,
     tally: Tally,
-    /// To be told to the store, and how much it was told and has not answered.
+    /// To be told to the store, and how much it was told and has not answered, by its [weight](Told::weight).
     told: Vec<Told>,
     unanswered: usize,
     /// How much it has answered, and it may be lost.
@@ -272,10 +272,7 @@ impl<E: Engine> Crawl<E> {
     }
 
     fn tell(&self, told: Told) {
-        let mut state = self.state.borrow_mut();
-        state.told.push(told);
-        state.unanswered += 1;
-        drop(state);
+        self.state.borrow_mut().tell(told);
         self.changed.notify_one();
     }
 
@@ -350,7 +347,7 @@ impl State {
 
     /// The caller sees to it that somebody looks: a fetch that ends does.
     fn tell(&mut self, told: Told) {
+        self.unanswered += told.weight();
         self.told.push(told);
-        self.unanswered += 1;
     }
 }

@@ -8,13 +8,16 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
     fs, io,
     net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf, absolute},
     time::Duration,
 };
 
-use clap::{Arg, CommandFactory, FromArgMatches, Parser, ValueEnum};
+use clap::{
+    Arg, Command, CommandFactory, FromArgMatches, Parser, ValueEnum, builder::TypedValueParser, error::ErrorKind,
+};
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use windlass::http::{Url, decode::Coding};
@@ -67,7 +70,7 @@ written; 2 the command line makes no sense, or the state is another crawl's, in 
 #[command(name = "crawl", version, about = ABOUT, after_help = AFTER)]
 pub(crate) struct Flags {
     /// Where to begin; without any, a site of its own
-    #[arg(value_name = "URL", value_parser = parse_url)]
+    #[arg(value_name = "URL", value_parser = Unsaid(parse_url))]
     pub(crate) urls: Vec<Url>,
 
     /// Begin with the URLs of this file, too, one on each line; `-` for stdin
@@ -167,7 +170,7 @@ pub(crate) struct Flags {
     pub(crate) prefer: Vec<Regex>,
 
     /// Read this sitemap, too
-    #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with = "no_sitemaps")]
+    #[arg(long, value_name = "URL", value_parser = Unsaid(parse_url), conflicts_with = "no_sitemaps")]
     pub(crate) sitemap: Vec<Url>,
 
     /// Read no sitemaps
@@ -200,7 +203,7 @@ pub(crate) struct Flags {
 
     /// A header for every request; Authorization, Cookie and Proxy-Authorization only for those to the origins of the URLs
     /// that were given
-    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = parse_header)]
+    #[arg(short = 'H', long, value_name = "NAME: VALUE", value_parser = Unsaid(parse_header))]
     pub(crate) header: Vec<(String, String)>,
 
     /// Seconds for one fetch
@@ -411,6 +414,23 @@ fn is_private(url: &Url, resolve: &[(String, u16, IpAddr)]) -> bool {
     let of_name = resolve.iter().filter(|(host, ..)| host.eq_ignore_ascii_case(url.host())).map(|(.., at)| *at);
     let private = |address: IpAddr| windlass::net::dns::AddressPolicy::PublicOnly.check(address).is_err();
     url.ip().into_iter().chain(of_name).any(private) || url.host() == "localhost"
+}
+
+/// Has a value parsed, and repeats nothing of one that makes no sense: it may hold a password.
+#[derive(Clone)]
+struct Unsaid<T>(fn(&str) -> Result<T, String>);
+
+impl<T: Clone + Send + Sync + 'static> TypedValueParser for Unsaid<T> {
+    type Value = T;
+
+    fn parse_ref(&self, command: &Command, arg: Option<&Arg>, value: &OsStr) -> Result<T, clap::Error> {
+        let parsed = value.to_str().ok_or_else(|| "it is not UTF-8".to_owned()).and_then(self.0);
+        parsed.map_err(|why| {
+            let name = arg.map_or_else(String::new, ToString::to_string);
+            clap::Error::raw(ErrorKind::ValueValidation, format!("invalid value for '{name}': {why}\n"))
+                .with_cmd(command)
+        })
+    }
 }
 
 fn parse_url(text: &str) -> Result<Url, String> {

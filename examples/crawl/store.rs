@@ -41,6 +41,9 @@ use crate::{
 /// What is written down is committed after so long, if the batch is not full before.
 const COMMIT_EVERY: Duration = Duration::from_millis(250);
 
+/// So many links count as one more page that waits for the store: they take some eight kilobytes.
+const LINKS_OF_A_PAGE: usize = 16;
+
 /// What the loop has to say.
 #[derive(Debug)]
 pub(crate) enum Told {
@@ -57,6 +60,17 @@ pub(crate) enum Told {
     Postponed(Box<Page>),
 }
 
+impl Told {
+    /// As how many pages it counts while it waits in memory for the store: itself, and its links, of which there may be
+    /// thousands.
+    pub(crate) fn weight(&self) -> usize {
+        match self {
+            Told::Found(links) | Told::Ended { links, .. } => 1 + links.len() / LINKS_OF_A_PAGE,
+            Told::Moved { .. } | Told::Dropped(_) | Told::Postponed(_) => 1,
+        }
+    }
+}
+
 /// Something to fetch, if it was not met before.
 #[derive(Debug)]
 pub(crate) struct Link {
@@ -69,7 +83,7 @@ pub(crate) struct Link {
 /// What the store has to say.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
-    /// How many of the things that it was told are done with.
+    /// How much of what it was told is done with, by its [weight](Told::weight).
     pub(crate) heard: usize,
     /// To be fetched.
     pub(crate) handed: Vec<Page>,

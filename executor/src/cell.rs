@@ -438,3 +438,15 @@ pub(crate) fn hooked_waker(number: usize) -> Waker {
     // SAFETY: the vtable never follows the pointer: it is a number.
     unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(number), &HOOKED)) }
 }
+
+/// As `waker`, a [`hooked_waker`], but none of its clones is known to wake the same: their table is another. So it may be
+/// with any waker, where the compiler has made two tables of one.
+#[cfg(test)]
+pub(crate) fn unlike_its_clones(waker: &Waker) -> Waker {
+    use std::sync::OnceLock;
+    static TABLE: OnceLock<RawWakerVTable> = OnceLock::new();
+    let table = TABLE.get_or_init(|| *waker.vtable());
+    let waker = std::mem::ManuallyDrop::new(waker.clone());
+    // SAFETY: the table is that of the waker which this one is in place of.
+    unsafe { Waker::from_raw(RawWaker::new(waker.data(), table)) }
+}

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures_task::LocalSpawn;
 
-use crate::cell::hooked_waker;
+use crate::cell::{hooked_waker, unlike_its_clones};
 use crate::waits::WaitReason;
 use crate::*;
 
@@ -112,6 +112,11 @@ pub(crate) fn hook(hook: impl Fn(Touch) + 'static) -> Waker {
         hooks.len() - 1
     });
     hooked_waker(number)
+}
+
+/// As [`hook`], and `will_wake` never knows it by its clones.
+pub(crate) fn hook_unlike_its_clones(touched: impl Fn(Touch) + 'static) -> Waker {
+    unlike_its_clones(&hook(touched))
 }
 
 /// A waker that counts its wakes.

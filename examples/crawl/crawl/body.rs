@@ -72,6 +72,9 @@ impl<E: Engine> Crawl<E> {
                 None => file.extend_from_slice(piece),
             }
         }
+        if let (Some(decoder), true) = (&decoder, file.len() < max) {
+            decoder.finish()?; // rules that are cut off may be those that forbid
+        }
         file.truncate(max);
         Ok(file)
     }
@@ -87,6 +90,9 @@ impl<E: Engine> Crawl<E> {
         }
     }
 }
+
+/// To undo so little may cost as much as a whole piece does: a body can be thousands of gzip's members, with nothing in them.
+const CRUMB: usize = 1024;
 
 /// A body on its way through its coding and into its links.
 pub(super) struct Taken {
@@ -115,8 +121,8 @@ impl Taken {
             }
             let data = step.data.to_vec();
             self.look::<E>(&data, parse).await?;
-            if self.links.is_none() || data.is_empty() {
-                E::yield_now().await; // there may be thousands of members with nothing in them
+            if self.links.is_none() || data.len() < CRUMB {
+                E::yield_now().await;
             }
         }
         Ok(())
@@ -164,10 +170,11 @@ pub(super) async fn unpack<E: Engine>(
 
 /// What undoes the coding of a body, if it has one.
 fn decoder_of(answer: &impl Answer, max_size: u64) -> Result<Option<Decoder>, Error> {
-    let mut codings = answer.headers("content-encoding");
+    let lines = answer.headers("content-encoding").flat_map(|line| line.split(|byte| *byte == b','));
+    let mut codings =
+        lines.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty() && !name.eq_ignore_ascii_case(b"identity"));
     let coding = match (codings.next(), codings.next()) {
         (None, _) => None,
-        (Some(name), None) if name.eq_ignore_ascii_case(b"identity") => None,
         (Some(name), None) => {
             Some(Coding::named(name).ok_or_else(|| Error::new(ErrorKind::Protocol, "content coding: unknown"))?)
         }
@@ -189,18 +196,18 @@ mod tests {
     use crate::engine::on_windlass::OnWindlass;
 
     #[test]
-    fn a_body_of_which_nothing_comes_holds_nobody_up() {
+    fn a_body_of_which_hardly_anything_comes_holds_nobody_up() {
         const MEMBERS: usize = 3_000;
-        let mut member = Vec::new();
-        GzEncoder::new(&[][..], Compression::fast()).read_to_end(&mut member).unwrap();
         let url = Url::parse("http://a/").unwrap();
-        for links in [None, Some(Extractor::new(&url))] {
+        for (text, links) in [("", None), ("", Some(Extractor::new(&url))), ("x", Some(Extractor::new(&url)))] {
+            let mut member = Vec::new();
+            GzEncoder::new(text.as_bytes(), Compression::fast()).read_to_end(&mut member).unwrap();
             let decoder = Some(Decoder::new(Coding::Gzip, &Limits::default()).unwrap());
-            let mut taken = Taken { decoder, links, wire: 0, decoded: 0, max_size: 1 };
+            let mut taken = Taken { decoder, links, wire: 0, decoded: 0, max_size: MEMBERS as u64 };
             let packed = member.repeat(MEMBERS);
             let others = turns_of_others(async { taken.take::<OnWindlass>(&packed, &Part::default()).await.unwrap() });
             assert!(others >= MEMBERS - 1, "{others}");
-            assert!(taken.finish().is_ok() && taken.decoded == 0);
+            assert!(taken.finish().is_ok() && taken.decoded == (text.len() * MEMBERS) as u64);
         }
     }
 }

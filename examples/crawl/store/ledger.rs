@@ -12,7 +12,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io, panic,
+    fs, io,
+    panic::{self, AssertUnwindSafe},
     path::Path,
 };
 
@@ -128,6 +129,12 @@ impl Ledger {
     /// # Errors
     /// `Usage` if it is another crawl, or its files are others; `System` if they cannot be opened.
     pub(crate) fn begin(&mut self, began: Began, paths: [Option<&Path>; 2], window: Window) -> Result<(), Trouble> {
+        // The queue is read here for the first time: damage to it panics here, too.
+        panic::catch_unwind(AssertUnwindSafe(|| self.go_on(began, paths, window)))
+            .unwrap_or_else(|_| Err(Trouble::Usage("--state: the queue in it is damaged".to_owned())))
+    }
+
+    fn go_on(&mut self, began: Began, paths: [Option<&Path>; 2], window: Window) -> Result<(), Trouble> {
         if let Some(before) = &self.began
             && let Some(why) = before.differs(&began)
         {
@@ -178,7 +185,7 @@ impl Ledger {
         let mut answer = Answer::default();
         let mut tables = Tables::of(&transaction)?;
         for told in told {
-            answer.heard += 1;
+            answer.heard += told.weight();
             self.note(&mut tables, told, &mut answer)?;
         }
         tables.hand_over(&mut self.shelf, &mut answer.handed)?;

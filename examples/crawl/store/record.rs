@@ -115,7 +115,12 @@ impl<'a> Record<'a> {
     }
 
     pub(super) fn read(key: Key, bytes: &[u8]) -> io::Result<Page> {
-        let broken = |error: &dyn std::fmt::Display| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+        let broken = |error: &dyn std::fmt::Display| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("the state of the crawl: a page in its queue is damaged: {error}"),
+            )
+        };
         let parse = |text: &str| Url::parse(text).map_err(|error| broken(&error));
         let record: Record<'_> = serde_json::from_slice(bytes).map_err(|error| broken(&error))?;
         let url = parse(&record.url)?;

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::*;
-use crate::tests::{Counter, Crank, Random, Touch, hook};
+use crate::tests::{Counter, Crank, Random, Touch, hook, hook_unlike_its_clones};
 use crate::{all_tasks, spawn, yield_now};
 
 // ---------------------------------------------------------------------------------------------- what the tests share
@@ -559,6 +559,29 @@ fn a_waker_that_is_polled_with_again_is_not_cloned_again() {
             assert!(party.poll().is_none());
         }
         assert_eq!(clones.get(), 1, "{}", line.name);
+    }
+}
+
+/// `will_wake` may say no of wakers that wake the same, and does where a program has two copies of one table.
+#[test]
+fn a_waker_that_is_not_known_by_its_clones_waits_and_is_woken_all_the_same() {
+    for line in lines() {
+        let [clones, wakes] = [(); 2].map(|()| Rc::new(Cell::new(0)));
+        let mut party = Party::new((line.wait)());
+        party.waker = hook_unlike_its_clones({
+            let (clones, wakes) = (clones.clone(), wakes.clone());
+            move |touch| {
+                clones.set(clones.get() + u32::from(touch == Touch::Clone));
+                wakes.set(wakes.get() + u32::from(touch == Touch::Wake));
+                assert!(touch != Touch::Clone || clones.get() < 10, "it is cloned for ever");
+            }
+        });
+        for _ in 0..3 {
+            assert!(party.poll().is_none(), "{}", line.name);
+        }
+        (line.grant)();
+        assert_eq!(wakes.get(), 1, "{}", line.name);
+        assert!(party.poll().is_some(), "{}", line.name);
     }
 }
 

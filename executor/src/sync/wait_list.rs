@@ -276,6 +276,10 @@ impl<T: Copy> WaitList<T> {
             };
             drop(before); // foreign: if it grants, it wakes the waker that is in there now
             match self.look(index, cx.waker()) {
+                // The clone is in there, also if nobody knows that it would wake the same.
+                Seen::Otherwise if self.lists.borrow_mut().entry(index).links.place == Place::Line => {
+                    return Seen::Waits;
+                }
                 Seen::Otherwise => {}
                 seen => return seen,
             }

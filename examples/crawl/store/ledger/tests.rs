@@ -21,7 +21,7 @@ use crate::{
     crawl::{Kind, Page},
     frontier::Rank,
     scope::Skipped,
-    store::Link,
+    store::{Link, record::Key},
 };
 
 /// A folder that goes with its test.
@@ -79,6 +79,25 @@ fn written(folder: &Path) -> (Vec<String>, Vec<String>) {
     let extra = fs::read_to_string(folder.join("extra")).unwrap();
     let extra = extra.split_terminator('>').map(|url| url.strip_prefix('<').unwrap().to_owned());
     (lines.lines().map(line).collect(), extra.collect())
+}
+
+#[test]
+fn a_queue_that_is_damaged_is_told_as_such() {
+    let folder = Folder::new();
+    for (key, page, told) in [
+        (&b"no place"[..], &b""[..], "the queue in it is damaged"),
+        (Key::new("a", Rank::default(), 1).bytes(), b"\0", "a page in its queue is damaged"),
+    ] {
+        let state = database(&folder.at("crawl.redb"), Sync::Never).unwrap();
+        let write = state.begin_write().unwrap();
+        let queue = TableDefinition::<&[u8], Vec<(u64, &[u8])>>::new("queue");
+        write.open_table(queue).unwrap().retain(|_, _| false).unwrap();
+        write.open_table(queue).unwrap().insert(key, vec![(1, page)]).unwrap();
+        write.commit().unwrap();
+        drop(state);
+        let said = opened(&folder.0).and_then(|mut ledger| Ok(ledger.take([])?)).map(|_| ()).unwrap_err();
+        assert!(format!("{said:?}").contains(told), "{said:?}");
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@
 //! IDNA is that of the `idna` crate from 1.0.3 on: before, a name in Punycode could decode to ASCII and so pass for another
 //! (RUSTSEC-2024-0421).   Next: `join`, what is done without it.
 
-use super::{Error, URL_MAX, Url, refuse};
+use super::{Error, NAME_MAX, URL_MAX, Url, refuse};
 
 pub(super) fn parse(text: &str) -> Result<Url, Error> {
     check(text)?;
@@ -62,7 +62,32 @@ fn check(text: &str) -> Result<(), Error> {
     if text.chars().any(char::is_control) {
         return Err(refuse("a control character; encode it first"));
     }
+    if authority(text).is_some_and(is_too_long) {
+        return Err(refuse("the host name is longer than 253 bytes"));
+    }
     Ok(())
+}
+
+/// What will be read as an authority, if anything: behind a scheme, or two slashes, which may lean the other way.
+fn authority(text: &str) -> Option<&str> {
+    let text = text.trim_start_matches(' ');
+    let schemes = ["http:", "https:"].into_iter();
+    let begins = |scheme: &&str| text.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme));
+    let slashes = ['/', '\\'];
+    let rest = match schemes.filter(begins).map(str::len).next() {
+        Some(scheme) => &text[scheme..],
+        None => text.strip_prefix(slashes)?.strip_prefix(slashes)?,
+    };
+    rest.trim_start_matches(slashes).split(['/', '\\', '?', '#']).next()
+}
+
+/// Whether an authority's host is longer than any name of ASCII can come of: IDNA takes a square of its length in time, and
+/// only then is the name measured.
+fn is_too_long(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let encoded = host.matches('%').count();
+    let bytes_of_one = if encoded > 0 { 4 } else { 1 }; // three characters a byte, and four bytes a character
+    host.chars().count().saturating_sub(2 * encoded) > bytes_of_one * (NAME_MAX + ".:65535".len())
 }
 
 fn read(text: &str, base: Option<&url::Url>) -> Result<url::Url, Error> {
@@ -144,6 +169,26 @@ mod tests {
             let error = parse(text).expect_err(text).to_string();
             assert!(error.starts_with("url: "), "{error}");
         }
+    }
+
+    #[test]
+    fn a_host_that_no_name_comes_of_is_refused_before_it_is_made_one() {
+        let base = parse("http://a.com/").unwrap();
+        let long = "\u{6F22}".repeat(254 + 7);
+        let encoded = "%E6%BC%A2".repeat(4 * (254 + 7));
+        for host in [&long, &encoded] {
+            let begins = ["http://", "HTTPS:\\\\", "http:/", "https:", "//", "\\/", " http://me@", "http://me:you@"];
+            for text in begins.map(|begin| format!("{begin}{host}:80/")) {
+                let authority = authority(&text).unwrap();
+                assert!(authority.contains(host) && is_too_long(authority), "{text}");
+                assert!(base.join(&text).unwrap_err().to_string().contains("longer than 253 bytes"), "{text}");
+            }
+            for path in ["", "/", "./", "?", "#", "http:///a/", "//a/", "x/"] {
+                assert!(!authority(&format!("{path}{host}")).is_some_and(is_too_long), "{path}: it is no host");
+            }
+        }
+        let encoded_253 = format!("http://{}/", "%61".repeat(63) + &format!(".{}", "%62".repeat(63)).repeat(2));
+        assert_eq!(parse(&encoded_253).unwrap().host().len(), 3 * 63 + 2);
     }
 
     #[test]

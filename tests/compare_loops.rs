@@ -110,7 +110,7 @@ fn people_are_told_what_it_measures() {
     let done = run(&["--tasks", "50", "--rounds", "1", "--engine", "windlass,tokio-local"]);
     assert_eq!((done.status, done.stderr.as_str()), (Some(0), ""), "{done:?}");
     assert!(!done.stdout.contains("0 %"), "one round has no spread: {done:?}");
-    for words in ["50 tasks that sleep 1.0 ms each, 1 rounds interleaved", "windlass ", "tokio-local ", "no I/O"] {
+    for words in ["50 tasks, each of which sleeps 1.0 ms, 1 round interleaved", "windlass ", "tokio-local ", "no I/O"] {
         assert!(done.stdout.contains(words), "{words:?} is not there: {done:?}");
     }
 }
@@ -195,7 +195,9 @@ fn control_c_ends_it_with_the_report_so_far() {
     let mut said = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();
     said.read_line(&mut line).unwrap();
-    assert!(line.contains("1000 rounds"), "{line}");
+    assert!(line.contains("1,000 rounds"), "{line}");
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
+    // Once more at once, as `timeout` does, which sends it to the program and to its group.
     kill(Pid::from_raw(child.id() as i32), Signal::SIGINT).unwrap();
     said.read_to_string(&mut line).unwrap();
     let done = Done::from(child.wait_with_output().unwrap());

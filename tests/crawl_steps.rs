@@ -24,7 +24,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use windlass_tests::program::{self, Done, assert_same, number, program};
+use windlass_tests::program::{self, Done, assert_same, number, on_a_terminal, program};
 
 fn run(arguments: &[&str]) -> Done {
     program::run(Command::new(program("crawl_steps")).args(arguments))
@@ -189,6 +189,16 @@ fn control_c_ends_it_with_the_report_so_far() {
     assert_eq!(interrupted, [false, false, true], "{report}");
     assert_eq!(runs(&report)[2]["processed"], 0, "{report}");
     assert!(line.contains("interrupted"), "{line}");
+}
+
+#[test]
+fn a_terminal_shows_how_far_a_step_is_and_no_more_of_that_in_the_end() {
+    let mut command = Command::new(program("crawl_steps"));
+    command.args(["--scale", "0.05", "--urls", "10", "--step", "blocking"]);
+    let (status, shown) = on_a_terminal(&mut command, Some(Stdio::null()));
+    assert_eq!(status, Some(0), "{shown:?}");
+    assert!(shown.contains("blocking  [####") && shown.contains("]  5/10"), "{shown:?}");
+    assert!(shown.rsplit("/10").next().unwrap().contains("\x1b[2K"), "it is wiped away: {shown:?}");
 }
 
 #[test]

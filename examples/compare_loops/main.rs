@@ -36,10 +36,11 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
 };
 
 use clap::Parser;
-use signal_hook::{consts::SIGINT, flag};
+use signal_hook::{consts::SIGINT, iterator::Signals};
 use windlass_examples::{
     out::{self, Aside},
     process,
@@ -69,6 +70,19 @@ fn main() -> ExitCode {
     }))
 }
 
+/// Listens for Ctrl-C on a thread of its own: the first is noted, the second ends the process.
+fn listen(interrupted: Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = Signals::new([SIGINT])?;
+    thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
+        for _ in process::meant(&mut signals) {
+            if interrupted.swap(true, Ordering::Relaxed) {
+                std::process::exit(INTERRUPTED);
+            }
+        }
+    })?;
+    Ok(())
+}
+
 /// Runs all rounds, and yields the exit status.
 ///
 /// # Errors
@@ -76,8 +90,7 @@ fn main() -> ExitCode {
 fn compare(flags: &Flags) -> io::Result<u8> {
     // The first Ctrl-C ends the run after the child that is running, the second at once.
     let interrupted = Arc::new(AtomicBool::new(false));
-    flag::register_conditional_shutdown(SIGINT, INTERRUPTED, Arc::clone(&interrupted))?;
-    flag::register(SIGINT, Arc::clone(&interrupted))?;
+    listen(Arc::clone(&interrupted))?;
     let is_interrupted = || interrupted.load(Ordering::Relaxed);
 
     let aside = if flags.json { Aside::Stderr } else { Aside::Stdout };

@@ -7,7 +7,7 @@
 //! Not here: what is measured (`engine`).   Next: the loop itself, `src/event_loop.rs`.
 
 use serde::Serialize;
-use windlass_examples::figures::{median, percent, seconds, spread, thousands};
+use windlass_examples::figures::{counted, median, percent, seconds, spread, thousands};
 
 use crate::{
     choose::{Fallback, Skipped},
@@ -127,10 +127,10 @@ pub(crate) fn heading(report: &Report) -> String {
     let core =
         report.core.map_or_else(|| "one core only: nothing is pinned".to_owned(), |core| format!("on core {core}"));
     format!(
-        "{} tasks that sleep {} each, {} rounds interleaved, a fresh process each, {core}",
-        thousands(report.tasks),
+        "{}, each of which sleeps {}, {} interleaved, a fresh process each, {core}",
+        counted(report.tasks, "task"),
         seconds(report.nap_s),
-        report.rounds
+        counted(report.rounds.into(), "round"),
     )
 }
 

@@ -89,6 +89,16 @@ pub(crate) enum StepName {
     Optimised,
 }
 
+impl StepName {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            StepName::Blocking => "blocking",
+            StepName::Basic => "basic",
+            StepName::Optimised => "optimised",
+        }
+    }
+}
+
 /// Who has set the limits of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

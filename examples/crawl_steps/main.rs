@@ -19,6 +19,7 @@
 //! | `site` | who answers, and takes its time |
 //! | `outcome` | what became of each URL |
 //! | `blocking`, `basic`, `optimised` | the three steps |
+//! | `progress` | how far a step is |
 //! | `report` | what was promised, what must be, and what was |
 //!
 //! Not here: any of these; this page only puts them in order.   Next: `flags`.
@@ -29,6 +30,7 @@ mod flags;
 mod floor;
 mod optimised;
 mod outcome;
+mod progress;
 mod report;
 mod site;
 
@@ -41,6 +43,7 @@ use windlass_examples::out::{self, Aside};
 use crate::{
     flags::{Flags, Plan, StepName},
     outcome::Outcomes,
+    progress::Progress,
     report::{Report, Run},
     site::Site,
 };
@@ -82,8 +85,10 @@ async fn take_all_steps(flags: Flags) -> io::Result<u8> {
     let mut report = Report::new(settings);
     for plan in flags.plans() {
         let outcomes = Outcomes::of(&urls);
+        let progress = Progress::of(plan.step.as_str(), urls.len(), outcomes.clone());
         let began = Instant::now();
         let ended = catch(take_step(&plan, &urls, &outcomes)).await;
+        drop(progress);
         let run = Run::new(&settings, &plan, began.elapsed(), &outcomes, &site.take_arrivals());
         let run = if ended.is_ok() { run } else { run.interrupted() };
         report::run_in_words(&run).lines().for_each(|line| aside.say(line));

@@ -73,6 +73,11 @@ impl Outcomes {
         self.places.borrow_mut()[position] = Some(Outcome::new(url, fetched, attempts));
     }
 
+    /// How many have ended.
+    pub(crate) fn count(&self) -> usize {
+        self.places.borrow().iter().flatten().count()
+    }
+
     /// Those that have ended, in the order of the URLs.
     pub(crate) fn ended(&self) -> Vec<Outcome> {
         self.places.borrow().iter().flatten().cloned().collect()

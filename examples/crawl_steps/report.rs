@@ -15,7 +15,7 @@ use std::{fmt::Write, time::Duration};
 
 use serde::Serialize;
 use windlass::time::Instant;
-use windlass_examples::figures::seconds;
+use windlass_examples::figures::{counted, seconds};
 
 use crate::{
     flags::{Limits, Plan, Settings, StepName, Whose},
@@ -129,11 +129,7 @@ impl Run {
     }
 
     fn name(&self) -> String {
-        let step = match self.step {
-            StepName::Blocking => "blocking",
-            StepName::Basic => "basic",
-            StepName::Optimised => "optimised",
-        };
+        let step = self.step.as_str();
         let limits = match (self.limits_of, self.limits.rate) {
             _ if self.step == StepName::Blocking => "none",
             (Whose::Article, _) => "article's",
@@ -159,8 +155,8 @@ impl Asked {
 /// What is said before the runs.
 pub(crate) fn heading(settings: &Settings) -> String {
     format!(
-        "{} URLs on one host, each of which takes the server {} ({} here: --scale {})\n{}",
-        settings.urls,
+        "{} on one host, each of which takes the server {} ({} here: --scale {})\n{}",
+        counted(settings.urls, "URL"),
         seconds(settings.delay_s),
         seconds(settings.delay_s * settings.scale),
         settings.scale,

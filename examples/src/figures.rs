@@ -40,6 +40,16 @@ pub fn counted(count: u64, thing: &str) -> String {
     format!("{} {thing}{}", thousands(count), if count == 1 { "" } else { "s" })
 }
 
+/// Gives how often a second something is: `0.33`, `16`, `1,200`.
+///
+/// ```
+/// use windlass_examples::figures::rate;
+/// assert_eq!([rate(0.333), rate(9.5), rate(16.4), rate(1_200.0)], ["0.33", "9.50", "16", "1,200"]);
+/// ```
+pub fn rate(per_s: f64) -> String {
+    if per_s < 10.0 { format!("{per_s:.2}") } else { thousands(per_s.round() as u64) }
+}
+
 /// Gives a span of time in the unit that leaves one to three digits before the point: `2.31 s`, `11.3 µs`.
 ///
 /// ```

@@ -117,7 +117,7 @@ pub(crate) struct Flags {
     #[arg(long, conflicts_with = "rate")]
     pub(crate) article: bool,
 
-    /// Of a hundred requests so many meet a fault of the program's own server, of twelve kinds; and every request's end is
+    /// Of a hundred requests so many meet a fault of the program's own server, of sixteen kinds; and every request's end is
     /// held against the server's script, a good answer's body included
     #[arg(long, value_name = "PER_CENT", conflicts_with_all = ["url", "body", "chunk", "delay", "counts"], value_parser = parse_per_cent,
         num_args = 0..=1, default_missing_value = "1", allow_negative_numbers = true)]

@@ -117,7 +117,7 @@ fn to_be_had(engines: &[EngineName], settings: Settings) -> Vec<EngineName> {
 /// What else must be known before the first request.
 fn remarks(settings: Settings, tools: Option<&Tools>, engines: &[EngineName]) -> Vec<String> {
     let faults = settings.faults.map(|Script { per_cent, seed }| {
-        format!("of a hundred answers {per_cent} are faulty, by the script of --seed {seed}")
+        format!("{per_cent} % of the answers are faulty, by the script of --seed {seed}")
     });
     let missing = tools.map(Tools::missing).unwrap_or_default().into_iter().map(|missing| format!("! {missing}"));
     let python = tools.filter(|_| engines.iter().any(|engine| engine.is_python()));

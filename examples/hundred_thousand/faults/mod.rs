@@ -1,7 +1,7 @@
 //! What if one answer in a hundred is faulty?
 //!
 //! A client that is only ever measured on good answers is measured on half of its work. With `--faults` the embedded server
-//! misbehaves in twelve ways, by a script that follows from a number; and of every request it is known beforehand how it
+//! misbehaves in sixteen ways, by a script that follows from a number; and of every request it is known beforehand how it
 //! must end.
 //!
 //! ```text

@@ -10,9 +10,12 @@
 //!
 //! Not here: how that must look to who asked (`script`).   Next: `counts`.
 
-use std::{io, net::Shutdown, str, time::Duration};
+use std::{cell::RefCell, collections::HashSet, io, mem, net::Shutdown, rc::Rc, str, time::Duration};
 
-use windlass::net::{TcpListener, TcpStream};
+use windlass::{
+    net::{TcpListener, TcpStream},
+    time::sleep,
+};
 
 use super::script::{self, BODY_LEN, Fault, Script};
 
@@ -21,6 +24,13 @@ use super::script::{self, BODY_LEN, Fault, Script};
 const UNASKED: &str = "HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n";
 /// A head that has not ended after so many bytes is beyond every client's limit.
 const ENDLESS: usize = 2 << 20;
+/// Behind a good answer, before the end.
+const TIMED_OUT: &str = "HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+/// So many pieces of a slow answer, and so long a pause before each.
+const PIECES: usize = 8;
+const PAUSE: Duration = Duration::from_millis(10);
+/// More than any client takes that has a limit at all.
+const INTERIMS: usize = 100;
 /// Heads of requests are shorter.
 const REQUEST_MAX: usize = 2048;
 
@@ -29,20 +39,27 @@ const REQUEST_MAX: usize = 2048;
 /// # Errors
 /// No more connections can be accepted.
 pub(crate) async fn serve(listener: TcpListener, script: Script) -> io::Result<()> {
+    let turned_away = Rc::default();
     loop {
         let (stream, _) = listener.accept().await?;
+        let turned_away = Rc::clone(&turned_away);
         windlass::spawn(async move {
             // Clients leave when they have seen enough: what they did not take is no failure of ours.
-            let _ = talk(stream, script).await;
+            let _ = talk(stream, script, &turned_away).await;
         });
     }
 }
 
-async fn talk(mut stream: TcpStream, script: Script) -> io::Result<()> {
+/// `turned_away` are the requests that have met the end of a connection in use.
+async fn talk(mut stream: TcpStream, script: Script, turned_away: &RefCell<HashSet<u64>>) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut unread = Vec::new();
+    let (mut unread, mut is_reused) = (Vec::new(), false);
     while let Some(number) = next_request(&mut stream, &mut unread).await? {
-        let Some(fault) = script.fault(number) else {
+        let was_reused = mem::replace(&mut is_reused, true);
+        let fault = script
+            .fault(number)
+            .filter(|fault| *fault != Fault::EndOnReuse || (was_reused && turned_away.borrow_mut().insert(number)));
+        let Some(fault) = fault else {
             stream.write_all(good(number).as_bytes()).await?;
             continue;
         };
@@ -120,6 +137,20 @@ async fn commit(fault: Fault, number: u64, stream: &mut TcpStream) -> io::Result
             }
             return Ok(After::End);
         }
+        Fault::TimedOutIdle => stream.write_all([&good, TIMED_OUT].concat().as_bytes()).await?,
+        Fault::Slow => {
+            for piece in good.as_bytes().chunks(good.len().div_ceil(PIECES)) {
+                sleep(PAUSE).await;
+                stream.write_all(piece).await?;
+            }
+            return Ok(After::Next);
+        }
+        Fault::InterimFlood => {
+            let interims = "HTTP/1.1 103 Early Hints\r\n\r\n".repeat(INTERIMS);
+            stream.write_all((interims + &good).as_bytes()).await?;
+            return Ok(After::Next);
+        }
+        Fault::EndOnReuse => {}
     }
     if fault != Fault::Silence {
         stream.shutdown(Shutdown::Write)?;

@@ -18,6 +18,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::Duration,
 };
 
 use nix::{
@@ -87,6 +88,24 @@ fn so_many_pages_are_so_many_and_the_rest_is_counted() {
     let (_, report) = json("--site-pages 1000 --max-pages 25 --concurrency 10");
     assert_eq!(report["pages"], 25);
     assert!(report["skipped"]["budget"].as_u64().unwrap() > 0);
+}
+
+#[test]
+fn on_its_own_site_all_hosts_are_home_unless_the_scope_is_said_to_be_one() {
+    for (scope, hosts) in [("", 4), ("--scope any", 4), ("--scope host", 1)] {
+        let (_, report) = json(&format!("--site-pages 100 {scope}"));
+        assert_eq!(report["hosts"].as_array().unwrap().len(), hosts, "{scope}");
+    }
+}
+
+#[test]
+fn pages_that_fail_have_taken_their_time_too_by_littles_law() {
+    let at = serve(|_, _| Reply::text(404, "").delay(Duration::from_millis(200)));
+    let urls: Vec<_> = (0..24).map(|page| format!("{at}/{page}")).collect();
+    let (_, report) = json(&format!("--ignore-robots --max-depth 0 {}", urls.join(" ")));
+    assert_eq!((&report["ok"], &report["failed"]["status"]), (&0.into(), &24.into()));
+    let [by_law, measured] = ["in_flight_by_littles_law", "in_flight_mean"].map(|name| report[name].as_f64().unwrap());
+    assert!((by_law / measured - 1.0).abs() < 0.2, "nothing else was under way: {by_law}, {measured}");
 }
 
 #[test]
@@ -164,6 +183,8 @@ fn what_makes_no_sense_is_refused_before_anything_is_fetched() {
         ("ftp://example.com/", "must begin with http"),
         ("--json --output -", "both want stdout"),
         ("--report same --output same", "a file of its own"),
+        ("--warc ./same --output same", "a file of its own"),
+        ("--timeout 0", "above zero"),
         ("--engine tokio --deny-private", "no policy of addresses"),
     ] {
         let output = crawl(line);

@@ -7,7 +7,7 @@
 //! Next: `plan`.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fs, io,
     net::{IpAddr, Ipv4Addr},
@@ -21,6 +21,7 @@ use clap::{
 use regex::Regex;
 use sha2::{Digest, Sha256};
 use windlass::http::{Url, decode::Coding};
+use windlass_examples::figures;
 
 use crate::{
     frontier::Bounds,
@@ -50,8 +51,9 @@ down yet, at most --batch pages. Without it the same is kept in a file in TMPDIR
 that memory is bounded, however long the queue.
 
 --output writes a line of JSON for each page when it is done: its url, where redirects led (final_url), status, type, sizes, \
-depth, parent, milliseconds by phase, and the kind of error that ended it. Redirects count as links; a page that leads to \
-one that was met before ends there.
+depth, parent, milliseconds by phase, and the kind of error if one ended it: a 404 is an answer, with its status. Redirects \
+count as links; a page that leads to one that was met before ends there, with the status of the redirect. Which of two that \
+lead to one page has that one's line depends on who was there first.
 
 A host whose robots.txt cannot be had, since it has no such name, or does not answer, or answers 5xx, is not asked for \
 anything (RFC 9309): the report says why, and the next run of the state tries again. --ignore-robots asks nevertheless.
@@ -148,9 +150,9 @@ pub(crate) struct Flags {
     #[arg(long, value_name = "PER_SECOND", value_parser = parse_rate)]
     pub(crate) host_rate: Option<f64>,
 
-    /// How far links may lead
-    #[arg(long, value_name = "SCOPE", value_enum, default_value = "host")]
-    pub(crate) scope: Reach,
+    /// How far links may lead; host, if nothing is said, and any on the site of its own, whose hosts are one site
+    #[arg(long, value_name = "SCOPE", value_enum)]
+    pub(crate) scope: Option<Reach>,
 
     /// Fetch only URLs that this regular expression matches; several: any of them
     #[arg(long, value_name = "REGEX")]
@@ -207,7 +209,7 @@ pub(crate) struct Flags {
     pub(crate) header: Vec<(String, String)>,
 
     /// Seconds for one fetch
-    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = parse_seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = figures::parse_seconds)]
     pub(crate) timeout: Duration,
 
     /// How often a page is tried that 429, 5xx or a broken connection stood in the way of
@@ -261,6 +263,7 @@ impl Flags {
         let flags = Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
         let value = |arg: &Arg| match arg.get_id().as_str() {
             "header" => flags.header.iter().map(|(name, _)| format!("{name}: …")).collect(),
+            "scope" => vec![flags.reach().as_str().to_owned()],
             "urls" => flags.urls.iter().map(ToString::to_string).collect(),
             id => matches.get_raw(id).into_iter().flatten().map(|value| value.to_string_lossy().into_owned()).collect(),
         };
@@ -286,6 +289,18 @@ impl Flags {
         self.urls.is_empty().then_some((site, before.port))
     }
 
+    /// Whether two of the files that are written are one, however their names are spelt.
+    pub(crate) fn shares_a_file(&self) -> bool {
+        let files = [&self.output, &self.warc, &self.report].into_iter().flatten();
+        let mut places = files.filter(|file| *file != Path::new("-")).map(|file| {
+            let folder = file.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+            let inside = |folder: PathBuf| folder.join(file.file_name().unwrap_or_default());
+            file.canonicalize().or_else(|_| folder.canonicalize().map(inside)).unwrap_or_else(|_| file.clone())
+        });
+        let mut seen = BTreeSet::new();
+        !places.all(|place| seen.insert(place))
+    }
+
     /// What another run must have in common with this one to go on with it.
     pub(crate) fn began(&self, plan: &Plan, site: Option<(Site, u16)>) -> Began {
         let mut flags = BTreeMap::new();
@@ -305,7 +320,7 @@ impl Flags {
                 says("URLs, by number and hash,", format!("{} {:x}", self.urls.len(), all.finalize()));
             }
         }
-        says("--scope", format!("{:?}", plan.scope.reach).to_lowercase());
+        says("--scope", plan.scope.reach.as_str().to_owned());
         for (name, patterns) in [("--include", &self.include), ("--exclude", &self.exclude)] {
             says(name, list(&mut patterns.iter().map(Regex::as_str)));
         }
@@ -360,20 +375,22 @@ impl Flags {
         if self.ignore_robots { Robots::Ignored } else { Robots::Heeded }
     }
 
+    fn reach(&self) -> Reach {
+        let is_own_site = self.urls.is_empty() && self.urls_from.is_none();
+        self.scope.unwrap_or(if is_own_site { Reach::Any } else { Reach::Host })
+    }
+
     /// What is to be done; `site` is served at this port.
     pub(crate) fn plan(&self, site: Option<(Site, u16)>) -> Plan {
         let mut resolve = self.resolve.clone();
-        let (mut begins, mut reach) = (self.urls.clone(), self.scope);
+        let mut begins = self.urls.clone();
         if let Some((site, port)) = site {
             begins = vec![Url::parse(&site.url(0, port)).expect("a name and a port")];
             resolve.extend((0..site.hosts).map(|host| (site.host(host), port, Ipv4Addr::LOCALHOST.into())));
-            if reach == Reach::Host {
-                reach = Reach::Any; // all its hosts are one site
-            }
         }
         let headers = Headers::new(self.headers(), &begins);
         let is_at_home = begins.iter().any(|url| is_private(url, &resolve));
-        let scope = Scope::new(reach, begins, self.max_depth).only(self.include.clone(), self.exclude.clone());
+        let scope = Scope::new(self.reach(), begins, self.max_depth).only(self.include.clone(), self.exclude.clone());
         Plan {
             scope: scope.of_types(self.types.clone()),
             order: Order {

@@ -116,8 +116,8 @@ fn serve(flags: &Flags) -> Result<(), Trouble> {
 
 fn run(flags: &mut Flags, settings: &[(String, String)]) -> Result<Tally, Trouble> {
     flags.read_urls().map_err(Trouble::Usage)?;
-    if flags.report.is_some() && [&flags.output, &flags.warc].contains(&&flags.report) {
-        return Err(Trouble::Usage("--report wants a file of its own".to_owned()));
+    if flags.shares_a_file() {
+        return Err(Trouble::Usage("--output, --warc and --report each want a file of its own".to_owned()));
     }
     let connections = connections(flags)?;
     let stop = interrupts()?;
@@ -167,7 +167,6 @@ fn prepared(flags: &Flags) -> Result<(Plan, Store), Trouble> {
     if let Some(warc) = &flags.warc {
         let why = match flags.engine {
             _ if warc == Path::new("-") => Some("--warc wants a file"),
-            _ if flags.output.as_ref() == Some(warc) => Some("--warc and --output want a file each"),
             EngineName::Tokio => {
                 Some("--engine tokio does not tell what came as it came: --warc wants --engine windlass")
             }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use windlass_examples::{
-    figures::counted,
+    figures::{counted, rate},
     plots::{Bars, Curves, Layout, Length, Page, Row, Series, Stack},
 };
 
@@ -31,9 +31,9 @@ pub(crate) fn page(report: &Value, timeline: &Timeline, settings: &[(String, Str
     let mut page = Page::new("Report of a crawl");
     let elapsed_s = number(&report["elapsed_s"]);
     page.text(&format!(
-        "{} in {elapsed_s:.2} s, {:.0} a second, by {}{}.",
+        "{} in {elapsed_s:.2} s, {} a second, by {}{}.",
         counted(report["pages"].as_u64().unwrap_or_default(), "page"),
-        number(&report["pages_per_s"]),
+        rate(number(&report["pages_per_s"])),
         report["engine"].as_str().unwrap_or_default(),
         if report["interrupted"] == true { "; ended by Ctrl-C" } else { "" },
     ));
@@ -67,7 +67,11 @@ fn outcomes(page: &mut Page, report: &Value) {
         "elapsed_s",
         "pages_per_s",
     ];
-    rows.extend(totals.map(|name| vec![name.to_owned(), report[name].to_string()]));
+    let cell = |total: &Value| match total.as_f64() {
+        Some(span) if !total.is_u64() => format!("{span:.3}"),
+        _ => total.to_string(),
+    };
+    rows.extend(totals.map(|name| vec![name.to_owned(), cell(&report[name])]));
     for group in ["failed", "status", "skipped"] {
         let counted = pairs(&report[group]).filter(|(_, count)| *count != 0);
         rows.extend(counted.map(|(name, count)| vec![format!("{group}: {name}"), count.to_string()]));
@@ -116,7 +120,7 @@ fn limits(page: &mut Page, report: &Value) {
     page.heading("What held it back");
     let row = |limit: Limit| {
         let name = limit.as_str();
-        let allowed = report["allowed_per_s"][name].as_f64().map_or("-".to_owned(), |per_s| format!("{per_s:.1}"));
+        let allowed = report["allowed_per_s"][name].as_f64().map_or("-".to_owned(), |per_s| format!("{per_s:.2}"));
         let share = format!("{:.4}", number(&report["limits"][name]));
         vec![name.to_owned(), share, allowed, limit.about().to_owned()]
     };
@@ -124,7 +128,7 @@ fn limits(page: &mut Page, report: &Value) {
     page.table("Which limit, and how far it is", &head, &Limit::ALL.map(row));
     page.text(&format!(
         "The least of them is {}. By Little's law (in flight = rate × latency) {:.1} are in flight; measured were {:.1}, with \
-         robots.txt, redirects and what was asked again.",
+         robots.txt, sitemaps and what was asked again.",
         report["least"].as_str().unwrap_or("none"),
         number(&report["in_flight_by_littles_law"]),
         number(&report["in_flight_mean"]),
@@ -150,7 +154,10 @@ fn hosts(page: &mut Page, report: &Value) {
     let rows: Vec<Vec<String>> = hosts.iter().take(HOSTS_MAX).map(row).collect();
     let others = &report["other_hosts"]["hosts"];
     let all = hosts.len() as u64 + others.as_u64().unwrap_or(0);
-    let title = format!("{all} in all; {} with most pages", rows.len());
+    let title = match rows.len() {
+        shown if shown as u64 == all => format!("{all} in all"),
+        shown => format!("{all} in all; the {shown} with most pages"),
+    };
     page.table(&title, &["host", "pages", "errors", "delay_s"], &rows);
 }
 

@@ -19,7 +19,7 @@ use std::{
 use serde::Serialize;
 use windlass::http::{ErrorKind, Url};
 use windlass_examples::{
-    figures::{counted, thousands},
+    figures::{counted, rate, thousands},
     latency::{Latency, Summary},
 };
 
@@ -77,7 +77,7 @@ pub(crate) struct Tally {
     /// The first failure of each kind, in words.
     first_failures: BTreeMap<&'static str, String>,
     classes: BTreeMap<u16, u64>,
-    skipped: BTreeMap<&'static str, u64>,
+    skipped: BTreeMap<Skipped, u64>,
     hosts: Hosts,
     pub(crate) robots: u64,
     /// Those that could not be had, so that nothing of their hosts is fetched; and why the first one could not.
@@ -93,6 +93,8 @@ pub(crate) struct Tally {
     pub(crate) left: u64,
     pub(crate) bytes_wire: u64,
     bytes_decoded: u64,
+    /// Of all pages together, those that failed, too.
+    took: Duration,
     latency: Latency,
     phases: Phases,
     pub(crate) interrupted: bool,
@@ -158,6 +160,7 @@ impl Tally {
         let of_host = self.hosts.of(host);
         of_host.pages += 1;
         self.bytes_decoded += outcome.decoded;
+        self.took += outcome.total;
         if let Some(status) = outcome.status {
             *self.classes.entry(status / 100).or_default() += 1;
         }
@@ -191,7 +194,7 @@ impl Tally {
     }
 
     pub(crate) fn skip(&mut self, why: Skipped, count: u64) {
-        *self.skipped.entry(why.as_str()).or_default() += count;
+        *self.skipped.entry(why).or_default() += count;
     }
 
     /// Somebody looks: the time since the last look is put down to what held the crawl back then.
@@ -279,7 +282,7 @@ impl Report<'_> {
         let elapsed_s = tally.elapsed().as_secs_f64();
         let of_kind = |kind: &ErrorKind| (kind.name(), tally.failed.get(kind.name()).copied().unwrap_or(0));
         let class = |class: u16| (format!("{class}xx"), tally.classes.get(&class).copied().unwrap_or(0));
-        let skipped = |why: Skipped| (why.as_str(), tally.skipped.get(why.as_str()).copied().unwrap_or(0));
+        let skipped = |why: Skipped| (why.as_str(), tally.skipped.get(&why).copied().unwrap_or(0));
         let hosts = tally.hosts.known().map(|(name, host)| {
             let delay_s = host.delay.max(self.bounds.delay).as_secs_f64();
             serde_json::json!({ "host": name, "pages": host.pages, "errors": host.errors, "delay_s": delay_s })
@@ -347,7 +350,7 @@ impl Report<'_> {
         Given {
             bounds: self.bounds,
             delays_s: self.tally.delays_s(self.bounds.delay),
-            page_s: self.tally.latency.summary().mean / 1e6,
+            page_s: self.tally.took.as_secs_f64() / self.tally.pages as f64,
             cpu_s: self.spent.as_secs_f64() / self.tally.pages as f64,
         }
     }
@@ -375,7 +378,7 @@ impl Report<'_> {
     fn write_pages(&self, out: &mut String) -> fmt::Result {
         let tally = self.tally;
         let (pages, elapsed_s, per_s) = (counted(tally.pages, "page"), self.elapsed_s(), self.pages_per_s());
-        writeln!(out, "{pages} in {elapsed_s:.2} s ({per_s:.0} pages/s), by {}", self.engine)?;
+        writeln!(out, "{pages} in {elapsed_s:.2} s ({} pages/s), by {}", rate(per_s), self.engine)?;
         writeln!(out, "  ok           {}", thousands(tally.ok))?;
         for (kind, count) in &tally.failed {
             let first = tally.first_failures.get(kind).map_or(String::new(), |first| format!("   first: {first}"));
@@ -386,7 +389,9 @@ impl Report<'_> {
         if !classes.is_empty() {
             writeln!(out, "  by status    {}", classes.join(", "))?;
         }
-        let skipped: Vec<_> = tally.skipped.iter().map(|(why, count)| format!("{why} {}", thousands(*count))).collect();
+        let skipped =
+            tally.skipped.iter().map(|(why, count)| format!("{} {}", why.as_str(), counted(*count, why.unit())));
+        let skipped: Vec<_> = skipped.collect();
         if !skipped.is_empty() {
             writeln!(out, "  not fetched  {}", skipped.join(", "))?;
         }
@@ -411,13 +416,13 @@ impl Report<'_> {
     }
 
     fn write_spans(&self, out: &mut String) -> fmt::Result {
-        if self.tally.ok == 0 {
-            return Ok(()); // of nothing there are no percentiles
-        }
-        writeln!(out, "how long a page took, in ms")?;
-        writeln!(out, "                   mean        p50        p90        p99        max      pages")?;
         let all = ("all of it", Phase { pages: self.tally.ok, spans: self.tally.latency.summary() });
-        for (name, Phase { pages, spans }) in [all].into_iter().chain(self.tally.phases.told()) {
+        let all = Some(all).filter(|(_, all)| all.pages > 0); // of nothing there are no percentiles
+        if all.is_some() {
+            writeln!(out, "how long a page took that came, in ms")?;
+            writeln!(out, "                   mean        p50        p90        p99        max      pages")?;
+        }
+        for (name, Phase { pages, spans }) in all.into_iter().chain(self.tally.phases.told()) {
             let ms = |us: u64| us as f64 / 1e3;
             let [p50, p90, p99, max] = [spans.p50, spans.p90, spans.p99, spans.max].map(ms);
             let (mean, pages) = (spans.mean / 1e3, thousands(pages));
@@ -436,18 +441,18 @@ impl Report<'_> {
         let given = self.given();
         writeln!(out, "what held it back, by its share of the time, and how many pages/s it would allow alone")?;
         for (limit, share) in self.shares() {
-            let allowed = given.allows(limit).map_or("-".to_owned(), |per_s| thousands(per_s.round() as u64));
+            let allowed = given.allows(limit).map_or("-".to_owned(), rate);
             let (name, share, about) = (limit.as_str(), share * 100.0, limit.about());
             writeln!(out, "  {name:<12} {share:>5.1} % {allowed:>10}   {about}")?;
         }
         if let Some((limit, per_s)) = given.least() {
-            writeln!(out, "  least: {}, {} pages/s", limit.as_str(), thousands(per_s.round() as u64))?;
+            writeln!(out, "  least: {}, {} pages/s", limit.as_str(), rate(per_s))?;
         }
         writeln!(
             out,
-            "by Little's law {:.0} pages/s of {:.2} ms each are {:.1} under way; on average {:.1} were, with robots.txt, \
-             redirects and what was asked again",
-            self.pages_per_s(),
+            "by Little's law {} pages/s of {:.2} ms each are {:.1} under way; on average {:.1} were, with robots.txt, \
+             sitemaps and what was asked again",
+            rate(self.pages_per_s()),
             given.page_s * 1e3,
             given.in_flight(self.pages_per_s()),
             self.in_flight_mean(),
@@ -459,8 +464,8 @@ impl Report<'_> {
         hosts.sort_by_key(|(_, host)| std::cmp::Reverse(host.pages));
         writeln!(out, "hosts, {} in all; those with most pages", thousands(self.tally.hosts.count()))?;
         for (name, host) in hosts.into_iter().take(10) {
-            let [pages, errors] = [host.pages, host.errors].map(thousands);
-            writeln!(out, "  {pages:>9} pages  {errors:>7} errors  {name}")?;
+            let (pages, errors) = (counted(host.pages, "page"), counted(host.errors, "error"));
+            writeln!(out, "  {pages:>15}  {errors:>14}  {name}")?;
         }
         Ok(())
     }

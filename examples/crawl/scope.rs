@@ -27,6 +27,17 @@ pub(crate) enum Reach {
     Any,
 }
 
+impl Reach {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Reach::Host => "host",
+            Reach::Domain => "domain",
+            Reach::Prefix => "prefix",
+            Reach::Any => "any",
+        }
+    }
+}
+
 /// Why nothing came of a URL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Skipped {
@@ -60,6 +71,14 @@ impl Skipped {
             Skipped::Nofollow => "nofollow",
             Skipped::Type => "type",
             Skipped::Budget => "budget",
+        }
+    }
+
+    /// What is counted: links as often as they are met, where nobody looks whether they lead to the same page.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Skipped::Depth | Skipped::Nofollow => "link",
+            Skipped::Scope | Skipped::Pattern | Skipped::Robots | Skipped::Type | Skipped::Budget => "URL",
         }
     }
 }

@@ -12,7 +12,7 @@
 //! Not here: what it was like in the end (`report`).   Next: `warc`.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
     io::{self, IsTerminal},
     path::Path,
@@ -20,7 +20,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use windlass_examples::figures::{counted, percent, thousands};
+use windlass_examples::figures::{counted, percent, rate, thousands};
 
 use crate::{cpu, frontier::Moment, report::Tally};
 
@@ -34,6 +34,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Show {
     how: How,
     state: RefCell<(Moment, Recent)>,
+    has_said_that_it_stops: Cell<bool>,
 }
 
 #[derive(Debug)]
@@ -52,7 +53,7 @@ impl Show {
             true => How::Live(live()),
             false => How::Lines,
         };
-        let show = Self { how, state: RefCell::default() };
+        let show = Self { how, state: RefCell::default(), has_said_that_it_stops: Cell::new(false) };
         show.state.borrow_mut().0 = show.every();
         show
     }
@@ -63,6 +64,9 @@ impl Show {
 
     /// Shows it, if it is time; says when it will be time again.
     pub(crate) fn look(&self, tally: &Tally, (queued, in_flight, hosts): (usize, usize, usize)) -> Option<Moment> {
+        if tally.interrupted && in_flight > 0 && !self.has_said_that_it_stops.replace(true) {
+            self.say("stopping: what is under way has five seconds; Ctrl-C once more ends it at once");
+        }
         let elapsed = tally.elapsed();
         let mut state = self.state.borrow_mut();
         let (next, recent) = &mut *state;
@@ -84,6 +88,14 @@ impl Show {
             How::Silent => {}
         }
         Some(*next)
+    }
+
+    /// A line that stays.
+    fn say(&self, line: &str) {
+        match &self.how {
+            How::Live(bar) => bar.println(line),
+            How::Lines | How::Silent => eprintln!("{line}"),
+        }
     }
 }
 
@@ -109,8 +121,9 @@ fn line(elapsed: Moment, per_s: f64, busy: f64, counts: [u64; 2], sizes: [usize;
     let (in_flight, queued, hosts) = (thousands(in_flight), thousands(queued), counted(hosts, "host"));
     let (minutes, seconds, busy) = (elapsed.as_secs() / 60, elapsed.as_secs() % 60, percent(busy));
     format!(
-        "{pages}, {per_s:.0}/s, {in_flight} under way, {queued} queued, {hosts}, {errors}, \
-         loop {busy} busy, {minutes}:{seconds:02}"
+        "{pages}, {}/s, {in_flight} under way, {queued} queued, {hosts}, {errors}, \
+         loop {busy} busy, {minutes}:{seconds:02}",
+        rate(per_s),
     )
 }
 

@@ -63,7 +63,7 @@ svg { width: 720px; max-width: 100%; height: auto; flex: none }
 svg text { fill: currentColor }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .1rem .6rem; text-align: right; border-bottom: 1px solid color-mix(in srgb, currentColor 20%, transparent) }
-th:first-child, td:first-child, td.words { text-align: left }
+th:first-child, td:first-child, th.words, td.words { text-align: left }
 td.words { min-width: 6.5em; overflow-wrap: anywhere }
 thead th { position: sticky; top: 0; background: Canvas }
 .numbers { max-height: 260px; overflow: auto }
@@ -234,7 +234,8 @@ impl Page {
 
     /// Bars, and their numbers.
     pub fn bars(&mut self, bars: &Bars<'_>) {
-        let head: Vec<&str> = [bars.axis].into_iter().chain(bars.of.iter().copied()).collect();
+        let unit = if bars.of.contains(&bars.axis) { String::new() } else { format!("in {}", bars.axis) };
+        let head: Vec<&str> = [&*unit].into_iter().chain(bars.of.iter().copied()).collect();
         let cell = |length: &Length| match length.spread {
             Some((least, most)) => format!("{} ({} to {})", number(length.middle), number(least), number(most)),
             None => number(length.middle),
@@ -297,9 +298,10 @@ impl Page {
 
 fn table(head: &[&str], rows: &[Vec<String>]) -> Markup {
     let is_words = |cell: &str| !cell.starts_with(|first: char| first.is_ascii_digit() || first == '-');
+    let has_words = |nth: usize| rows.first().and_then(|row| row.get(nth)).is_some_and(|cell| is_words(cell));
     html! {
         table {
-            thead { tr { @for cell in head { th scope="col" { (cell) } } } }
+            thead { tr { @for (nth, cell) in head.iter().enumerate() { th.words[has_words(nth)] scope="col" { (cell) } } } }
             tbody {
                 @for row in rows {
                     tr { @for cell in row { td.words[is_words(cell)] { (cell) } } }

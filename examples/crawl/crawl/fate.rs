@@ -31,6 +31,7 @@ pub(super) struct Redirect {
     pub(super) at: Url,
     pub(super) status: u16,
     pub(super) took: Took,
+    pub(super) total: Duration,
     pub(super) exchange: Option<Box<Exchange>>,
 }
 
@@ -42,11 +43,12 @@ impl<E: Engine> Crawl<E> {
         if page.hops >= HOPS_MAX {
             let error = Error::new(ErrorKind::Redirect, format!("redirect: more than {HOPS_MAX}"));
             let failed = Outcome::failed(&error);
-            let outcome = Outcome { status: Some(to.status), took: to.took, exchange, ..*failed };
+            let outcome = Outcome { status: Some(to.status), took: to.took, total: to.total, exchange, ..*failed };
             return state.end(page, Box::new(outcome), vec![]);
         }
         let (at, depth) = (normal(&to.at), page.depth + 1);
-        let outcome = Box::new(Outcome { status: Some(to.status), took: to.took, exchange, ..Outcome::default() });
+        let (status, took, total) = (Some(to.status), to.took, to.total);
+        let outcome = Box::new(Outcome { status, took, total, exchange, ..Outcome::default() });
         let is_too_deep = self.plan.scope.is_too_deep(depth).then_some(Skipped::Depth);
         if let Some(why) = is_too_deep.or_else(|| self.plan.scope.refuses(&at)) {
             state.tally.skip(why, 1);

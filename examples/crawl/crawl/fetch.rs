@@ -48,12 +48,17 @@ impl<E: Engine> Crawl<E> {
     async fn fetch_page(&self, mut page: Box<Page>) {
         page.attempts += 1;
         page.asked = page.at.clone();
+        let began = self.now();
+        let failed = |error| Box::new(Outcome { total: self.now() - began, ..*Outcome::failed(&error) });
         match self.attempt(&page).await {
             Ok(Attempt::Done { outcome, links }) => self.state.borrow_mut().end(page, outcome, links),
             Ok(Attempt::Elsewhere(to)) => self.follow(page, to),
             Ok(Attempt::Later { after, outcome }) => self.put_off(page, after, outcome),
-            Err(error) if may_pass(&error) => self.put_off(page, None, Outcome::failed(&error)),
-            Err(error) => self.state.borrow_mut().end(page, Outcome::failed(&error), vec![]),
+            Err(error) if may_pass(&error) => self.put_off(page, None, failed(error)),
+            Err(error) => {
+                let outcome = failed(error);
+                self.state.borrow_mut().end(page, outcome, vec![]);
+            }
         }
     }
 
@@ -87,7 +92,8 @@ impl<E: Engine> Crawl<E> {
         {
             let at = at?;
             self.drain(&mut answer, exchange.as_deref_mut()).await?;
-            return Ok(Attempt::Elsewhere(Redirect { at, status, took: answer.took(), exchange }));
+            let (took, total) = (answer.took(), self.now() - began);
+            return Ok(Attempt::Elsewhere(Redirect { at, status, took, total, exchange }));
         }
         let is_success = (200..=299).contains(&status);
         if is_success && !self.plan.scope.takes(content_type.as_deref()) {

@@ -40,7 +40,7 @@ use std::{
 };
 
 use clap::Parser;
-use signal_hook::{consts::SIGINT, iterator::Signals};
+use signal_hook::{consts::SIGINT, flag, iterator::Signals};
 use windlass_examples::{
     out::{self, Aside},
     process,
@@ -70,14 +70,14 @@ fn main() -> ExitCode {
     }))
 }
 
-/// Listens for Ctrl-C on a thread of its own: the first is noted, the second ends the process.
+/// Notes the first Ctrl-C at once, lest another round begin; a thread of its own judges whether there is a second, which ends
+/// the process.
 fn listen(interrupted: Arc<AtomicBool>) -> io::Result<()> {
+    flag::register(SIGINT, interrupted)?;
     let mut signals = Signals::new([SIGINT])?;
     thread::Builder::new().name("interrupt".to_owned()).spawn(move || {
-        for _ in process::meant(&mut signals) {
-            if interrupted.swap(true, Ordering::Relaxed) {
-                std::process::exit(INTERRUPTED);
-            }
+        if process::meant(&mut signals).nth(1).is_some() {
+            std::process::exit(INTERRUPTED);
         }
     })?;
     Ok(())

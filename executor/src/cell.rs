@@ -421,32 +421,18 @@ impl Drop for Enter {
     }
 }
 
-/// A waker whose clone, wake and drop are the hooks that a test has set under `number`: foreign code at its worst.
+/// A waker whose clone, wake and drop are the hooks that a test has set under `number`: foreign code at its worst. Its clones
+/// have the first of two equal tables; one that has the second is not known by them, though they wake the same.
 #[cfg(test)]
-pub(crate) fn hooked_waker(number: usize) -> Waker {
+pub(crate) fn hooked_waker(number: usize, table: usize) -> Waker {
     use crate::tests::{Touch, touched};
-    fn clone(number: *const ()) -> RawWaker {
-        touched(number.addr(), Touch::Clone);
-        RawWaker::new(number, &HOOKED)
-    }
-    static HOOKED: RawWakerVTable = RawWakerVTable::new(
-        clone,
+    static HOOKED: [RawWakerVTable; 2] = [TABLE; 2];
+    const TABLE: RawWakerVTable = RawWakerVTable::new(
+        |number| (touched(number.addr(), Touch::Clone), RawWaker::new(number, &HOOKED[0])).1,
         |number| (touched(number.addr(), Touch::Wake), touched(number.addr(), Touch::Drop)).0,
         |number| touched(number.addr(), Touch::Wake),
         |number| touched(number.addr(), Touch::Drop),
     );
     // SAFETY: the vtable never follows the pointer: it is a number.
-    unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(number), &HOOKED)) }
-}
-
-/// As `waker`, a [`hooked_waker`], but none of its clones is known to wake the same: their table is another. So it may be
-/// with any waker, where the compiler has made two tables of one.
-#[cfg(test)]
-pub(crate) fn unlike_its_clones(waker: &Waker) -> Waker {
-    use std::sync::OnceLock;
-    static TABLE: OnceLock<RawWakerVTable> = OnceLock::new();
-    let table = TABLE.get_or_init(|| *waker.vtable());
-    let waker = std::mem::ManuallyDrop::new(waker.clone());
-    // SAFETY: the table is that of the waker which this one is in place of.
-    unsafe { Waker::from_raw(RawWaker::new(waker.data(), table)) }
+    unsafe { Waker::from_raw(RawWaker::new(ptr::without_provenance(number), &HOOKED[table])) }
 }

@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use futures_task::LocalSpawn;
 
-use crate::cell::{hooked_waker, unlike_its_clones};
+use crate::cell::hooked_waker;
 use crate::waits::WaitReason;
 use crate::*;
 
@@ -107,16 +107,21 @@ pub(crate) fn touched(number: usize, touch: Touch) {
 
 /// A waker that calls `hook` whenever it is touched, on this thread.
 pub(crate) fn hook(hook: impl Fn(Touch) + 'static) -> Waker {
-    let number = HOOKS.with_borrow_mut(|hooks| {
-        hooks.push(Rc::new(hook));
-        hooks.len() - 1
-    });
-    hooked_waker(number)
+    hooked_waker(hang_up(hook), 0)
 }
 
-/// As [`hook`], and `will_wake` never knows it by its clones.
-pub(crate) fn hook_unlike_its_clones(touched: impl Fn(Touch) + 'static) -> Waker {
-    unlike_its_clones(&hook(touched))
+/// As [`hook`], and `will_wake` does not know it by its clones. So it may be with any waker, where the compiler has made two
+/// tables of one.
+pub(crate) fn hook_unlike_its_clones(hook: impl Fn(Touch) + 'static) -> Waker {
+    hooked_waker(hang_up(hook), 1)
+}
+
+/// The number of a hook from now on.
+fn hang_up(hook: impl Fn(Touch) + 'static) -> usize {
+    HOOKS.with_borrow_mut(|hooks| {
+        hooks.push(Rc::new(hook));
+        hooks.len() - 1
+    })
 }
 
 /// A waker that counts its wakes.

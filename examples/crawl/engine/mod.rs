@@ -4,7 +4,7 @@
 //!     crawl ──► Engine::send ──► Answer: status, headers ──► chunk, chunk, … ──► took
 //!        │          ├── on_windlass    this library's client on its loop
 //!        │          └── on_tokio       reqwest on tokio's LocalRuntime
-//!        └────► spawn, sleep, yield_now: tasks and time of that loop
+//!        └────► spawn, sleep, yield_now, elsewhere: tasks, time and threads of that loop
 //! ```
 //!
 //! An engine sends one request and gives one answer. Redirects, retries, codings, slots and delays are the crawl's, so that
@@ -47,6 +47,12 @@ pub(crate) trait Engine: 'static {
 
     /// Lets the others have their turn.
     async fn yield_now();
+
+    /// Does what takes long on another thread; the others go on.
+    ///
+    /// # Panics
+    /// If `work` does, or no thread can be started for it.
+    async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T;
 }
 
 pub(crate) trait Answer {

@@ -83,6 +83,10 @@ impl Engine for OnTokio {
     async fn yield_now() {
         tokio::task::yield_now().await;
     }
+
+    async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| panic!("{error}"))
+    }
 }
 
 #[derive(Debug)]

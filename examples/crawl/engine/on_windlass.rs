@@ -110,6 +110,10 @@ impl Engine for OnWindlass {
     async fn yield_now() {
         windlass::task::yield_now().await;
     }
+
+    async fn elsewhere<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+        windlass::task::spawn_blocking(work).await.unwrap_or_else(|error| panic!("{error}"))
+    }
 }
 
 impl Answer for Response {

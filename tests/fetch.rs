@@ -510,6 +510,8 @@ fn redirects_are_followed_as_curl_follows_them() {
 fn what_goes_wrong_has_curls_number() {
     same_as_curl(&[
         ("-s gopherus://ADDRESS/", 1),
+        ("-s ://ADDRESS/", 3),
+        ("-s /hi", 3),
         ("-s -I -d x U/hi", 2),
         ("-s -I --data-raw x U/hi", 2),
         ("-s -m x U/hi", 2),
@@ -807,6 +809,14 @@ fn words_about_failures_go_to_stderr_unless_they_are_not_wanted() {
         fetch(&["-s", "-w", "%{errormsg}", "http://127.0.0.1:1/"]).text(),
         said("-i").trim_start_matches("fetch: (7) ").trim_end()
     );
+}
+
+#[test]
+fn whether_anybody_reads_along_makes_no_difference() {
+    let site = Site::start();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&program("fetch"), &owned(&["-v", &site.url("/hi")])).stderr(full).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
 }
 
 #[test]

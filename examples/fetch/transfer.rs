@@ -93,7 +93,7 @@ pub(crate) async fn transfer<E: Engine>(
         };
         let request = asked.request(&hop);
         report.asks(&request);
-        sink.goes_out(&request)?;
+        sink.goes_out(&request);
         let opened = engine.opened();
         let sent = engine.send(&request, left).await;
         report.connects += engine.opened() - opened;
@@ -160,6 +160,9 @@ pub(crate) async fn transfer<E: Engine>(
 
 /// Where a text leads that somebody typed: `http://` is understood, and user information is taken out.
 fn go_to(text: &str) -> Result<(Url, Option<String>), Failure> {
+    if text.starts_with('/') {
+        return Err(Failure::new(Code::Url, "url: it begins with a path"));
+    }
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     if whole.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Failure::new(Code::Url, "url: a space or a control character; encode it first"));
@@ -303,6 +306,8 @@ mod tests {
         assert_eq!(gone("a.example/ü?ü"), Ok(("http://a.example/%c3%bc?%c3%bc".to_owned(), None)));
         assert_eq!(gone("http://a b/"), Err(3));
         assert_eq!(gone("http://"), Err(3));
+        assert_eq!(gone("://a"), Err(3));
+        assert_eq!(gone("/etc/hostname"), Err(3));
         assert_eq!(gone("gopher://a/"), Err(1));
     }
 

@@ -90,6 +90,20 @@ fn answers() -> HashMap<&'static str, (Vec<u8>, Then)> {
     put("/twice", redirect(302, "/302").into(), Stays);
     put("/loop", redirect(302, "/loop").into(), Stays);
     put("/spaces", redirect(302, "/a b").into(), Stays);
+    put("/spaced-query", redirect(302, "/a b?c d").into(), Stays);
+    let chunked_redirect = redirect(302, "/echo").replace("Content-Length: 4", "Transfer-Encoding: chunked");
+    put("/trailing", chunked_redirect.replace("gone", "4\r\ngone\r\n0\r\nX-T:  y\r\n\r\n").into(), Stays);
+    put("/cut-redirect", redirect(302, "/echo").replace("gone", "go").into(), Closes);
+    put("/bad-redirect", chunked_redirect.replace("gone", "zz\r\n").into(), Closes);
+    put("/reset-redirect", redirect(302, "/echo").replace("gone", "go").into(), Resets);
+    put("/endless-redirect", redirect(302, "/echo").replace("Content-Length: 4", "A: b").into(), Hangs);
+    put(
+        "/last-redirect",
+        redirect(302, "/echo").replace("\r\n\r\ngone", "\r\nConnection: x, Close\r\n\r\ngo").into(),
+        Hangs,
+    );
+    put("/old-redirect", redirect(302, "/echo").replace("1.1", "1.0").replace("gone", "go").into(), Hangs);
+    put("/mail", redirect(302, "mailto:me").into(), Stays);
     put("/foreign", redirect(302, "foo://example.com/").into(), Stays);
     put("/nowhere", "HTTP/1.1 302 Found\r\nContent-Length: 3\r\n\r\nno\n".into(), Stays);
     put("/hi?x=1", ok("", "there\n").into(), Stays);
@@ -137,6 +151,7 @@ fn answers() -> HashMap<&'static str, (Vec<u8>, Then)> {
     put("/identity", ok("Content-Encoding: identity\r\n", "hi").into(), Stays);
     put("/nogzip", ok("Content-Encoding: gzip\r\n", "not at all").into(), Closes);
     put("/unknown", ok("Content-Encoding: foo\r\n", "abc").into(), Closes);
+    put("/unknown-none", ok("Content-Encoding: foo\r\n", "").into(), Stays);
     put("/cookies", ok("Set-Cookie: seen=1; Path=/\r\n", "hi").into(), Stays);
     put("/to-cookies", redirect(302, "/cookies").into(), Stays);
     answers
@@ -448,6 +463,7 @@ fn what_is_written_is_what_curl_writes() {
         ("-s -i --compressed U/gzip", 0),
         ("-s --compressed U/identity", 0),
         ("-s --compressed --raw U/gzip", 0),
+        ("-s -i --compressed U/unknown-none", 0),
         ("-s U/hi U/404 U/hi", 0),
     ]);
 }
@@ -468,7 +484,19 @@ fn redirects_are_followed_as_curl_follows_them() {
         ("-s -L -I U/303", 0),
         ("-s -L U/nowhere", 0),
         ("-s -L U/spaces", 0),
+        ("-s -L U/spaced-query", 0),
+        ("-s -L -i U/trailing", 0),
+        ("-s -L -D - --max-redirs 0 U/trailing", 47),
+        ("-s -L -w '%{size_download}' U/cut-redirect", 0),
+        ("-s -L -w '%{size_download}' --max-redirs 0 U/cut-redirect", 47),
+        ("-s -L U/reset-redirect", 56),
+        ("-s -L U/bad-redirect", 56),
+        ("-s -L U/endless-redirect", 0),
+        ("-s -L -w '%{size_download} %{num_connects}' U/last-redirect", 0),
+        ("-s -L U/last-redirect --max-redirs 0", 47),
+        ("-s -L -0 U/old-redirect", 0),
         ("-s -L U/foreign", 1),
+        ("-s -L U/mail", 1),
         ("-s -L -i --max-redirs 2 U/loop", 47),
         ("-s -L --max-redirs 0 U/302", 47),
         ("-s -L --max-redirs -1 U/302", 0),
@@ -482,6 +510,8 @@ fn redirects_are_followed_as_curl_follows_them() {
 fn what_goes_wrong_has_curls_number() {
     same_as_curl(&[
         ("-s gopherus://ADDRESS/", 1),
+        ("-s ://ADDRESS/", 3),
+        ("-s /hi", 3),
         ("-s -I -d x U/hi", 2),
         ("-s -I --data-raw x U/hi", 2),
         ("-s -m x U/hi", 2),
@@ -779,6 +809,14 @@ fn words_about_failures_go_to_stderr_unless_they_are_not_wanted() {
         fetch(&["-s", "-w", "%{errormsg}", "http://127.0.0.1:1/"]).text(),
         said("-i").trim_start_matches("fetch: (7) ").trim_end()
     );
+}
+
+#[test]
+fn whether_anybody_reads_along_makes_no_difference() {
+    let site = Site::start();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&program("fetch"), &owned(&["-v", &site.url("/hi")])).stderr(full).output().unwrap();
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"hi\n"[..]));
 }
 
 #[test]

@@ -336,6 +336,26 @@ fn all_redirects_together_have_the_time_of_one_exchange() {
 }
 
 #[test]
+fn each_redirect_may_be_waited_for_as_long_as_a_first_answer_may() {
+    run_paused(async {
+        let town = Script::start(async |mut peer: Peer| {
+            while let Some(request) = peer.hear().await {
+                sleep(MS(40)).await;
+                let is_last = request.starts_with("GET /3 ");
+                peer.say(if is_last { ok("there").to_vec() } else { to(302, "3").to_vec() }).await;
+            }
+        });
+        let mut timeouts = Timeouts::none();
+        timeouts.first_byte = Some(MS(60));
+        let client = Client::builder().timeouts(timeouts).redirects(Redirects::up_to(10)).build();
+        let response = client.get(&town.url()).timed().send().await.unwrap();
+        assert_eq!(response.timings().unwrap().first_byte, MS(80), "twice as long as each answer took");
+        assert_eq!(response.bytes().await.unwrap(), b"there");
+        assert_eq!(client.stats().opened, 1);
+    });
+}
+
+#[test]
 fn the_time_may_be_up_within_the_body_of_a_redirect() {
     run_alone_paused(async {
         let town = Script::start(async |mut peer: Peer| {

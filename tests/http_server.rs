@@ -1056,6 +1056,25 @@ fn a_server_whose_service_shuts_down_ends_what_it_has_begun() {
 }
 
 #[test]
+fn a_reply_that_is_being_read_when_the_server_stops_is_the_last_of_its_connection() {
+    run_alone_paused(async {
+        let token = CancellationToken::new();
+        let set = |server: Server| server.stop_when(token.clone()).grace(60 * SECOND);
+        let server = serve_with(set, |_| Reply::bytes(200, vec![b'x'; 20_000_000]));
+        let mut slow = Caller::new(&server).await;
+        slow.say(get("/")).await;
+        slow.hears("HTTP/1.1 200 OK\r\n").await;
+        let began = Instant::now();
+        token.cancel();
+        some_turns().await;
+        assert_eq!(server.stats.open(), 1, "it may end what it has begun");
+        assert!(slow.hears_out().await.len() > 20_000_000);
+        server.task.await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+    });
+}
+
+#[test]
 fn what_has_not_ended_within_the_grace_period_is_cut() {
     run_alone_paused(async {
         let token = CancellationToken::new();

@@ -799,6 +799,17 @@ fn the_report_for_people_has_progress_runs_and_the_comparison() {
 }
 
 #[test]
+fn whether_anybody_takes_what_is_said_beside_the_json_makes_no_difference() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(program("hundred_thousand"));
+    command.args(["--json", "--requests", "50", "--engine", "windlass"]).stdin(Stdio::null()).stderr(full);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["runs"][0]["ok"], 50);
+}
+
+#[test]
 fn too_few_descriptors_are_told_before_the_first_request() {
     let (asking, asked) = channel();
     let server = Server::doing(move |_| asking.send(()).unwrap());

@@ -119,7 +119,10 @@ fn has_status_line(heard: &[u8]) -> bool {
 
 /// An URL that cannot be gone to.
 pub(crate) fn of_url(error: &Error, text: &str) -> Failure {
-    let scheme = text.split_once("://").map(|(scheme, _)| scheme.to_ascii_lowercase());
+    let is_scheme = |text: &String| {
+        !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+    };
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme.to_ascii_lowercase()).filter(is_scheme);
     match scheme.as_deref() {
         None | Some("http" | "https") => Failure::new(Code::Url, error.to_string()),
         Some(scheme) => Failure::new(Code::UnsupportedProtocol, format!("protocol \"{scheme}\" is not supported")),

@@ -87,13 +87,13 @@ impl<'a> Sink<'a> {
     }
 
     /// A request is about to be sent.
-    pub(crate) fn goes_out(&self, request: &Request<'_>) -> Result<(), Failure> {
-        self.tell("> ", &request.head())
+    pub(crate) fn goes_out(&self, request: &Request<'_>) {
+        self.tell("> ", &request.head());
     }
 
     /// The head of an answer has come.
     pub(crate) fn comes_in(&mut self, head: &Head) -> Result<(), Failure> {
-        self.tell("< ", &head.bytes)?;
+        self.tell("< ", &head.bytes);
         self.head_bytes(&head.bytes)
     }
 
@@ -104,7 +104,7 @@ impl<'a> Sink<'a> {
 
     /// The lines behind the body have come.
     pub(crate) fn trailers(&mut self, lines: &[u8]) -> Result<(), Failure> {
-        self.tell("< ", lines)?;
+        self.tell("< ", lines);
         self.head_bytes(lines)
     }
 
@@ -126,15 +126,15 @@ impl<'a> Sink<'a> {
         Ok(())
     }
 
-    fn tell(&self, mark: &str, lines: &[u8]) -> Result<(), Failure> {
+    fn tell(&self, mark: &str, lines: &[u8]) {
         if !self.is_verbose {
-            return Ok(());
+            return;
         }
         let mut told = Vec::new();
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
             told.extend_from_slice(mark.as_bytes());
             told.extend_from_slice(line);
         }
-        io::stderr().write_all(&told).map_err(|error| Failure::write(&error))
+        let _ = io::stderr().write_all(&told); // nobody need read along
     }
 }

@@ -93,7 +93,7 @@ pub(crate) async fn transfer<E: Engine>(
         };
         let request = asked.request(&hop);
         report.asks(&request);
-        sink.goes_out(&request)?;
+        sink.goes_out(&request);
         let opened = engine.opened();
         let sent = engine.send(&request, left).await;
         report.connects += engine.opened() - opened;
@@ -118,22 +118,23 @@ pub(crate) async fn transfer<E: Engine>(
         let next = location.as_deref().map(|location| led(&url, location));
         match (next, rules.redirects) {
             (Some(next), Redirects::Followed { most }) => {
-                if most == Some(report.redirects) {
+                let (len, read) = let_go(&mut answer).await;
+                let end = answer.end();
+                let is_the_last = most == Some(report.redirects);
+                if read.is_err() || is_the_last {
+                    report.size_download += len;
+                    report.ends(&end);
+                }
+                read?;
+                sink.trailers(&end.trailers)?;
+                if is_the_last {
                     report.redirect_url = next.ok().map(|(next, _)| report::whole(&next));
-                    while let Ok(Some(piece)) = answer.chunk().await {
-                        report.size_download += piece.len() as u64;
-                    }
-                    report.ends(&answer.end());
-                    return Err(Failure::new(
-                        Code::TooManyRedirects,
-                        format!("more than {} redirects", report.redirects),
-                    ));
+                    let text = format!("more than {} redirects", report.redirects);
+                    return Err(Failure::new(Code::TooManyRedirects, text));
                 }
                 let (next, next_user) = next?;
                 becomes_get |= is_get_from_now_on(answer.head().status, request.method, request.body.is_some());
-                // Nobody wants it; if it breaks off, that is the connection's end and no more.
-                while let Ok(Some(_)) = answer.chunk().await {}
-                report.leaves(&answer.end());
+                report.leaves(&end);
                 user = next_user.or_else(|| user.filter(|_| next.origin() == url.origin()));
                 url = next;
                 continue;
@@ -159,6 +160,9 @@ pub(crate) async fn transfer<E: Engine>(
 
 /// Where a text leads that somebody typed: `http://` is understood, and user information is taken out.
 fn go_to(text: &str) -> Result<(Url, Option<String>), Failure> {
+    if text.starts_with('/') {
+        return Err(Failure::new(Code::Url, "url: it begins with a path"));
+    }
     let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
     if whole.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
         return Err(Failure::new(Code::Url, "url: a space or a control character; encode it first"));
@@ -190,11 +194,12 @@ fn location(head: &Head) -> Option<String> {
 
 /// Where a redirect leads, and as whom.
 fn led(from: &Url, location: &str) -> Result<(Url, Option<String>), Failure> {
+    let (page, query) = location.split_at(location.find('?').unwrap_or(location.len()));
+    let location = format!("{page}{}", query.replace(' ', "+")); // as a form has it, and curl
     if location.contains("://") && !location.starts_with(['/', '?', '#', '.']) {
-        let location = location.replace(' ', "%20");
-        return go_to(&location);
+        return go_to(&location.replace(' ', "%20"));
     }
-    Ok((from.join(&lower_encoded(location)).map_err(|error| failure::of_url(&error, location))?, None))
+    Ok((from.join(&lower_encoded(&location)).map_err(|error| failure::of_url(&error, &location))?, None))
 }
 
 /// curl's rule: a POST becomes a GET at 301 and 302, anything but HEAD at 303.
@@ -218,15 +223,31 @@ fn keep_cookies(rules: &Rules, head: &Head, url: &Url) {
     }
 }
 
+/// Reads the body of a redirect, which nobody wants, so that its connection can stay; its length. One that is shorter than
+/// its head says is the connection's end and no more, but chunks that break off are an error: so says curl.
+async fn let_go<A: Answer>(answer: &mut A) -> (u64, Result<(), Failure>) {
+    let (mut len, has_length) = (0, answer.head().get("content-length").is_some());
+    if answer.head().ends_its_connection() {
+        return (len, Ok(()));
+    }
+    loop {
+        match answer.chunk().await {
+            Ok(Some(piece)) => len += piece.len() as u64,
+            Err(failure) if failure.code == Code::Partial && has_length => return (len, Ok(())),
+            end => return (len, end.map(drop)),
+        }
+    }
+}
+
 async fn read_body<A: Answer>(
     answer: &mut A,
     rules: &Rules,
     sink: &mut Sink<'_>,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let has_none = matches!(answer.head().status, 204 | 304) || report.method == "HEAD";
-    let mut undo = if rules.is_decoded && !has_none { decoders(answer.head())? } else { Vec::new() };
     let length = answer.head().get("content-length").and_then(|value| std::str::from_utf8(value).ok()?.parse().ok());
+    let has_none = matches!(answer.head().status, 204 | 304) || report.method == "HEAD" || length == Some(0);
+    let mut undo = if rules.is_decoded && !has_none { decoders(answer.head())? } else { Vec::new() };
     let mut progress = Progress::new(sink, length);
     while let Some(piece) = answer.chunk().await? {
         report.size_download += piece.len() as u64;
@@ -285,6 +306,8 @@ mod tests {
         assert_eq!(gone("a.example/ü?ü"), Ok(("http://a.example/%c3%bc?%c3%bc".to_owned(), None)));
         assert_eq!(gone("http://a b/"), Err(3));
         assert_eq!(gone("http://"), Err(3));
+        assert_eq!(gone("://a"), Err(3));
+        assert_eq!(gone("/etc/hostname"), Err(3));
         assert_eq!(gone("gopher://a/"), Err(1));
     }
 
@@ -295,6 +318,9 @@ mod tests {
         assert_eq!(led("d e"), Ok(("http://a.example/b/d%20e".to_owned(), None)));
         assert_eq!(led("/?u=http://b/"), Ok(("http://a.example/?u=http://b/".to_owned(), None)));
         assert_eq!(led("http://u:p@b/x y"), Ok(("http://b/x%20y".to_owned(), Some("u:p".to_owned()))));
+        assert_eq!(led("/a b?c d"), Ok(("http://a.example/a%20b?c+d".to_owned(), None)));
+        assert_eq!(led("http://b/a b?c d"), Ok(("http://b/a%20b?c+d".to_owned(), None)));
+        assert_eq!(led("mailto:me"), Err(1));
         assert_eq!(led("/ü"), Ok(("http://a.example/%c3%bc".to_owned(), None)));
         assert_eq!(led("//xn--tda.example?ü"), Ok(("http://xn--tda.example/?%c3%bc".to_owned(), None)));
         assert_eq!(led("foo://b/"), Err(1));

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
         _ => conduct_all(&parse_flags()),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
-        eprintln!("hundred_thousand: {error}");
+        out::to_stderr(&format!("hundred_thousand: {error}"));
         FAILURE
     }))
 }
@@ -109,7 +109,7 @@ fn to_be_had(engines: &[EngineName], settings: Settings) -> Vec<EngineName> {
             Asyncio => python::probe("aiohttp"),
             Uvloop => python::probe("aiohttp, uvloop"),
         };
-        probed.inspect_err(|reason| eprintln!("SKIPPED: {engine}: {reason}")).is_ok()
+        probed.inspect_err(|reason| out::to_stderr(&format!("SKIPPED: {engine}: {reason}"))).is_ok()
     };
     engines.iter().copied().filter(is_there).collect()
 }
@@ -129,20 +129,20 @@ fn remarks(settings: Settings, tools: Option<&Tools>, engines: &[EngineName]) ->
 fn conduct_all(flags: &Flags) -> io::Result<u8> {
     let settings = flags.settings();
     if let Some(Err(error)) = flags.report.as_deref().map(page::can_be_written) {
-        eprintln!("hundred_thousand: {error}");
+        out::to_stderr(&format!("hundred_thousand: {error}"));
         return Ok(REFUSED);
     }
     let served_by = if flags.url.is_some() { ServedBy::Given } else { ServedBy::Own };
     let preflight = preflight::check(settings, served_by)?;
     if !preflight.shortages.is_empty() {
         for shortage in preflight.shortages {
-            eprintln!("hundred_thousand: {shortage}");
+            out::to_stderr(&format!("hundred_thousand: {shortage}"));
         }
         return Ok(REFUSED);
     }
     let engines = to_be_had(&flags.engine, settings);
     if engines.is_empty() {
-        eprintln!("hundred_thousand: none of the engines asked for is to be had here");
+        out::to_stderr("hundred_thousand: none of the engines asked for is to be had here");
         return Ok(REFUSED);
     }
     let interrupt = Interrupt::listen()?;
@@ -191,7 +191,7 @@ fn conduct_all(flags: &Flags) -> io::Result<u8> {
                 }
                 Ok(None) => {}
                 // It was to be there beside the others, not in their way.
-                Err(error) if flags.python && engine.is_python() => eprintln!("SKIPPED: {error}"),
+                Err(error) if flags.python && engine.is_python() => out::to_stderr(&format!("SKIPPED: {error}")),
                 Err(error) => broken = Some(error),
             }
             if interrupt.signal().is_some() || broken.is_some() {

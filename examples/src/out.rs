@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!     report, JSON ──► stdout ──► gone? then nobody waits for the rest: end
-//!     with --json, what is not the JSON ──► stderr
+//!     with --json, what is not the JSON ──► stderr ──► gone? then nobody wants to know
 //! ```
 //!
 //! Not here: what the words are, which each program knows.   Next: [`crate::story`].
@@ -30,7 +30,7 @@ impl Aside {
     pub fn say(self, line: &str) {
         match self {
             Self::Stdout => to_stdout(&format!("{line}\n")),
-            Self::Stderr => eprintln!("{line}"),
+            Self::Stderr => to_stderr(line),
         }
     }
 }
@@ -46,4 +46,13 @@ pub fn to_stdout(text: &str) {
     if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
         std::process::exit(1);
     }
+}
+
+/// Writes a line to stderr, if anybody takes it: what is said there is beside the point of every program.
+///
+/// ```
+/// windlass_examples::out::to_stderr("robots: no such file");
+/// ```
+pub fn to_stderr(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}"); // `eprintln!` would panic
 }

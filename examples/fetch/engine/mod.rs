@@ -76,6 +76,15 @@ impl Head {
         self.get_all(name).next()
     }
 
+    /// Whether its connection carries nothing behind it, by what it says: then its body may go on for ever.
+    pub(crate) fn ends_its_connection(&self) -> bool {
+        let words =
+            || self.get_all("connection").flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+        let says = |word: &[u8]| words().any(|said| said.eq_ignore_ascii_case(word));
+        let is_framed = self.get("content-length").or(self.get("transfer-encoding")).is_some();
+        !is_framed || says(b"close") || (self.version == Version::Http10 && !says(b"keep-alive"))
+    }
+
     /// All headers of this name.
     pub(crate) fn get_all(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.headers.iter().filter(move |(have, _)| have.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| &v[..])

@@ -184,6 +184,7 @@ impl Deadlines {
 
     /// Another exchange begins within the same time.
     pub(crate) fn next_exchange(&mut self) {
+        self.at = (Phase::Queue, 0); // to wait for an answer is to wait anew
         if let Some(late) = &mut self.late {
             late.rate_from = None;
         }

@@ -222,7 +222,7 @@ impl Tracked {
 
     #[cold]
     fn heed<T>(&self) -> Poll<io::Result<T>> {
-        self.is_called.set(false);
+        self.is_called.set(self.tracker.is_stopping()); // it is to go when what is under way has ended, too
         if self.is_due() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

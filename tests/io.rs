@@ -233,6 +233,44 @@ fn a_proxy_moves_much_both_ways_at_once_through_little_room() {
     });
 }
 
+/// Has always something to read, takes whatever is written, and counts it.
+struct Flood(Rc<Cell<usize>>);
+
+impl AsyncRead for Flood {
+    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(buffer.len()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.set(self.0.get() + bytes.len());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[test]
+fn a_proxy_whose_sides_both_never_pause_moves_as_much_each_way() {
+    run_paused(async {
+        let (there, back) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+        let (mut a, mut b) = (Flood(back.clone()), Flood(there.clone()));
+        let proxy = windlass::spawn(async move { copy_bidirectional(&mut a, &mut b).await });
+        while there.get() + back.get() < 100_000_000 {
+            yield_now().await;
+        }
+        proxy.abort();
+        assert!(there.get().abs_diff(back.get()) < 2_000_000, "{} there, {} back", there.get(), back.get());
+    });
+}
+
 #[test]
 fn a_proxy_ends_when_either_side_breaks() {
     run_paused(async {

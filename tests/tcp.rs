@@ -103,6 +103,26 @@ fn a_ping_pong_asks_the_kernel_only_when_there_is_something() {
 }
 
 #[test]
+fn of_more_buffers_than_one_call_takes_the_rest_is_moved_by_the_next() {
+    run(async {
+        let (mut ours, mut theirs) = connected().await;
+        let buffers = [IoSlice::new(b"x"); 1_500];
+        let first = ours.write_vectored(&buffers).await.unwrap();
+        assert_eq!(first, 1_024);
+        let second = timeout(Duration::from_secs(10), ours.write_vectored(&buffers[first..])).await;
+        assert_eq!(second.expect("there is room").unwrap(), 476);
+
+        theirs.readable().await.unwrap();
+        let mut bytes = [0; 1_500];
+        let mut places: Vec<_> = bytes.chunks_mut(1).map(IoSliceMut::new).collect();
+        let first = theirs.read_vectored(&mut places).await.unwrap();
+        assert_eq!(first, 1_024);
+        let second = timeout(Duration::from_secs(10), theirs.read_exact(&mut [0; 476])).await;
+        second.expect("it is all there").unwrap();
+    });
+}
+
+#[test]
 fn vectored_writes_and_reads_take_and_fill_several_buffers() {
     run(async {
         let (mut ours, mut theirs) = connected().await;

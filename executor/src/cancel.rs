@@ -366,7 +366,9 @@ fn deliver(task: &TaskRef, cancelled: Cancelled) -> bool {
         return whole && join::abort(task);
     };
     watch(task);
-    wakers.into_iter().for_each(Waker::wake);
+    for waker in wakers {
+        join::quietly(|| waker.wake()); // one that panics keeps neither the others nor the task from going on
+    }
     true
 }
 

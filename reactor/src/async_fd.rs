@@ -30,6 +30,10 @@ use windlass_executor::{LoopId, budget};
 use crate::reactor::{Inner, add, hear, of_thread, with_current};
 use crate::sources::{Direction, Side, SourceKey};
 
+/// How many buffers one call takes: Linux's `UIO_MAXIOV`, and std hands on no more. What is behind them was not asked for, so
+/// a call that leaves it where it is has not drained the source.
+const BUFFERS_MAX: usize = 1024;
+
 /// A file descriptor that tasks can wait on: a socket, a pipe, anything that epoll can watch.
 ///
 /// It must be non-blocking already. Regular files cannot be watched.
@@ -499,6 +503,8 @@ where
         cx: &mut Context<'_>,
         buffers: &mut [io::IoSliceMut<'_>],
     ) -> Poll<io::Result<usize>> {
+        let len = buffers.len().min(BUFFERS_MAX);
+        let buffers = &mut buffers[..len];
         let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         self.poll_stream(Direction::Read, cx, asked, |mut io| io.read_vectored(buffers))
     }
@@ -531,6 +537,7 @@ where
         cx: &mut Context<'_>,
         buffers: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let buffers = &buffers[..buffers.len().min(BUFFERS_MAX)];
         let asked: usize = buffers.iter().map(|buffer| buffer.len()).sum();
         self.poll_stream(Direction::Write, cx, asked, |mut io| io.write_vectored(buffers))
     }

@@ -765,6 +765,30 @@ fn a_request_of_another_tasks_scope_is_not_taken_for_ones_own() {
 }
 
 #[test]
+fn a_waker_that_panics_when_its_catch_is_asked_keeps_nobody_from_hearing_of_it() {
+    use crate::tests::{Touch, hook};
+    doc(async {
+        for asks_itself in [true, false] {
+            let task = spawn(async move {
+                let bad = hook(|touch| assert!(touch != Touch::Wake, "a bad waker"));
+                let mut first = Box::pin(catch(pending::<()>()));
+                assert!(first.as_mut().poll(&mut Context::from_waker(&bad)).is_pending());
+                if asks_itself {
+                    assert!(crate::current().unwrap().abort_handle().cancel());
+                }
+                assert!(catch(pending::<()>()).await.is_err());
+                first.await.is_err()
+            });
+            turns(1).await;
+            assert!(asks_itself || task.cancel());
+            turns(2).await;
+            assert!(task.is_finished(), "asked by {}", if asks_itself { "itself" } else { "another" });
+            assert!(task.await.unwrap());
+        }
+    });
+}
+
+#[test]
 fn a_scope_that_the_waker_asks_while_it_is_cloned_ends() {
     use crate::tests::{Touch, hook};
     doc(async {

@@ -26,6 +26,7 @@ use slab::Slab;
 
 use super::until::until;
 use super::wait_list::WaitList;
+use crate::join::quietly;
 use crate::waits::{LazyId, ResourceKind};
 
 /// A request to stop, for all who look. A clone is the same token; it stays on its thread.
@@ -166,6 +167,8 @@ impl CancellationToken {
         let mut future = pin!(future);
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Some(output)),
+            // Asked of the token: what was granted takes a unit of budget, and `future` may use up all in every poll.
+            Poll::Pending if self.is_cancelled() => Poll::Ready(None),
             Poll::Pending => cancelled.as_mut().poll(cx).map(|()| None),
         })
         .await
@@ -379,6 +382,8 @@ impl Waking {
 
 impl Drop for Waking {
     fn drop(&mut self) {
-        self.wake();
+        for node in &mut self.0 {
+            quietly(|| node.waiters.grant_while(|()| true)); // as in `wait_list`
+        }
     }
 }

@@ -722,6 +722,22 @@ fn a_waker_of_a_crowd_that_panics_keeps_nobody_from_going() {
 }
 
 #[test]
+fn of_several_wakers_of_a_crowd_that_panic_the_first_is_heard_of_and_nobody_is_kept_from_going() {
+    for crowd in crowds() {
+        let mut parties = [(); 5].map(|()| Party::new((crowd.wait)()));
+        for bad in [1, 2, 3] {
+            parties[bad].waker = hook(move |touch| assert!(touch != Touch::Wake, "bad waker {bad}"));
+        }
+        assert!(parties.iter_mut().all(|party| party.poll().is_none()), "{}", crowd.name);
+        let panic = catch_unwind(AssertUnwindSafe(|| (crowd.grant)())).unwrap_err();
+        assert_eq!(panic.downcast_ref::<String>().unwrap(), "bad waker 1", "{}", crowd.name);
+        assert_eq!([parties[0].wakes(), parties[4].wakes()], [1, 1], "{}", crowd.name);
+        assert!(parties.iter_mut().all(|party| party.poll().is_some()), "{}", crowd.name);
+        assert_eq!((crowd.entries)(), 0, "{}", crowd.name);
+    }
+}
+
+#[test]
 fn a_permit_that_a_clone_gives_back_is_not_slept_through() {
     let semaphore = Rc::new(Semaphore::new(0));
     let giving = semaphore.clone();
@@ -1610,16 +1626,18 @@ fn all_below_a_token_are_cancelled_before_the_first_who_waits_is_woken() {
 }
 
 #[test]
-fn a_waker_that_panics_does_not_keep_those_below_from_being_woken() {
+fn wakers_that_panic_do_not_keep_those_below_from_being_woken() {
     let token = CancellationToken::new();
     let tokens: Vec<_> =
-        std::iter::successors(Some(token.clone()), |above| Some(above.child_token())).take(4).collect();
+        std::iter::successors(Some(token.clone()), |above| Some(above.child_token())).take(6).collect();
     let mut parties: Vec<_> =
         tokens.into_iter().map(|token| Party::new(async move { token.cancelled().await })).collect();
-    parties[1].waker = hook(|touch| assert!(touch != Touch::Wake, "it will not wake"));
+    for bad in [1, 3, 4] {
+        parties[bad].waker = hook(|touch| assert!(touch != Touch::Wake, "it will not wake"));
+    }
     assert!(parties.iter_mut().all(|party| party.poll().is_none()));
     assert!(catch_unwind(AssertUnwindSafe(|| token.cancel())).is_err());
-    assert_eq!(parties.iter().map(Party::wakes).collect::<Vec<_>>(), [1, 0, 1, 1]);
+    assert_eq!(parties.iter().map(Party::wakes).collect::<Vec<_>>(), [1, 0, 1, 0, 0, 1]);
     assert!(parties.iter_mut().all(|party| party.poll().is_some()));
 }
 
@@ -1709,8 +1727,30 @@ fn what_runs_until_it_is_cancelled_says_itself_what_it_waits_for_and_gives_way()
     assert!(told.starts_with("event "), "{told}");
     token.cancel();
     crank.turn_with(1);
-    assert_eq!(rounds.get(), 127, "one unit of budget each, and one for the first");
+    assert_eq!(rounds.get(), 128, "one unit of budget each, and none for the first, which waited");
     task.abort();
+}
+
+#[test]
+fn what_uses_up_the_budget_in_every_poll_runs_until_it_is_cancelled_and_no_longer() {
+    let crank = Crank::new();
+    let token = CancellationToken::new();
+    let task = spawn({
+        let token = token.clone();
+        async move {
+            let busy = async {
+                loop {
+                    crate::budget::consume_budget().await;
+                }
+            };
+            token.run_until_cancelled(busy).await.is_none()
+        }
+    });
+    crank.turn_with(1);
+    assert!(!task.is_finished());
+    token.cancel();
+    crank.turn_with(1);
+    assert!(task.is_finished(), "it goes on for ever");
 }
 
 #[test]

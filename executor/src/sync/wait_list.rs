@@ -25,6 +25,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::waker_slot::number;
 use crate::budget;
+use crate::join::quietly;
 
 /// No entry: the end of a line.
 const NIL: u32 = u32::MAX;
@@ -408,7 +409,7 @@ struct Rest<'a, T: Copy>(&'a WaitList<T>);
 impl<T: Copy> Drop for Rest<'_, T> {
     fn drop(&mut self) {
         while let Some(granted) = self.0.next_to_wake() {
-            granted.wake();
+            quietly(|| granted.wake()); // a second panic while one unwinds would end the process
         }
     }
 }

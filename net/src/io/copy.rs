@@ -88,16 +88,28 @@ where
     B: AsyncRead + AsyncWrite + Unpin + ?Sized,
 {
     let (mut a_to_b, mut b_to_a) = (Transfer::new(), Transfer::new());
+    let mut ways = [Way::Back, Way::There];
     poll_fn(|cx| {
-        let there = a_to_b.poll_to_close(cx, Pin::new(a), Pin::new(b))?;
-        let back = b_to_a.poll_to_close(cx, Pin::new(b), Pin::new(a))?;
-        if there.is_ready() && back.is_ready() {
+        ways.reverse(); // the first may use up the task's budget, in every poll
+        for way in ways {
+            let _ended = match way {
+                Way::There => a_to_b.poll_to_close(cx, Pin::new(a), Pin::new(b))?,
+                Way::Back => b_to_a.poll_to_close(cx, Pin::new(b), Pin::new(a))?,
+            };
+        }
+        if a_to_b.state == State::Closed && b_to_a.state == State::Closed {
             Poll::Ready(Ok((a_to_b.copied, b_to_a.copied)))
         } else {
             Poll::Pending
         }
     })
     .await
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    There,
+    Back,
 }
 
 /// One direction.

@@ -20,6 +20,7 @@ use sha2::{Digest, Sha256};
 use windlass::http::body::Decoder;
 use windlass::http::head::{Asked, Fields, Framing, ResponseHead, Version};
 use windlass::http::{Error, Limits};
+use windlass_examples::out;
 
 /// Reads one raw reply stream on stdin and prints one line of JSON for each message.
 ///
@@ -85,10 +86,10 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     let mut stream = Vec::new();
     if io::stdin().is_terminal() {
-        eprintln!("parse: reads replies from the terminal, to its end (Ctrl-D)");
+        out::to_stderr("parse: reads replies from the terminal, to its end (Ctrl-D)");
     }
     if let Err(error) = io::stdin().lock().read_to_end(&mut stream) {
-        eprintln!("parse: stdin: {error}");
+        out::to_stderr(&format!("parse: stdin: {error}"));
         return UNREADABLE.into();
     }
     let outcome = match flags.split {
@@ -97,7 +98,7 @@ fn main() -> ExitCode {
         Some(Split::All) => match read_every_way(&flags, &stream) {
             Ok(outcome) => outcome,
             Err(how) => {
-                eprintln!("parse: {how} it is read otherwise than whole");
+                out::to_stderr(&format!("parse: {how} it is read otherwise than whole"));
                 return DIFFERENT.into();
             }
         },
@@ -107,7 +108,7 @@ fn main() -> ExitCode {
         Ok(()) => status.into(),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => status.into(), // who reads us has seen enough
         Err(error) => {
-            eprintln!("parse: stdout: {error}");
+            out::to_stderr(&format!("parse: stdout: {error}"));
             BAD.into()
         }
     }
@@ -124,7 +125,10 @@ fn print(flags: &Flags, stream: &[u8], outcome: Outcome) -> io::Result<()> {
     }
     out.flush()?;
     if outcome.ignored > 0 {
-        eprintln!("parse: {} bytes behind the message that ends the connection are not read", outcome.ignored);
+        out::to_stderr(&format!(
+            "parse: {} bytes behind the message that ends the connection are not read",
+            outcome.ignored
+        ));
     }
     Ok(())
 }

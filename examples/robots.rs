@@ -17,6 +17,7 @@ use std::{fs, path::Path};
 use clap::Parser;
 use serde_json::json;
 use windlass::http::Url;
+use windlass_examples::out;
 use windlass_examples::robots::{Decision, FILE_MAX, Robots};
 
 /// Says whether a crawler may fetch a URL by a site's robots.txt (RFC 9309), and which line decides it.
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     let file = match read(&flags.file) {
         Ok(file) => file,
         Err(error) => {
-            eprintln!("robots: {}: {error}", flags.file.display());
+            out::to_stderr(&format!("robots: {}: {error}", flags.file.display()));
             return UNREADABLE.into();
         }
     };
@@ -65,7 +66,7 @@ fn main() -> ExitCode {
     let decision = robots.decide(&flags.url);
     let said = if flags.json { as_json(&flags, &robots, decision) } else { in_words(decision) };
     match writeln!(io::stdout(), "{said}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => eprintln!("robots: stdout: {error}"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => out::to_stderr(&format!("robots: stdout: {error}")),
         _ => {} // the exit status says it, too
     }
     if decision.is_allowed() { ExitCode::SUCCESS } else { DISALLOWED.into() }

@@ -47,6 +47,17 @@ fn sum(of: &Value) -> u64 {
 }
 
 #[test]
+fn where_stderr_takes_nothing_the_exit_code_says_what_there_is_to_say() {
+    let lost = "--site-pages 20 --output -"; // the report, which goes there
+    for (line, code) in [(lost, 1), ("--site-pages 20 --state /proc/nowhere", 1), ("nothing:to-crawl", 2)] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(program("crawl"));
+        let status = command.args(line.split_whitespace()).stdout(Stdio::null()).stderr(full).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{line}");
+    }
+}
+
+#[test]
 fn the_report_adds_up_and_has_what_its_contract_names() {
     for engine in ["windlass", "tokio"] {
         let (code, report) = json(&format!("--engine {engine} --site-pages 300"));

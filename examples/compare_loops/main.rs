@@ -65,7 +65,7 @@ fn main() -> ExitCode {
         _ => compare(&Flags::checked(Flags::parse())),
     };
     ExitCode::from(done.unwrap_or_else(|error| {
-        eprintln!("compare_loops: {error}");
+        out::to_stderr(&format!("compare_loops: {error}"));
         FAILURE
     }))
 }
@@ -96,9 +96,9 @@ fn compare(flags: &Flags) -> io::Result<u8> {
     let aside = if flags.json { Aside::Stderr } else { Aside::Stdout };
     let Chosen { engines, fallbacks, skipped } = choose::choose(&flags.wanted());
     fallbacks.iter().for_each(|fallback| aside.say(&fallback.to_string()));
-    skipped.iter().for_each(|one| eprintln!("SKIPPED: {one}"));
+    skipped.iter().for_each(|one| out::to_stderr(&format!("SKIPPED: {one}")));
     if engines.is_empty() {
-        eprintln!("compare_loops: none of the engines asked for is to be had here");
+        out::to_stderr("compare_loops: none of the engines asked for is to be had here");
         return Ok(REFUSED);
     }
     let core = match process::cores()?.as_slice() {

@@ -60,7 +60,7 @@ use std::{
 use signal_hook::{consts::SIGINT, iterator::Signals};
 use tokio::runtime::LocalOptions;
 use windlass::Loop;
-use windlass_examples::{limits::Descriptors, process};
+use windlass_examples::{limits::Descriptors, out, process};
 
 use crate::{
     crawl::crawl,
@@ -94,11 +94,11 @@ fn main() -> ExitCode {
         Ok(Some(tally)) if tally.ok > 0 || (tally.earlier > 0 && tally.failures() == 0) => ExitCode::SUCCESS,
         Ok(Some(_)) => ExitCode::FAILURE,
         Err(Trouble::Usage(why)) => {
-            eprintln!("crawl: {why}");
+            out::to_stderr(&format!("crawl: {why}"));
             2.into()
         }
         Err(Trouble::System(error)) => {
-            eprintln!("crawl: {error}");
+            out::to_stderr(&format!("crawl: {error}"));
             ExitCode::FAILURE
         }
     }

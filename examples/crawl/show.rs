@@ -20,7 +20,10 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use windlass_examples::figures::{counted, percent, rate, thousands};
+use windlass_examples::{
+    figures::{counted, percent, rate, thousands},
+    out,
+};
 
 use crate::{cpu, frontier::Moment, report::Tally};
 
@@ -84,7 +87,7 @@ impl Show {
                 bar.set_message(line);
                 bar.tick();
             }
-            How::Lines => eprintln!("{line}"),
+            How::Lines => out::to_stderr(&line),
             How::Silent => {}
         }
         Some(*next)
@@ -94,7 +97,7 @@ impl Show {
     fn say(&self, line: &str) {
         match &self.how {
             How::Live(bar) => bar.println(line),
-            How::Lines | How::Silent => eprintln!("{line}"),
+            How::Lines | How::Silent => out::to_stderr(line),
         }
     }
 }

@@ -67,7 +67,7 @@ fn main() -> ExitCode {
 }
 
 fn complain(error: &dyn std::error::Error) -> u8 {
-    eprintln!("crawl_steps: {error}");
+    out::to_stderr(&format!("crawl_steps: {error}"));
     FAILURE
 }
 

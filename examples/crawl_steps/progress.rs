@@ -14,6 +14,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use windlass::{task::JoinHandle, time::sleep};
+use windlass_examples::out;
 
 use crate::outcome::Outcomes;
 
@@ -38,7 +39,7 @@ impl Progress {
                 sleep(every).await;
                 match &redrawn {
                     Some(bar) => bar.set_position(outcomes.count() as u64),
-                    None => eprintln!("{step}  {} of {urls} URLs", outcomes.count()),
+                    None => out::to_stderr(&format!("{step}  {} of {urls} URLs", outcomes.count())),
                 }
             }
         });

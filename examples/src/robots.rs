@@ -31,7 +31,7 @@ pub const DELAY_MAX: Duration = Duration::from_secs(3_600);
 
 /// How many bytes of targets are compared for one decision. A file of [`FILE_MAX`] holds some 30,000 patterns, each of
 /// which may be searched for in a target of 64 KiB: tens of milliseconds, in which nothing else would happen on this
-/// thread. So much takes less than one. Who writes such a file does not want to be crawled.
+/// thread. So much takes a quarter of one. Who writes such a file does not want to be crawled.
 const WORK_MAX: usize = 4 * 1024 * 1024;
 
 /// To begin a search takes as long as to compare so many bytes.

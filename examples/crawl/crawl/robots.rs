@@ -28,7 +28,7 @@ use crate::{
 const ROBOTS_HOPS_MAX: u32 = 5;
 /// RFC 9309 2.5: at least 500 kibibytes are parsed; what is longer is cut there.
 const ROBOTS_MAX: usize = 500 * 1024;
-/// So much is read on the loop: at 50 ns a byte, of the shortest rules, a third of a millisecond.
+/// So much is read on the loop: at 34 ns a byte, of the shortest rules, 0.3 ms.
 const READ_HERE_MAX: usize = 8 * 1024;
 /// A robots.txt may name so many sitemaps; there is no number in the protocol.
 const SITEMAPS_OF_ROBOTS_MAX: usize = 1_000;

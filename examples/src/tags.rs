@@ -26,6 +26,10 @@ use std::ops::ControlFlow;
 /// everybody to take.
 pub const VALUE_MAX: usize = 16 * 1024;
 
+/// With more `&` than this an attribute is taken for one that is not there: each may begin a character reference, which takes
+/// a hundred nanoseconds to resolve, and a tag is looked at in one go.
+const REFERENCES_MAX: usize = 1_024;
+
 /// Longer names are none that anybody wants.
 const NAME_MAX: usize = 16;
 
@@ -50,11 +54,15 @@ impl StartTag {
     }
 
     /// The value of the wanted attribute of this number, with its character references resolved; empty if it has none.
-    /// Of attributes of one name the first counts.
+    /// Of attributes of one name the first counts. None, too, if there are more than 1,024 `&` in it.
     pub fn value(&self, number: usize) -> Option<Cow<'_, str>> {
         let value = self.values[number].as_ref()?;
         let is_plain = memchr::memchr3(b'&', b'\0', b'\r', &value.bytes).is_none();
-        Some(if is_plain { String::from_utf8_lossy(&value.bytes) } else { Cow::Owned(value.resolved()) })
+        if is_plain {
+            return Some(String::from_utf8_lossy(&value.bytes));
+        }
+        let is_bounded = memchr::memchr_iter(b'&', &value.bytes).nth(REFERENCES_MAX).is_none();
+        is_bounded.then(|| Cow::Owned(value.resolved()))
     }
 }
 
@@ -519,6 +527,16 @@ mod tests {
             ("<a <b", &[]),
         ] {
             assert_eq!(names(html), expected, "{html}");
+        }
+    }
+
+    #[test]
+    fn a_value_of_very_many_references_is_none_and_the_tag_is_read_to_its_end() {
+        for (references, is_there) in [(REFERENCES_MAX, true), (REFERENCES_MAX + 1, false)] {
+            let html = format!("<a href='{}' x=y>", "&amp;".repeat(references));
+            let [(_, values)] = &tags([html.as_bytes()])[..] else { panic!("one tag") };
+            let href = is_there.then(|| "&".repeat(references));
+            assert_eq!((&values[0], values[1].as_deref()), (&href, Some("y")));
         }
     }
 

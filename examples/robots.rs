@@ -88,7 +88,7 @@ fn in_words(decision: Decision<'_>) -> String {
     match decision {
         Decision::Rule(rule) => format!("{verdict}: line {}: {}", rule.line, rule.text),
         Decision::RobotsTxt => format!("{verdict}: robots.txt itself always is"),
-        Decision::TooMuchWork => format!("{verdict}: too many patterns for so long a URL"),
+        Decision::TooMuchWork => format!("{verdict}: too many patterns to look for in this URL"),
         _ => format!("{verdict}: no rule matches"),
     }
 }

@@ -406,6 +406,22 @@ fn rules_whose_coding_is_cut_off_are_not_known() {
 }
 
 #[test]
+fn of_a_robots_txt_that_is_too_long_the_rule_that_is_cut_is_none() {
+    const READ: usize = 500 * 1024; // RFC 9309 2.5
+    let [head, rule] = ["User-agent: *\nDisallow: /no\n", "Disallow: /"];
+    let filler = format!("#{}\n", " ".repeat(READ - head.len() - rule.len() - 2));
+    let file = format!("{head}{filler}{rule}somewhere\n");
+    let at = serve(move |_, target| match target {
+        "/robots.txt" => Reply::text(200, file.clone()),
+        _ => html("<a href=/no><a href=/yes>"),
+    });
+    for engine in ["windlass", "tokio"] {
+        let (_, report) = json(&format!("--engine {engine} {at}/"));
+        assert_eq!((&report["ok"], &report["pages"]), (&2.into(), &2.into()), "{engine}: {report}");
+    }
+}
+
+#[test]
 fn a_robots_txt_that_makes_work_of_each_page_holds_nobody_up_for_all_of_them() {
     let at = serve(|_, target| match target {
         "/robots.txt" => Reply::text(

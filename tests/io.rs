@@ -77,12 +77,28 @@ impl AsyncWrite for Withholding {
     }
 }
 
-/// Always ready, without end, and knows nothing of a budget.
-struct Endless;
+/// Has always something to read, takes whatever is written, and counts it; it knows nothing of a budget.
+#[derive(Default)]
+struct Flood(Rc<Cell<usize>>);
 
-impl AsyncRead for Endless {
+impl AsyncRead for Flood {
     fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Ready(Ok(buffer.len()))
+    }
+}
+
+impl AsyncWrite for Flood {
+    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.set(self.0.get() + bytes.len());
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -144,32 +160,13 @@ impl AsyncWrite for Short<'_> {
 #[test]
 fn a_copy_that_never_waits_lets_others_have_their_turn() {
     run_paused(async {
-        let copying = windlass::spawn(async {
-            let mut to = Sink;
-            copy(&mut Endless, &mut to).await
-        });
+        let copying = windlass::spawn(async { copy(&mut Flood::default(), &mut Flood::default()).await });
         for _ in 0..10 {
             yield_now().await;
         }
         assert!(!copying.is_finished());
         copying.abort();
     });
-}
-
-struct Sink;
-
-impl AsyncWrite for Sink {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[test]
@@ -231,30 +228,6 @@ fn a_proxy_moves_much_both_ways_at_once_through_little_room() {
         assert!(one == *bytes && other == *bytes);
         assert_eq!(proxy.await.unwrap().unwrap(), (50_000, 50_000));
     });
-}
-
-/// Has always something to read, takes whatever is written, and counts it.
-struct Flood(Rc<Cell<usize>>);
-
-impl AsyncRead for Flood {
-    fn poll_read(self: Pin<&mut Self>, _cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buffer.len()))
-    }
-}
-
-impl AsyncWrite for Flood {
-    fn poll_write(self: Pin<&mut Self>, _cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.set(self.0.get() + bytes.len());
-        Poll::Ready(Ok(bytes.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
 }
 
 #[test]
@@ -494,7 +467,7 @@ fn a_line_of_the_greatest_length_passes_and_one_byte_more_is_an_error_that_stays
 #[test]
 fn who_sends_a_line_without_end_does_not_fill_our_memory() {
     run_paused(async {
-        let mut reader = BufReader::new(Endless).max_line(100_000);
+        let mut reader = BufReader::new(Flood::default()).max_line(100_000);
         let error = reader.read_until(b'\n', &mut Vec::new()).await.unwrap_err();
         assert_eq!(error.to_string(), "a line is longer than 100000 bytes");
         assert_eq!(reader.buffer().len(), 100_001);

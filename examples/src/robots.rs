@@ -31,7 +31,7 @@ pub const DELAY_MAX: Duration = Duration::from_secs(3_600);
 
 /// How many bytes of targets are compared for one decision. A file of [`FILE_MAX`] holds some 30,000 patterns, each of
 /// which may be searched for in a target of 64 KiB: tens of milliseconds, in which nothing else would happen on this
-/// thread. So much takes a quarter of one. Who writes such a file does not want to be crawled.
+/// thread. So much takes a fraction of one. Who writes such a file does not want to be crawled.
 const WORK_MAX: usize = 4 * 1024 * 1024;
 
 /// To begin a search takes as long as to compare so many bytes.
@@ -98,7 +98,7 @@ pub enum Decision<'a> {
     Unavailable,
     /// Nobody knows what the file says (2.3.1.4): disallowed.
     Unreachable,
-    /// The file has so many patterns and the target is so long that it was not found out: disallowed.
+    /// To find out would take too long, for so many patterns, stars in them, or so long a target: disallowed.
     TooMuchWork,
 }
 

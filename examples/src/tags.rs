@@ -27,7 +27,7 @@ use std::ops::ControlFlow;
 pub const VALUE_MAX: usize = 16 * 1024;
 
 /// With more `&` than this an attribute is taken for one that is not there: each may begin a character reference, which takes
-/// a hundred nanoseconds to resolve, and a tag is looked at in one go.
+/// long to resolve, and a tag is looked at in one go.
 const REFERENCES_MAX: usize = 1_024;
 
 /// Longer names are none that anybody wants.

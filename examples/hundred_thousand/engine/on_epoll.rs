@@ -27,6 +27,8 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, event::Event, net::TcpStream};
+use nix::errno::Errno;
+use socket2::{Domain, Protocol, Socket, Type};
 use windlass::http::{Error, ErrorKind, Url};
 use windlass_examples::latency::{Latency, now_ns};
 
@@ -197,7 +199,15 @@ impl<'a> Floor<'a> {
     }
 
     fn connect(&mut self, index: usize) -> io::Result<Connection> {
-        let mut stream = TcpStream::connect(self.address)?;
+        let kind = Type::STREAM.nonblocking().cloexec();
+        let socket = Socket::new(Domain::for_address(self.address), kind, Some(Protocol::TCP))?;
+        socket.set_tcp_quickack(false)?; // its request completes the handshake: a packet less
+        if let Err(error) = socket.connect(&self.address.into())
+            && error.raw_os_error() != Some(Errno::EINPROGRESS as i32)
+        {
+            return Err(error);
+        }
+        let mut stream = TcpStream::from_std(socket.into());
         self.poll.registry().register(&mut stream, Token(index), Interest::READABLE | Interest::WRITABLE)?;
         self.connecting += 1;
         let left = self.plan.settings.max_requests.unwrap_or(u64::MAX);
@@ -213,7 +223,7 @@ impl<'a> Floor<'a> {
     fn serve(&mut self, index: usize, event: &Event, now_ns: u64, buffer: &mut [u8]) -> io::Result<()> {
         let connection = &mut self.connections[index];
         let Some((entered_ns, sent_ns)) = connection.carries else {
-            return self.made(index, now_ns);
+            return self.made(index, event, now_ns);
         };
         loop {
             let read = match connection.stream.read(buffer) {
@@ -252,15 +262,15 @@ impl<'a> Floor<'a> {
     }
 
     /// The connection is there, or it has failed.
-    fn made(&mut self, index: usize, now_ns: u64) -> io::Result<()> {
-        let stream = &self.connections[index].stream;
-        if let Some(error) = stream.take_error()? {
+    fn made(&mut self, index: usize, event: &Event, now_ns: u64) -> io::Result<()> {
+        if event.is_error()
+            && let Some(error) = self.connections[index].stream.take_error()?
+        {
             return self.lost(index, now_ns, ErrorKind::Connect, &error);
         }
-        if stream.peer_addr().is_err() {
+        if !event.is_writable() {
             return Ok(()); // not yet
         }
-        stream.set_nodelay(true)?;
         self.connecting -= 1;
         self.opened += 1;
         self.send_next(index, now_ns)

@@ -160,7 +160,10 @@ impl OnHyper {
             }
             slot.was_of_no_use();
         }
-        let stream = Counted { stream: slot.open(&self.url).await?, bytes_in: Rc::clone(&self.bytes_in) };
+        let stream = Counted {
+            stream: slot.open(&self.url, |socket| socket.set_nodelay(true)).await?,
+            bytes_in: Rc::clone(&self.bytes_in),
+        };
         let (connection, served) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| named(&error))?;
         spawn_local(async move {
             // Whoever waits for a reply hears of the error; on an idle connection it is the server's way to say goodbye.

@@ -12,11 +12,12 @@
 
 use std::{
     cell::{Cell, RefCell},
+    io,
     net::SocketAddr,
 };
 
 use tokio::{
-    net::{TcpStream, lookup_host},
+    net::{TcpSocket, TcpStream, lookup_host},
     sync::{Semaphore, SemaphorePermit},
 };
 
@@ -114,14 +115,14 @@ impl<C> Slot<'_, C> {
         self.pool.counts.reused.set(self.pool.counts.reused.get() - 1);
     }
 
-    /// Connects to the host of `url`.
+    /// Connects to the host of `url`, over a socket that `prepare` has been shown.
     ///
     /// # Errors
     /// `resolve` and `connect`.
-    pub(crate) async fn open(&self, url: &Url) -> Result<TcpStream, Error> {
+    pub(crate) async fn open(&self, url: &Url, prepare: Prepare) -> Result<TcpStream, Error> {
         let _connecting = Held::new(&self.pool.counts.connecting);
         self.carried.set(0);
-        let stream = connect(url).await?;
+        let stream = Box::pin(connect(url, prepare)).await?; // boxed: it is rare, and the others' tasks are no larger for it
         add(&self.pool.counts.opened, 1);
         Ok(stream)
     }
@@ -139,20 +140,29 @@ impl<C> Slot<'_, C> {
     }
 }
 
-async fn connect(url: &Url) -> Result<TcpStream, Error> {
+/// Sets what an engine wants of a socket before it is connected.
+pub(crate) type Prepare = fn(&TcpSocket) -> io::Result<()>;
+
+async fn connect(url: &Url, prepare: Prepare) -> Result<TcpStream, Error> {
     let failed = |error| Error::io(ErrorKind::Connect, format!("connect to {}", url.origin()), error);
-    let stream = match url.ip() {
-        Some(ip) => TcpStream::connect(SocketAddr::new(ip, url.port())).await.map_err(failed)?,
-        None => {
-            let looked_up = lookup_host((url.host(), url.port())).await;
-            let addresses = looked_up
-                .map_err(|error| Error::io(ErrorKind::Resolve, format!("resolve {}", url.host()), error))?
-                .collect::<Vec<_>>();
-            TcpStream::connect(&*addresses).await.map_err(failed)?
+    if let Some(ip) = url.ip() {
+        return connect_to(SocketAddr::new(ip, url.port()), prepare).await.map_err(failed);
+    }
+    let unresolved = |error| Error::io(ErrorKind::Resolve, format!("resolve {}", url.host()), error);
+    let mut failure = io::Error::from(io::ErrorKind::NotFound);
+    for address in lookup_host((url.host(), url.port())).await.map_err(unresolved)? {
+        match connect_to(address, prepare).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failure = error,
         }
-    };
-    stream.set_nodelay(true).map_err(failed)?;
-    Ok(stream)
+    }
+    Err(failed(failure))
+}
+
+async fn connect_to(address: SocketAddr, prepare: Prepare) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    prepare(&socket)?;
+    socket.connect(address).await
 }
 
 fn add(count: &Cell<u64>, more: u64) {

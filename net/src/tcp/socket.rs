@@ -123,6 +123,12 @@ impl TcpSocket {
         self.set(|socket| socket.set_tcp_nodelay(on))
     }
 
+    /// `TCP_QUICKACK` (tcp(7)): if it is off before [`connect`](Self::connect), the peer's SYN is acknowledged by the first
+    /// bytes that go out, a packet less, or alone after 200 ms. For protocols in which who connects speaks first.
+    pub(crate) fn set_quickack(&self, on: bool) -> io::Result<()> {
+        self.set(|socket| socket.set_tcp_quickack(on))
+    }
+
     /// `SO_KEEPALIVE`: have the kernel ask after an idle peer.
     ///
     /// ```

@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     sent: usize,
     /// How much had gone out of what was in the buffer before: a body passes through it in pieces.
     sent_before: usize,
+    /// A request has gone out in several writes: the next is not to wait until the peer has acknowledged the last.
+    in_pieces: bool,
     /// How long the body still waits for leave to go out.
     patience: Option<Sleep>,
     /// The peer answered before it had all of the request.
@@ -100,6 +102,7 @@ impl Connection {
             asked: Asked::Body,
             sent: 0,
             sent_before: 0,
+            in_pieces: false,
             patience: None,
             cut_short: false,
             coding: Coding::Undone,
@@ -120,7 +123,7 @@ impl Connection {
     /// From here on it is open.
     pub(crate) fn open(&mut self, transport: Transport) {
         self.transport = Some(transport);
-        (self.born, self.exchanges) = (Instant::recent(), 0);
+        (self.born, self.exchanges, self.in_pieces) = (Instant::recent(), 0, false);
         add(&self.counters.opened, 1);
     }
 
@@ -266,6 +269,10 @@ impl Connection {
         failed: Option<io::Error>,
     ) -> Poll<Result<(), Error>> {
         let mut filled = false;
+        if !self.in_pieces {
+            self.in_pieces = true;
+            let _ = self.transport().socket().set_nodelay(true); // slower without, not wrong
+        }
         if self.sent == self.request.len()
             && let Some(body) = asked.body_left()
         {
@@ -499,6 +506,7 @@ mod tests {
 
     use windlass_executor::join;
 
+    use crate::http::extras::upload::PIECE_BYTES;
     use crate::http::{Client, ErrorKind, Reply, Server, Url};
 
     #[test]
@@ -534,6 +542,22 @@ mod tests {
         let expected = "GET /a - -|GET /a - -|GET /b - -|GET /b y -|GET /b - -|DELETE /b - -|GET /b - -|GET /b - 1|\
                         GET /b - -|GET /a - -";
         assert_eq!(heard.join("|"), expected);
+    }
+
+    #[test]
+    fn only_a_request_in_several_writes_has_the_kernel_send_small_ones_at_once() {
+        windlass_reactor::doc_real(async {
+            let server = Server::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+            let url = Url::parse(&format!("http://{}/", server.local_addr().unwrap())).unwrap();
+            windlass_executor::spawn(server.run(|_| Reply::text(200, "heard")));
+            let client = Client::new();
+            for (body, nodelay) in [(0, false), (1_000, false), (PIECE_BYTES + 1, true), (0, true)] {
+                let response = client.post(&url).body(vec![b'x'; body]).send().await.unwrap();
+                assert_eq!(response.connection().transport().socket().nodelay().unwrap(), nodelay, "{body} bytes");
+                response.drain().await.unwrap();
+            }
+            assert_eq!(client.stats().opened, 1);
+        });
     }
 
     #[test]
